@@ -146,7 +146,8 @@ enum nvfs_reason {
  * @version_minor: out
  * @version_patch: out
  * @provider_version: out: version of the provider's page table, 0 when no
- *	provider of GPU memory is loaded or its version is not one NVFS knows
+ *	provider of GPU memory is loaded; the version that NVFS expects when
+ *	the provider has not made a table since NVFS was loaded
  * @nr_regions: out: regions that are registered through this open file
  * @__reserved: out: 0
  *
@@ -256,6 +257,7 @@ struct nvfs_unregister {
  *
  * Errors, in the order in which they are looked for:
  *	ENOENT	no such region on this open file
+ *	ESTALE	the region's memory has been freed by its owner
  *	EOVERFLOW	an offset plus @length wraps around, or @file_offset is above 2^63 - 1
  *	ERANGE	the range ends past the end of the region
  *	EBADF	@fd is not open, or not open for reading (READ) or writing (WRITE)
@@ -263,7 +265,7 @@ struct nvfs_unregister {
  *	ESPIPE	@fd is a pipe, a socket or another thing without offsets
  *	EINVAL	@fd is neither a regular file nor a block device
  *	EPERM	WRITE: @fd was opened with O_APPEND, or the file is immutable
- *	ESTALE	the region's memory has been freed by its owner
+ *		or append-only
  *	EREMOTEIO	the request can't go direct; @reason says why; no byte moved
  *	EINTR	a fatal signal; @done says how far the request got
  *	other	what the file system or the drive said: EIO, ENOSPC, EFBIG,
@@ -299,11 +301,13 @@ struct nvfs_rw {
  * @offset_align: out: what file offset and length of a direct request must be
  *	multiples of, in bytes
  * @mem_align: out: what the region offset must be a multiple of, in bytes
- * @page_source: out: enum nvfs_page_source
+ * @page_source: out: enum nvfs_page_source; with NVFS_QUERY_GPU always
+ *	NVFS_PAGES_NONE, because asking makes no pages
  * @text: out: the verdict in words, ended by a zero byte
  *
  * Errors:
  *	ENOENT	no such region on this open file
+ *	ESTALE	the region's memory has been freed by its owner
  *	ENXIO	no such PCI function (NVFS_QUERY_GPU)
  *	EBADF, EISDIR, ESPIPE, EINVAL	as for struct nvfs_rw
  */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Supplies the newest kernel API on older kernels.  Included before every
+ * source file by Kbuild; no source file names it.  The symbols tested here are
+ * set by Kbuild.include, which says what each of them stands for.
+ */
+#ifndef _NVFS_COMPAT_H
+#define _NVFS_COMPAT_H
+
+/* Before the first header, which would define it otherwise */
+#define pr_fmt(fmt) "nvfs: " fmt
+
+#include <linux/device.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+
+#ifdef NVFS_COMPAT_CLASS_CREATE_OWNER
+static inline struct class *nvfs_compat_class_create(const char *name)
+{
+	return class_create(THIS_MODULE, name);
+}
+
+#undef class_create
+#define class_create(name) nvfs_compat_class_create(name)
+#endif
+
+#ifdef NVFS_COMPAT_CALLER_START_WRITE
+static inline ssize_t nvfs_compat_iter_write(struct file *file,
+					     struct kiocb *iocb,
+					     struct iov_iter *iter)
+{
+	ssize_t ret;
+
+	file_start_write(file);
+	ret = vfs_iocb_iter_write(file, iocb, iter);
+	file_end_write(file);
+	return ret;
+}
+
+#define vfs_iocb_iter_write nvfs_compat_iter_write
+#endif
+
+#ifdef NVFS_COMPAT_FD_FILE
+#define fd_file(f)	((f).file)
+#define fd_empty(f)	(!(f).file)
+#endif
+
+#ifdef CONFIG_X86
+#include <asm/processor.h>
+
+/* Every AMD processor from Zen (family 0x17) on forwards peer-to-peer requests
+ * from one root port to another; the fact is the kernel's, see p2pdma.c.
+ */
+static inline bool nvfs_compat_cpu_forwards(void)
+{
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD &&
+	       boot_cpu_data.x86 >= 0x17;
+}
+#else
+static inline bool nvfs_compat_cpu_forwards(void)
+{
+	return false;
+}
+#endif
+
+#endif /* _NVFS_COMPAT_H */

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module, its character device and the table of ioctls.  No logic: the
+ * handlers are thin and call down.
+ */
+#include <linux/cdev.h>
+#include <linux/compat.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "nvfs-core.h"
+#include "nvfs-io.h"
+#include "nvfs-mmap.h"
+#include "nvfs-mod.h"
+#include "nvfs-pci.h"
+#include "nvfs-proc.h"
+#include "nvfs-stat.h"
+
+#define NVFS_VERSION_STRING			\
+	__stringify(NVFS_VERSION_MAJOR) "."	\
+	__stringify(NVFS_VERSION_MINOR) "."	\
+	__stringify(NVFS_VERSION_PATCH)
+
+/**
+ * struct nvfs_context - an open file of the device
+ * @regions: what it registered
+ */
+struct nvfs_context {
+	struct nvfs_regions regions;
+};
+
+/* The arguments of any call */
+union nvfs_args {
+	struct nvfs_info info;
+	struct nvfs_register reg;
+	struct nvfs_unregister unreg;
+	struct nvfs_rw rw;
+	struct nvfs_query query;
+};
+
+static int handle_info(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	struct nvfs_info *info = &args->info;
+
+	if (info->flags)
+		return -EINVAL;
+	info->version_major = NVFS_VERSION_MAJOR;
+	info->version_minor = NVFS_VERSION_MINOR;
+	info->version_patch = NVFS_VERSION_PATCH;
+	info->provider_version = nvfs_provider_version();
+	info->nr_regions = atomic_read(&ctx->regions.nr);
+	info->__reserved = 0;
+	return 0;
+}
+
+static int handle_register(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_region_register(&ctx->regions, &args->reg);
+}
+
+static void undo_register(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	nvfs_region_unregister(&ctx->regions, args->reg.region);
+}
+
+static int handle_unregister(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	if (args->unreg.flags || args->unreg.__reserved)
+		return -EINVAL;
+	return nvfs_region_unregister(&ctx->regions, args->unreg.region);
+}
+
+static int handle_read(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_io_rw(&ctx->regions, &args->rw, false);
+}
+
+static int handle_write(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_io_rw(&ctx->regions, &args->rw, true);
+}
+
+static int handle_query(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_io_query(&ctx->regions, &args->query);
+}
+
+/*
+ * The calls.  @min_size is the first published size of the structure, @undo
+ * takes back a success whose results can't be delivered.
+ */
+struct nvfs_call {
+	size_t size;
+	size_t min_size;
+	int (*handle)(struct nvfs_context *ctx, union nvfs_args *args);
+	void (*undo)(struct nvfs_context *ctx, union nvfs_args *args);
+};
+
+#define NVFS_CALL(cmd, type, last, ...)					\
+	[_IOC_NR(cmd)] = {						\
+		.size = sizeof(type),					\
+		.min_size = offsetofend(type, last),			\
+		__VA_ARGS__						\
+	}
+
+static const struct nvfs_call calls[] = {
+	NVFS_CALL(NVFS_IOC_INFO, struct nvfs_info, __reserved,
+		  .handle = handle_info),
+	NVFS_CALL(NVFS_IOC_REGISTER, struct nvfs_register, mmap_offset,
+		  .handle = handle_register, .undo = undo_register),
+	NVFS_CALL(NVFS_IOC_UNREGISTER, struct nvfs_unregister, __reserved,
+		  .handle = handle_unregister),
+	NVFS_CALL(NVFS_IOC_READ, struct nvfs_rw, reason,
+		  .handle = handle_read),
+	NVFS_CALL(NVFS_IOC_WRITE, struct nvfs_rw, reason,
+		  .handle = handle_write),
+	NVFS_CALL(NVFS_IOC_QUERY, struct nvfs_query, text,
+		  .handle = handle_query),
+};
+
+static const struct nvfs_call *find_call(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (cmd != _IO(NVFS_IOC_TYPE, nr) || nr >= ARRAY_SIZE(calls))
+		return NULL;
+	nr = array_index_nospec(nr, ARRAY_SIZE(calls));
+	return calls[nr].handle ? &calls[nr] : NULL;
+}
+
+static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	const struct nvfs_call *call = find_call(cmd);
+	struct nvfs_context *ctx = filp->private_data;
+	void __user *uarg = (void __user *)arg;
+	union nvfs_args args;
+	u32 size;
+	int ret;
+
+	if (!call)
+		return -ENOTTY;
+	/* The size stands first in every structure */
+	if (get_user(size, (u32 __user *)uarg))
+		return -EFAULT;
+	if (size < call->min_size)
+		return -EINVAL;
+	ret = copy_struct_from_user(&args, call->size, uarg, size);
+	if (ret)
+		return ret;
+	ret = call->handle(ctx, &args);
+	if (ret)
+		nvfs_stat_inc(ioctl_errors);
+	if (copy_to_user(uarg, &args, min_t(size_t, size, call->size))) {
+		if (!ret && call->undo)
+			call->undo(ctx, &args);
+		return -EFAULT;
+	}
+	return ret;
+}
+
+static int nvfs_open(struct inode *inode, struct file *filp)
+{
+	struct nvfs_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+
+	if (!ctx)
+		return -ENOMEM;
+	nvfs_regions_init(&ctx->regions);
+	filp->private_data = ctx;
+	nvfs_stat_inc(opens);
+	return 0;
+}
+
+static int nvfs_release(struct inode *inode, struct file *filp)
+{
+	struct nvfs_context *ctx = filp->private_data;
+
+	nvfs_regions_end(&ctx->regions);
+	kfree(ctx);
+	nvfs_stat_inc(closes);
+	return 0;
+}
+
+static const struct file_operations nvfs_fops = {
+	.owner = THIS_MODULE,
+	.open = nvfs_open,
+	.release = nvfs_release,
+	.unlocked_ioctl = nvfs_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static dev_t nvfs_dev;
+static struct cdev nvfs_cdev;
+static struct class *nvfs_class;
+
+/* The device comes last: once it is there, anybody may open it */
+static int __init device_init(void)
+{
+	struct device *dev;
+	int ret;
+
+	ret = alloc_chrdev_region(&nvfs_dev, 0, 1, DEVICE_NAME);
+	if (ret)
+		return ret;
+	nvfs_class = class_create(CLASS_NAME);
+	if (IS_ERR(nvfs_class)) {
+		ret = PTR_ERR(nvfs_class);
+		goto err_unregister_region;
+	}
+	cdev_init(&nvfs_cdev, &nvfs_fops);
+	nvfs_cdev.owner = THIS_MODULE;
+	ret = cdev_add(&nvfs_cdev, nvfs_dev, 1);
+	if (ret)
+		goto err_destroy_class;
+	dev = device_create(nvfs_class, NULL, nvfs_dev, NULL, DEVICE_NAME);
+	if (IS_ERR(dev)) {
+		ret = PTR_ERR(dev);
+		goto err_del_cdev;
+	}
+	return 0;
+
+err_del_cdev:
+	cdev_del(&nvfs_cdev);
+err_destroy_class:
+	class_destroy(nvfs_class);
+err_unregister_region:
+	unregister_chrdev_region(nvfs_dev, 1);
+	return ret;
+}
+
+static void device_exit(void)
+{
+	device_destroy(nvfs_class, nvfs_dev);
+	cdev_del(&nvfs_cdev);
+	class_destroy(nvfs_class);
+	unregister_chrdev_region(nvfs_dev, 1);
+}
+
+static int __init nvfs_init(void)
+{
+	int ret;
+
+	ret = nvfs_pci_init();
+	if (ret)
+		return ret;
+	ret = nvfs_proc_init();
+	if (ret)
+		goto err_exit_pci;
+	ret = device_init();
+	if (ret)
+		goto err_exit_proc;
+	pr_info("version " NVFS_VERSION_STRING " loaded\n");
+	return 0;
+
+err_exit_proc:
+	nvfs_proc_exit();
+err_exit_pci:
+	nvfs_pci_exit();
+	return ret;
+}
+
+static void __exit nvfs_exit(void)
+{
+	device_exit();
+	nvfs_proc_exit();
+	nvfs_mmap_exit();
+	nvfs_pci_exit();
+	pr_info("unloaded\n");
+}
+
+module_init(nvfs_init);
+module_exit(nvfs_exit);
+
+MODULE_DESCRIPTION("Direct data path between storage and GPU memory");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(NVFS_VERSION_STRING);

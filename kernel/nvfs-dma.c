@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMA: may a file's drive reach a GPU, and the bvecs of a request.
+ *
+ * The pages in the bvecs are ordinary pages to the block layer, so nobody but
+ * NVFS checks that the drive can reach them.  The check is made in the order
+ * file, drive, way; its slow part, the way, is remembered per GPU under the
+ * disk's sequence number, which the kernel never gives twice.
+ */
+#include <linux/bitfield.h>
+#include <linux/blk-integrity.h>
+#include <linux/blkdev.h>
+#include <linux/bvec.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/stat.h>
+
+#include "nvfs-dma.h"
+#include "nvfs-mmap.h"
+#include "nvfs-pci.h"
+#include "nvfs-stat.h"
+
+/* A verdict in one word, as the xarray keeps it */
+#define VERDICT_REASON		GENMASK_ULL(7, 0)
+#define VERDICT_DISTANCE	GENMASK_ULL(15, 8)	/* plus 1 */
+#define VERDICT_HOST		BIT_ULL(16)
+#define VERDICT_DRIVE		GENMASK_ULL(48, 17)
+
+static const char * const reason_text[NVFS_REASON_NR] = {
+	[NVFS_REASON_NONE] = "the drive reaches the GPU",
+	[NVFS_REASON_NO_PAGES] = "the GPU's BAR has no struct pages",
+	[NVFS_REASON_NO_DIO] = "the file system offers no O_DIRECT for this file",
+	[NVFS_REASON_FS_CPU] = "the file system may work on the data with the CPU",
+	[NVFS_REASON_NO_BDEV] = "the file is not on a block device",
+	[NVFS_REASON_STACKED] = "the block device is a virtual one (md, dm, loop)",
+	[NVFS_REASON_NOT_PCI] = "the drive is no PCI device",
+	[NVFS_REASON_QUEUE] = "the drive's driver does not take peer memory",
+	[NVFS_REASON_INTEGRITY] =
+		"the block layer makes or checks integrity metadata with the CPU",
+	[NVFS_REASON_HOST_BRIDGE] =
+		"the way crosses a host bridge that is not known to forward peer traffic",
+	[NVFS_REASON_IOMMU] =
+		"an IOMMU is on the way and the host bridge is not known to forward peer traffic",
+	[NVFS_REASON_ALIGN] = "an offset or the length is not aligned for O_DIRECT",
+	[NVFS_REASON_FS_BUFFERED] = "the file system took the page cache",
+	[NVFS_REASON_REFUSED] = "the block layer or the drive refused peer memory",
+};
+
+/* The block device that holds a file's data, or NULL; the file keeps it */
+static struct block_device *file_bdev_of(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	if (S_ISBLK(inode->i_mode))
+		return I_BDEV(file->f_mapping->host);
+	return inode->i_sb->s_bdev;
+}
+
+/* Does this file system leave the data of a regular file to the drive? */
+static bool fs_leaves_data_alone(const struct inode *inode)
+{
+	if (IS_ENCRYPTED(inode) || IS_VERITY(inode))
+		return false;
+	return inode->i_sb->s_magic == EXT4_SUPER_MAGIC ||
+	       inode->i_sb->s_magic == XFS_SUPER_MAGIC;
+}
+
+/* Does the file system say that this very file takes no O_DIRECT? */
+static bool file_refuses_dio(struct file *file)
+{
+	struct kstat stat;
+
+	if (!(file->f_mode & FMODE_CAN_ODIRECT))
+		return true;
+	if (!S_ISREG(file_inode(file)->i_mode))
+		return false;
+	return !vfs_getattr(&file->f_path, &stat, STATX_DIOALIGN,
+			    AT_STATX_DONT_SYNC) &&
+	       (stat.result_mask & STATX_DIOALIGN) && !stat.dio_offset_align;
+}
+
+static enum nvfs_reason judge_file(struct file *file, struct block_device *bdev)
+{
+	const struct inode *inode = file_inode(file);
+
+	if (!bdev)
+		return NVFS_REASON_NO_BDEV;
+	if (S_ISREG(inode->i_mode) && !fs_leaves_data_alone(inode))
+		return NVFS_REASON_FS_CPU;
+	if (file_refuses_dio(file))
+		return NVFS_REASON_NO_DIO;
+	return NVFS_REASON_NONE;
+}
+
+/* Judge the drive and its way to the GPU; the slow part */
+static void judge_drive(const struct nvfs_pci_path *gpu,
+			struct block_device *bdev, struct nvfs_route_info *info)
+{
+	struct device *dev = disk_to_dev(bdev->bd_disk);
+	struct nvfs_pci_verdict verdict;
+	struct pci_dev *pdev;
+
+	info->reason = dev->parent ? NVFS_REASON_NOT_PCI : NVFS_REASON_STACKED;
+	pdev = nvfs_pci_parent(dev);
+	if (!pdev)
+		return;
+
+	info->drive = nvfs_pci_bdf(pdev);
+	nvfs_pci_judge_pair(gpu, pdev, &verdict);
+	info->distance = verdict.distance;
+	info->through_host = verdict.through_host;
+	info->reason = verdict.reason;
+	if (!blk_queue_pci_p2pdma(bdev_get_queue(bdev)))
+		info->reason = NVFS_REASON_QUEUE;
+	else if (bdev_get_integrity(bdev))
+		info->reason = NVFS_REASON_INTEGRITY;
+	pci_dev_put(pdev);
+}
+
+static void *verdict_pack(const struct nvfs_route_info *info)
+{
+	BUILD_BUG_ON(BITS_PER_LONG - 1 < 49);
+
+	return xa_mk_value(FIELD_PREP(VERDICT_REASON, info->reason) |
+			   FIELD_PREP(VERDICT_DISTANCE, info->distance + 1) |
+			   FIELD_PREP(VERDICT_HOST, info->through_host) |
+			   FIELD_PREP(VERDICT_DRIVE, (u64)info->drive));
+}
+
+static void verdict_unpack(const void *entry, struct nvfs_route_info *info)
+{
+	u64 v = xa_to_value(entry);
+
+	info->reason = FIELD_GET(VERDICT_REASON, v);
+	info->distance = (int)FIELD_GET(VERDICT_DISTANCE, v) - 1;
+	info->through_host = FIELD_GET(VERDICT_HOST, v);
+	info->drive = FIELD_GET(VERDICT_DRIVE, v);
+}
+
+/* Fill in what does not depend on the GPU.  True when the drive is to judge. */
+static bool route_begin(struct file *file, struct block_device *bdev,
+			struct nvfs_route_info *info)
+{
+	info->drive = NVFS_BDF_NONE;
+	info->distance = -1;
+	info->through_host = false;
+	info->offset_align = 0;
+	info->mem_align = 0;
+	info->reason = judge_file(file, bdev);
+	if (info->reason)
+		return false;
+	info->offset_align = bdev_logical_block_size(bdev);
+	info->mem_align = bdev_dma_alignment(bdev) + 1;
+	return true;
+}
+
+/**
+ * nvfs_dma_route() - may requests between a file and a GPU go direct?
+ * @gpu: the GPU
+ * @file: the file; regular or a block device
+ * @info: the answer
+ *
+ * Context: may sleep.  No lock is taken once the verdict is known.
+ */
+void nvfs_dma_route(struct nvfs_gpu *gpu, struct file *file,
+		    struct nvfs_route_info *info)
+{
+	struct block_device *bdev = file_bdev_of(file);
+	unsigned long disk;
+	void *entry;
+
+	if (!route_begin(file, bdev, info))
+		return;
+	if (gpu->reason) {
+		info->reason = gpu->reason;
+		return;
+	}
+	disk = bdev->bd_disk->diskseq;
+	entry = xa_load(&gpu->verdicts, disk);
+	if (entry) {
+		verdict_unpack(entry, info);
+		return;
+	}
+	judge_drive(&gpu->path, bdev, info);
+	/* Not remembering costs time, nothing else */
+	xa_store(&gpu->verdicts, disk, verdict_pack(info), GFP_KERNEL);
+}
+
+/**
+ * nvfs_dma_route_path() - the same for a GPU without a region
+ * @gpu: way up from the GPU
+ * @file: the file; regular or a block device
+ * @info: the answer
+ *
+ * Context: may sleep.
+ */
+void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
+			 struct nvfs_route_info *info)
+{
+	struct block_device *bdev = file_bdev_of(file);
+
+	if (route_begin(file, bdev, info))
+		judge_drive(gpu, bdev, info);
+}
+
+/**
+ * nvfs_dma_aligned() - is a request aligned for O_DIRECT?
+ * @info: from nvfs_dma_route()
+ * @region_offset: where in the region
+ * @file_offset: where in the file
+ * @len: bytes
+ *
+ * Return: true when it is.
+ */
+bool nvfs_dma_aligned(const struct nvfs_route_info *info, u64 region_offset,
+		      u64 file_offset, u64 len)
+{
+	return IS_ALIGNED(file_offset | len, info->offset_align) &&
+	       IS_ALIGNED(region_offset, info->mem_align);
+}
+
+/**
+ * nvfs_dma_describe() - a verdict in words
+ * @info: the verdict
+ * @text: where to
+ * @size: bytes at @text
+ */
+void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
+		       size_t size)
+{
+	if (info->reason)
+		scnprintf(text, size, "%s", reason_text[info->reason]);
+	else
+		scnprintf(text, size, "%s over %d PCI links%s",
+			  reason_text[info->reason], info->distance,
+			  info->through_host ? " and a host bridge" : "");
+}
+
+/**
+ * nvfs_dma_flush() - wait until the drive's last write has reached the GPU
+ * @region: the region
+ * @off: offset of a byte that the drive wrote
+ *
+ * A drive's writes to the GPU are posted: the drive may report the end of a
+ * request while the last of them are still under way.  A read of the same BAR
+ * can't pass them, so when it returns, they have arrived.
+ *
+ * Context: any; the request holds @region.
+ */
+void nvfs_dma_flush(const struct nvfs_region *region, u64 off)
+{
+	u32 i = nvfs_piece_find(region->pieces, region->nr_pieces, off);
+	const struct nvfs_piece *piece = &region->pieces[i];
+	phys_addr_t phys = piece->phys + (off - piece->off);
+
+	READ_ONCE(*(u8 *)__va(phys));
+	/* Nothing the caller reads next may come from before */
+	rmb();
+}
+
+/**
+ * nvfs_dma_count() - bvecs that a range needs
+ * @pieces: pieces of a region
+ * @nr_pieces: how many
+ * @off: start of the range in the region
+ * @len: bytes, at least 1; the range lies in the region
+ * @max: most bvecs wanted
+ *
+ * Pure.
+ *
+ * Return: one for each piece that the range touches, at most @max.
+ */
+u32 nvfs_dma_count(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
+		   u64 len, u32 max)
+{
+	u32 first = nvfs_piece_find(pieces, nr_pieces, off);
+	u32 last = nvfs_piece_find(pieces, nr_pieces, off + len - 1);
+
+	return min(last - first + 1, max);
+}
+
+/**
+ * nvfs_dma_fill() - the bvecs of a range, one for each contiguous piece
+ * @pieces: pieces of a region
+ * @nr_pieces: how many
+ * @off: start of the range in the region
+ * @len: bytes wanted, below 4 GiB; the range lies in the region.  Out: bytes
+ *	that the bvecs hold, less when @max was not enough
+ * @bvec: where to
+ * @max: room at @bvec
+ *
+ * Pure.
+ *
+ * Return: number of bvecs.
+ */
+u32 nvfs_dma_fill(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
+		  u64 *len, struct bio_vec *bvec, u32 max)
+{
+	const struct nvfs_piece *piece;
+	u64 left = *len;
+	u32 nr;
+
+	piece = pieces + nvfs_piece_find(pieces, nr_pieces, off);
+	for (nr = 0; nr < max && left; nr++, piece++) {
+		u64 skip = off - piece->off;
+		u64 n = min(piece->len - skip, left);
+		phys_addr_t phys = piece->phys + skip;
+
+		bvec[nr].bv_page = pfn_to_page(PHYS_PFN(phys));
+		bvec[nr].bv_offset = offset_in_page(phys);
+		bvec[nr].bv_len = n;
+		off += n;
+		left -= n;
+	}
+	*len -= left;
+	return nr;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _NVFS_DMA_H
+#define _NVFS_DMA_H
+
+#include <linux/types.h>
+
+#include <uapi/nvfs.h>
+
+struct bio_vec;
+struct file;
+struct nvfs_gpu;
+struct nvfs_pci_path;
+struct nvfs_piece;
+struct nvfs_region;
+
+/**
+ * struct nvfs_route_info - may requests between a file and a GPU go direct?
+ * @reason: NVFS_REASON_NONE when they may
+ * @drive: the drive's PCI function, NVFS_BDF_NONE when there is none
+ * @distance: PCI links between drive and GPU, -1 when unknown
+ * @through_host: the way leads through a host bridge
+ * @offset_align: file offset and length must be multiples of this, in bytes
+ * @mem_align: the region offset must be a multiple of this, in bytes
+ */
+struct nvfs_route_info {
+	enum nvfs_reason reason;
+	u32 drive;
+	int distance;
+	bool through_host;
+	u32 offset_align;
+	u32 mem_align;
+};
+
+void nvfs_dma_route(struct nvfs_gpu *gpu, struct file *file,
+		    struct nvfs_route_info *info);
+void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
+			 struct nvfs_route_info *info);
+bool nvfs_dma_aligned(const struct nvfs_route_info *info, u64 region_offset,
+		      u64 file_offset, u64 len);
+void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
+		       size_t size);
+void nvfs_dma_flush(const struct nvfs_region *region, u64 off);
+
+/* Pure functions */
+u32 nvfs_dma_count(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
+		   u64 len, u32 max);
+u32 nvfs_dma_fill(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
+		  u64 *len, struct bio_vec *bvec, u32 max);
+
+#endif /* _NVFS_DMA_H */

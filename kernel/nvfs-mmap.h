@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _NVFS_MMAP_H
+#define _NVFS_MMAP_H
+
+#include <linux/completion.h>
+#include <linux/percpu-refcount.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include <uapi/nvfs.h>
+
+#include "nvfs-mod.h"
+
+struct nvfs_gpu;
+
+/* GPU memory is accounted and moved in blocks of this size, in bytes */
+#define NVFS_BLOCK_SIZE		(4096)
+#define NVFS_BLOCK_SHIFT	(12)
+
+/**
+ * enum nvfs_region_state - life of a region
+ * @NVFS_REGION_NEW: being made
+ * @NVFS_REGION_LIVE: takes requests
+ * @NVFS_REGION_DYING: takes no new request; those in flight end
+ * @NVFS_REGION_DEAD: no request in flight, the memory is not used any more
+ *
+ * NEW -> LIVE; NEW | LIVE -> DYING; DYING -> DEAD.  Exactly one caller wins the
+ * way to DYING; it waits for the requests, says DEAD, and all others wait for
+ * that.
+ */
+enum nvfs_region_state {
+	NVFS_REGION_NEW,
+	NVFS_REGION_LIVE,
+	NVFS_REGION_DYING,
+	NVFS_REGION_DEAD,
+};
+
+/**
+ * struct nvfs_piece - a run of contiguous bus addresses in a region
+ * @off: where it begins in the region
+ * @len: bytes
+ * @phys: its first bus address
+ */
+struct nvfs_piece {
+	u64 off;
+	u64 len;
+	phys_addr_t phys;
+};
+
+/**
+ * struct nvfs_region - a range of GPU memory that a process registered
+ * @users: requests in flight, and whoever makes or ends the region
+ * @pieces: the region's bus addresses, in order, without gaps in @off
+ * @nr_pieces: number of @pieces
+ * @gpu: whose memory; valid for holders of @users
+ * @len: bytes
+ * @state: enum nvfs_region_state
+ * @ref: one of the owner's, one that the provider's callback holds
+ * @pin: what the provider pinned, with up to one page more at both ends
+ * @drained: @users is 0
+ * @dead: @state is NVFS_REGION_DEAD
+ * @rcu: lookups run under RCU
+ *
+ * Locks: none on the way of a request.  The index of an open file is an xarray
+ * read under RCU; everything else is reference counts and completions, so a
+ * revocation, which comes with the provider's locks held, can't deadlock.
+ */
+struct nvfs_region {
+	struct percpu_ref users;
+	struct nvfs_piece *pieces;
+	u32 nr_pieces;
+	struct nvfs_gpu *gpu;
+	u64 len;
+	atomic_t state;
+	refcount_t ref;
+	struct nvfs_pin pin;
+	struct completion drained;
+	struct completion dead;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct nvfs_regions - the regions of one open file
+ * @index: id -> region
+ * @nr: how many
+ */
+struct nvfs_regions {
+	struct xarray index;
+	atomic_t nr;
+};
+
+void nvfs_regions_init(struct nvfs_regions *regions);
+void nvfs_regions_end(struct nvfs_regions *regions);
+int nvfs_region_register(struct nvfs_regions *regions,
+			 struct nvfs_register *args);
+int nvfs_region_unregister(struct nvfs_regions *regions, u32 id);
+struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id);
+bool nvfs_region_is_live(const struct nvfs_region *region);
+void nvfs_mmap_exit(void);
+
+/**
+ * nvfs_region_put() - undo nvfs_region_get()
+ * @region: the region
+ *
+ * Context: any.
+ */
+static inline void nvfs_region_put(struct nvfs_region *region)
+{
+	percpu_ref_put(&region->users);
+}
+
+/* Pure functions */
+u32 nvfs_pieces_build(struct nvidia_p2p_page **pages, u32 entries,
+		      u32 page_size, u64 skip, u64 len,
+		      struct nvfs_piece *pieces);
+u32 nvfs_piece_find(const struct nvfs_piece *pieces, u32 nr, u64 off);
+
+#endif /* _NVFS_MMAP_H */

@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PCI: which GPU a bus address belongs to, the struct pages of its BAR, and
+ * whether a drive can reach it.
+ *
+ * A verdict is made in two steps: snapshots of both ways up to the host bridge
+ * are taken from the machine, then pure functions judge them.  The rule is the
+ * one that the kernel applies to P2PDMA pages: peer traffic below one bridge
+ * is fine unless access control services (ACS) send it up; everything else
+ * crosses a host bridge, and only some of those forward peer traffic.
+ */
+#include <linux/cc_platform.h>
+#include <linux/iommu.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "nvfs-pci.h"
+#include "nvfs-stat.h"
+
+/* Guards the hash and the making of pages; taken when a region is registered
+ * or a device goes away, never for a request.
+ */
+static DEFINE_MUTEX(gpu_lock);
+static struct hlist_head gpu_hash[MAX_PCI_BUCKETS];
+
+/*
+ * Host bridges that are known to forward peer-to-peer requests, by the PCI
+ * function at 00.0 of their root bus.  The facts are the kernel's
+ * (drivers/pci/p2pdma.c); @same_bridge_only: not from one to another.
+ */
+static const struct {
+	u16 vendor;
+	u16 device;
+	bool same_bridge_only;
+} forwarding_bridges[] = {
+	{ PCI_VENDOR_ID_INTEL, 0x3c00, true },	/* Xeon E5, Core i7 */
+	{ PCI_VENDOR_ID_INTEL, 0x3c01, true },
+	{ PCI_VENDOR_ID_INTEL, 0x2f00, true },	/* Xeon E5 v3, E7 v3 */
+	{ PCI_VENDOR_ID_INTEL, 0x2f01, true },
+	{ PCI_VENDOR_ID_INTEL, 0x2030, false },	/* Skylake-E root ports */
+	{ PCI_VENDOR_ID_INTEL, 0x2031, false },
+	{ PCI_VENDOR_ID_INTEL, 0x2032, false },
+	{ PCI_VENDOR_ID_INTEL, 0x2033, false },
+	{ PCI_VENDOR_ID_INTEL, 0x2020, false },	/* Skylake-E */
+	{ PCI_VENDOR_ID_INTEL, 0x09a2, false },	/* Ice Lake, Sapphire Rapids */
+};
+
+/**
+ * nvfs_pci_bdf() - a PCI function's address in one word
+ * @pdev: the function
+ *
+ * Return: domain << 16 | bus << 8 | devfn, as in the uapi.
+ */
+u32 nvfs_pci_bdf(const struct pci_dev *pdev)
+{
+	return (u32)pci_domain_nr(pdev->bus) << 16 |
+	       PCI_DEVID(pdev->bus->number, pdev->devfn);
+}
+
+/**
+ * nvfs_pci_get() - find a PCI function by its address
+ * @bdf: the address, as in the uapi
+ *
+ * Context: may sleep.
+ * Return: the function with a reference held, or NULL.
+ */
+struct pci_dev *nvfs_pci_get(u32 bdf)
+{
+	return pci_get_domain_bus_and_slot(bdf >> 16, (bdf >> 8) & 0xff,
+					   bdf & 0xff);
+}
+
+/**
+ * nvfs_pci_parent() - the PCI function that a device stands on
+ * @dev: any device, for example a disk
+ *
+ * Context: any; the caller keeps @dev from going away.
+ * Return: the nearest PCI function at or above @dev with a reference held, or
+ * NULL when there is none.
+ */
+struct pci_dev *nvfs_pci_parent(struct device *dev)
+{
+	for (; dev; dev = dev->parent)
+		if (dev_is_pci(dev))
+			return pci_dev_get(to_pci_dev(dev));
+	return NULL;
+}
+
+/* Do this function's access control services redirect peer requests upwards? */
+static bool acs_redirects(struct pci_dev *pdev)
+{
+	u16 ctrl = 0;
+	int pos;
+
+	pos = pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_ACS);
+	if (!pos)
+		return false;
+	pci_read_config_word(pdev, pos + PCI_ACS_CTRL, &ctrl);
+	return ctrl & (PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_EC);
+}
+
+/* Note what stands for the host bridge above @top, the last hop of a path */
+static void snapshot_host(struct pci_dev *top, struct nvfs_pci_path *path)
+{
+	struct pci_dev *root;
+
+	path->host_bridge = nvfs_pci_bdf(top) & ~0xffU;
+	root = pci_get_slot(top->bus, PCI_DEVFN(0, 0));
+	if (!root && pci_pcie_type(top) == PCI_EXP_TYPE_ROOT_PORT)
+		root = pci_dev_get(top);
+	if (root) {
+		path->host_vendor = root->vendor;
+		path->host_device = root->device;
+		pci_dev_put(root);
+	}
+}
+
+/**
+ * nvfs_pci_snapshot() - record the way from a function to its host bridge
+ * @pdev: the function
+ * @path: where to
+ *
+ * Context: may sleep; the caller holds a reference to @pdev.
+ */
+void nvfs_pci_snapshot(struct pci_dev *pdev, struct nvfs_pci_path *path)
+{
+	struct pci_dev *top = pdev;
+
+	memset(path, 0, sizeof(*path));
+	for (; pdev; pdev = pci_upstream_bridge(pdev)) {
+		struct nvfs_pci_hop *hop;
+
+		if (path->nr_hops == NVFS_PCI_MAX_HOPS) {
+			path->nr_hops = 0;
+			return;
+		}
+		hop = &path->hop[path->nr_hops++];
+		hop->bdf = nvfs_pci_bdf(pdev);
+		hop->acs_redirect = acs_redirects(pdev);
+		top = pdev;
+	}
+	snapshot_host(top, path);
+}
+
+/* Does any of the first @nr hops of a path redirect peer requests? */
+static bool path_redirects(const struct nvfs_pci_path *path, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (path->hop[i].acs_redirect)
+			return true;
+	return false;
+}
+
+/**
+ * nvfs_pci_distance() - links between two functions
+ * @a: way up from the first
+ * @b: way up from the second
+ * @redirected: set when the way must lead through a host bridge, because the
+ *	two share no bridge or access control services redirect
+ *
+ * Pure.  A function is 0 away from itself, two functions below one switch are
+ * 4 away from each other.
+ *
+ * Return: the number of links; without a shared bridge, the links from both up
+ * to their host bridges.
+ */
+int nvfs_pci_distance(const struct nvfs_pci_path *a,
+		      const struct nvfs_pci_path *b, bool *redirected)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < a->nr_hops; i++) {
+		for (j = 0; j < b->nr_hops; j++) {
+			if (a->hop[i].bdf != b->hop[j].bdf)
+				continue;
+			/* the shared bridge itself counts, too */
+			*redirected = path_redirects(a, i + 1) ||
+				      path_redirects(b, j + 1);
+			return i + j;
+		}
+	}
+	*redirected = true;
+	return a->nr_hops + b->nr_hops;
+}
+
+/* Is this path's host bridge in the table? */
+static bool bridge_forwards(const struct nvfs_pci_path *path, bool same_bridge)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(forwarding_bridges); i++) {
+		if (path->host_vendor != forwarding_bridges[i].vendor ||
+		    path->host_device != forwarding_bridges[i].device)
+			continue;
+		return same_bridge || !forwarding_bridges[i].same_bridge_only;
+	}
+	return false;
+}
+
+/**
+ * nvfs_pci_host_forwards() - do the host bridges forward between two paths?
+ * @a: way up from the first function
+ * @b: way up from the second
+ *
+ * Pure.
+ *
+ * Return: true when every host bridge on the way is known to.
+ */
+bool nvfs_pci_host_forwards(const struct nvfs_pci_path *a,
+			    const struct nvfs_pci_path *b)
+{
+	bool same = a->host_bridge == b->host_bridge;
+
+	return bridge_forwards(a, same) && (same || bridge_forwards(b, same));
+}
+
+/**
+ * nvfs_pci_judge() - can a drive reach a GPU?
+ * @gpu: way up from the GPU
+ * @drive: way up from the drive
+ * @platform: what the paths do not show
+ * @verdict: the answer
+ *
+ * Pure.
+ */
+void nvfs_pci_judge(const struct nvfs_pci_path *gpu,
+		    const struct nvfs_pci_path *drive,
+		    const struct nvfs_pci_platform *platform,
+		    struct nvfs_pci_verdict *verdict)
+{
+	bool redirected = true;
+
+	verdict->reason = NVFS_REASON_HOST_BRIDGE;
+	verdict->distance = -1;
+	verdict->through_host = true;
+	if (!gpu->nr_hops || !drive->nr_hops)
+		return;
+
+	verdict->distance = nvfs_pci_distance(gpu, drive, &redirected);
+	/* An address that needs translation goes up to be translated */
+	verdict->through_host = redirected || platform->iommu;
+	if (!verdict->through_host || platform->cpu_forwards ||
+	    nvfs_pci_host_forwards(gpu, drive))
+		verdict->reason = NVFS_REASON_NONE;
+	else if (!redirected)
+		verdict->reason = NVFS_REASON_IOMMU;
+}
+
+/* Are the DMA addresses of this function translated? */
+static bool iommu_translates(struct pci_dev *pdev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
+
+	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
+}
+
+/**
+ * nvfs_pci_judge_pair() - judge a drive of this machine against a GPU
+ * @gpu: way up from the GPU
+ * @drive: the drive's PCI function; the caller holds a reference
+ * @verdict: the answer
+ *
+ * Context: may sleep.
+ */
+void nvfs_pci_judge_pair(const struct nvfs_pci_path *gpu, struct pci_dev *drive,
+			 struct nvfs_pci_verdict *verdict)
+{
+	struct nvfs_pci_platform platform = {
+		.cpu_forwards = nvfs_compat_cpu_forwards(),
+		.iommu = iommu_translates(drive),
+	};
+	struct nvfs_pci_path path;
+
+	nvfs_pci_snapshot(drive, &path);
+	nvfs_pci_judge(gpu, &path, &platform, verdict);
+}
+
+/* Has somebody made struct pages at this address?  Takes a reference. */
+static struct dev_pagemap *pages_at(phys_addr_t phys)
+{
+	return get_dev_pagemap(PHYS_PFN(phys), NULL);
+}
+
+/*
+ * Use the pages that the GPU's driver made, when they are P2PDMA pages and
+ * cover the BAR; refuse when they are anything else.  Returns false when the
+ * BAR has no pages at all.
+ */
+static bool gpu_pages_of_owner(struct nvfs_gpu *gpu)
+{
+	struct dev_pagemap *first = pages_at(gpu->start);
+	struct dev_pagemap *last = pages_at(gpu->start + gpu->len - 1);
+
+	if (!first && !last)
+		return false;
+	if (first && first == last &&
+	    is_pci_p2pdma_page(pfn_to_page(PHYS_PFN(gpu->start)))) {
+		gpu->source = NVFS_PAGES_OWNER;
+		gpu->reason = NVFS_REASON_NONE;
+		gpu->owner_pgmap = first;
+		first = NULL;
+	}
+	if (first)
+		put_dev_pagemap(first);
+	if (last)
+		put_dev_pagemap(last);
+	return true;
+}
+
+/* May NVFS make pages over this BAR? */
+static bool gpu_bar_fits(const struct nvfs_gpu *gpu)
+{
+	const u64 unit = (u64)PAGES_PER_SUBSECTION << PAGE_SHIFT;
+
+	return IS_ENABLED(CONFIG_ZONE_DEVICE) &&
+	       /* the encryption bit would end up in DMA addresses */
+	       !cc_platform_has(CC_ATTR_MEM_ENCRYPT) &&
+	       IS_ALIGNED(gpu->start, unit) && IS_ALIGNED(gpu->len, unit);
+}
+
+/*
+ * Give the BAR struct pages.  Failure is no error: the GPU then has a reason
+ * not to go direct.  Caller holds gpu_lock.
+ */
+static void gpu_make_pages(struct nvfs_gpu *gpu)
+{
+	void *addr;
+
+	lockdep_assert_held(&gpu_lock);
+
+	gpu->source = NVFS_PAGES_NONE;
+	gpu->reason = NVFS_REASON_NO_PAGES;
+	if (gpu_pages_of_owner(gpu) || !gpu_bar_fits(gpu))
+		return;
+
+	gpu->pgmap.type = MEMORY_DEVICE_GENERIC;
+	gpu->pgmap.range.start = gpu->start;
+	gpu->pgmap.range.end = gpu->start + gpu->len - 1;
+	gpu->pgmap.nr_range = 1;
+	gpu->pgmap.owner = gpu;
+	addr = memremap_pages(&gpu->pgmap, dev_to_node(&gpu->pdev->dev));
+	if (IS_ERR(addr)) {
+		nvfs_dbg("%s: no struct pages over the BAR: %pe\n",
+			 pci_name(gpu->pdev), addr);
+		return;
+	}
+	gpu->source = NVFS_PAGES_ZONE;
+	gpu->reason = NVFS_REASON_NONE;
+}
+
+static void gpu_release(struct kref *ref)
+{
+	struct nvfs_gpu *gpu = container_of(ref, struct nvfs_gpu, ref);
+
+	if (gpu->source == NVFS_PAGES_ZONE)
+		memunmap_pages(&gpu->pgmap);
+	if (gpu->owner_pgmap)
+		put_dev_pagemap(gpu->owner_pgmap);
+	xa_destroy(&gpu->verdicts);
+	pci_dev_put(gpu->pdev);
+	kfree(gpu);
+	nvfs_stat_inc(gpus_gone);
+}
+
+/**
+ * nvfs_gpu_put() - drop a reference from nvfs_gpu_find()
+ * @gpu: the GPU
+ *
+ * Context: may sleep; the last reference unmaps the BAR's pages, so no request
+ * may use them any more.
+ */
+void nvfs_gpu_put(struct nvfs_gpu *gpu)
+{
+	kref_put(&gpu->ref, gpu_release);
+}
+
+/* Make the GPU whose memory BAR is @bar of @pdev; takes over the reference */
+static struct nvfs_gpu *gpu_create(struct pci_dev *pdev, int bar)
+{
+	struct nvfs_gpu *gpu;
+
+	gpu = kzalloc(sizeof(*gpu), GFP_KERNEL);
+	if (!gpu) {
+		pci_dev_put(pdev);
+		return ERR_PTR(-ENOMEM);
+	}
+	kref_init(&gpu->ref);
+	xa_init(&gpu->verdicts);
+	gpu->pdev = pdev;
+	gpu->bdf = nvfs_pci_bdf(pdev);
+	gpu->start = pci_resource_start(pdev, bar);
+	gpu->len = pci_resource_len(pdev, bar);
+	nvfs_pci_snapshot(pdev, &gpu->path);
+	gpu_make_pages(gpu);
+	hlist_add_head(&gpu->node, &gpu_hash[gpu->bdf % MAX_PCI_BUCKETS]);
+	nvfs_stat_inc(gpus_found);
+	return gpu;
+}
+
+/* The memory BAR of @pdev that holds @phys, or -1 */
+static int bar_of(struct pci_dev *pdev, phys_addr_t phys)
+{
+	int bar;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		resource_size_t start = pci_resource_start(pdev, bar);
+
+		if ((pci_resource_flags(pdev, bar) & IORESOURCE_MEM) &&
+		    phys >= start && phys - start < pci_resource_len(pdev, bar))
+			return bar;
+	}
+	return -1;
+}
+
+static struct nvfs_gpu *gpu_lookup(phys_addr_t phys)
+{
+	struct nvfs_gpu *gpu;
+	int i;
+
+	for (i = 0; i < MAX_PCI_BUCKETS; i++)
+		hlist_for_each_entry(gpu, &gpu_hash[i], node)
+			if (phys >= gpu->start && phys - gpu->start < gpu->len)
+				return gpu;
+	return NULL;
+}
+
+/**
+ * nvfs_gpu_find() - the GPU that owns a bus address
+ * @phys: an address in one of its BARs
+ *
+ * The first call for a BAR makes its struct pages.
+ *
+ * Context: may sleep.
+ * Return: the GPU with a reference held; -ENXIO when no PCI function has this
+ * address, -ENOMEM.
+ */
+struct nvfs_gpu *nvfs_gpu_find(phys_addr_t phys)
+{
+	struct nvfs_gpu *gpu;
+	struct pci_dev *pdev = NULL;
+
+	mutex_lock(&gpu_lock);
+	gpu = gpu_lookup(phys);
+	if (!gpu) {
+		int bar = -1;
+
+		gpu = ERR_PTR(-ENXIO);
+		for_each_pci_dev(pdev) {
+			bar = bar_of(pdev, phys);
+			if (bar >= 0)
+				break;
+		}
+		/* for_each_pci_dev() left a reference to the one found */
+		if (pdev)
+			gpu = gpu_create(pdev, bar);
+	}
+	if (!IS_ERR(gpu))
+		kref_get(&gpu->ref);
+	mutex_unlock(&gpu_lock);
+	return gpu;
+}
+
+/* Forget @pdev when it is a GPU (or every GPU, NULL); its regions keep it */
+static void gpu_forget(struct device *dev)
+{
+	struct nvfs_gpu *gpu;
+	struct hlist_node *next;
+	int i;
+
+	mutex_lock(&gpu_lock);
+	for (i = 0; i < MAX_PCI_BUCKETS; i++) {
+		hlist_for_each_entry_safe(gpu, next, &gpu_hash[i], node) {
+			/* any device that goes may have been in a verdict */
+			xa_destroy(&gpu->verdicts);
+			if (dev && dev != &gpu->pdev->dev)
+				continue;
+			hlist_del(&gpu->node);
+			nvfs_gpu_put(gpu);
+		}
+	}
+	mutex_unlock(&gpu_lock);
+}
+
+static int bus_event(struct notifier_block *nb, unsigned long action, void *dev)
+{
+	if (action == BUS_NOTIFY_DEL_DEVICE ||
+	    action == BUS_NOTIFY_UNBOUND_DRIVER)
+		gpu_forget(dev);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block bus_notifier = {
+	.notifier_call = bus_event,
+};
+
+/**
+ * nvfs_pci_init() - begin to watch the PCI bus
+ *
+ * Return: 0, or a negative errno.
+ */
+int nvfs_pci_init(void)
+{
+	return bus_register_notifier(&pci_bus_type, &bus_notifier);
+}
+
+/**
+ * nvfs_pci_exit() - forget every GPU
+ *
+ * Context: module unload; no region is left.
+ */
+void nvfs_pci_exit(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &bus_notifier);
+	gpu_forget(NULL);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /proc/nvfs: what the module counts, one "name value" a line, for people and
+ * programs.  Formats only; nvfs-stat computes.
+ */
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+
+#include "nvfs-proc.h"
+#include "nvfs-stat.h"
+
+static int stats_show(struct seq_file *m, void *v)
+{
+	u64 regions = nvfs_stat_sum(NVFS_STAT_regions_registered) -
+		      nvfs_stat_sum(NVFS_STAT_regions_ended);
+	u64 pinned = nvfs_stat_sum(NVFS_STAT_bytes_pinned) -
+		     nvfs_stat_sum(NVFS_STAT_bytes_unpinned);
+
+	seq_printf(m, "regions_live %llu\n", regions);
+	seq_printf(m, "bytes_pinned_now %llu\n", pinned);
+	nvfs_stat_show(m, NVFS_STAT_GROUP_MODULE);
+	return 0;
+}
+
+static int io_stats_show(struct seq_file *m, void *v)
+{
+	u64 reads = nvfs_stat_sum(NVFS_STAT_read_started) -
+		    nvfs_stat_sum(NVFS_STAT_read_ended);
+	u64 writes = nvfs_stat_sum(NVFS_STAT_write_started) -
+		     nvfs_stat_sum(NVFS_STAT_write_ended);
+
+	seq_printf(m, "read_inflight %llu\n", reads);
+	seq_printf(m, "write_inflight %llu\n", writes);
+	nvfs_stat_show(m, NVFS_STAT_GROUP_IO);
+	return 0;
+}
+
+/**
+ * nvfs_proc_init() - make /proc/nvfs
+ *
+ * Return: 0; -ENOMEM.
+ */
+int nvfs_proc_init(void)
+{
+	struct proc_dir_entry *dir = proc_mkdir("nvfs", NULL);
+
+	if (!dir)
+		return -ENOMEM;
+	if (!proc_create_single("stats", 0444, dir, stats_show) ||
+	    !proc_create_single("io_stats", 0444, dir, io_stats_show)) {
+		nvfs_proc_exit();
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * nvfs_proc_exit() - remove /proc/nvfs
+ */
+void nvfs_proc_exit(void)
+{
+	remove_proc_subtree("nvfs", NULL);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every counter of the module: NVFS_COUNTER(group, name).  Included wherever
+ * something is made of each counter, so there is no guard.  The group is the
+ * file of /proc/nvfs that shows the counter.  All of them only grow; what is
+ * "live" is the difference of two.
+ */
+NVFS_COUNTER(MODULE, opens)
+NVFS_COUNTER(MODULE, closes)
+NVFS_COUNTER(MODULE, ioctl_errors)
+NVFS_COUNTER(MODULE, regions_registered)
+NVFS_COUNTER(MODULE, regions_ended)
+NVFS_COUNTER(MODULE, regions_revoked)
+NVFS_COUNTER(MODULE, register_errors)
+NVFS_COUNTER(MODULE, bytes_pinned)
+NVFS_COUNTER(MODULE, bytes_unpinned)
+NVFS_COUNTER(MODULE, gpus_found)
+NVFS_COUNTER(MODULE, gpus_gone)
+NVFS_COUNTER(MODULE, queries)
+NVFS_COUNTER(IO, read_started)
+NVFS_COUNTER(IO, read_ended)
+NVFS_COUNTER(IO, read_errors)
+NVFS_COUNTER(IO, read_short)
+NVFS_COUNTER(IO, read_bytes)
+NVFS_COUNTER(IO, read_direct_ops)
+NVFS_COUNTER(IO, read_direct_bytes)
+NVFS_COUNTER(IO, read_bounce_ops)
+NVFS_COUNTER(IO, read_bounce_bytes)
+NVFS_COUNTER(IO, read_refused)
+NVFS_COUNTER(IO, write_started)
+NVFS_COUNTER(IO, write_ended)
+NVFS_COUNTER(IO, write_errors)
+NVFS_COUNTER(IO, write_short)
+NVFS_COUNTER(IO, write_bytes)
+NVFS_COUNTER(IO, write_direct_ops)
+NVFS_COUNTER(IO, write_direct_bytes)
+NVFS_COUNTER(IO, write_bounce_ops)
+NVFS_COUNTER(IO, write_bounce_bytes)
+NVFS_COUNTER(IO, write_refused)
+NVFS_COUNTER(IO, bvecs)
+NVFS_COUNTER(IO, kiocbs)

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counters.  Each CPU has its own copy and only adds to it, so counting costs
+ * a request one instruction per counter and no shared cache line.  A sum is
+ * taken when somebody looks; it is exact when nothing runs.
+ */
+#include <linux/cpumask.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "nvfs-stat.h"
+
+DEFINE_PER_CPU(struct nvfs_counters, nvfs_counters);
+
+bool nvfs_debug;
+module_param_named(debug, nvfs_debug, bool, 0644);
+MODULE_PARM_DESC(debug, "Print debug messages (default: off)");
+
+/* What a counter is called and where it is shown */
+static const struct {
+	const char *name;
+	enum nvfs_stat_group group;
+} stat_info[NVFS_STAT_NR] = {
+#define NVFS_COUNTER(group, name) { #name, NVFS_STAT_GROUP_##group },
+#include "nvfs-stat-list.h"
+#undef NVFS_COUNTER
+};
+
+/**
+ * nvfs_stat_sum() - a counter's value over all CPUs
+ * @stat: the counter
+ *
+ * Context: any.
+ * Return: the sum; CPUs that count meanwhile may or may not be seen.
+ */
+u64 nvfs_stat_sum(enum nvfs_stat stat)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(nvfs_counters, cpu).v[stat]);
+	return sum;
+}
+
+/**
+ * nvfs_stat_show() - print the counters of one file, "name value" a line
+ * @m: where to
+ * @group: which file
+ *
+ * Context: process context.
+ */
+void nvfs_stat_show(struct seq_file *m, enum nvfs_stat_group group)
+{
+	int i;
+
+	for (i = 0; i < NVFS_STAT_NR; i++)
+		if (stat_info[i].group == group)
+			seq_printf(m, "%s %llu\n", stat_info[i].name,
+				   nvfs_stat_sum(i));
+}

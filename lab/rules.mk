@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# The lab: kernels, the guest's agent, and the commands that start machines.
+
+KERNEL	?= 6.12
+CPU	?= max
+SIZE	?= 256M
+
+AGENT	:= $(BUILD)/lab/agent
+RELEASES := $(KERNELS:%=$(BUILD)/kernels/%/release)
+CHECKPATCH := $(BUILD)/kernels/source/scripts/checkpatch.pl
+
+$(RELEASES): $(BUILD)/kernels/%/release:
+	$(Q)lab/kernels/fetch.sh $(BUILD) $*
+
+$(CHECKPATCH):
+	$(Q)lab/kernels/source.sh $(BUILD)
+
+$(AGENT): lab/vm/agent.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -static $(LDFLAGS) $< -o $@
+
+all: $(RELEASES) $(AGENT) labgpu
+
+.PHONY: run shell vm kernels update-kernels lab-test
+
+run: all ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)
+	$(Q)python3 lab/run.py --kernel $(KERNEL) --size $(SIZE) $(if $(BREAK),--break $(BREAK))
+
+shell: all ## a prompt in a lab guest (KERNEL=6.12, CPU=max|EPYC)
+	$(Q)python3 lab/shell.py --kernel $(KERNEL) --cpu $(CPU)
+
+vm: all ## one self-test in a lab guest: make vm T=smoke KERNEL=6.1
+	$(Q)python3 lab/vmtest.py --kernel $(KERNEL) --cpu $(CPU) $(or $(T),$(error say which test: make vm T=smoke))
+
+kernels: $(RELEASES) ## fetch the kernels that the lab boots
+
+update-kernels: ## fetch them anew: the newest in the package index
+	$(Q)rm -f $(RELEASES)
+	$(Q)$(MAKE) --no-print-directory kernels
+
+lab-test: ## tests of the lab's own code
+	$(Q)python3 -m unittest discover -s lab/vm -p 'test_*.py'

@@ -105,7 +105,7 @@ class Check:
             path = os.path.join(place, name)
             if os.path.exists(path):
                 return path
-        raise Missing(f"build/kernels/source/scripts/{name} is missing: run make kernels")
+        raise Missing(f"build/kernels/source/scripts/{name} is missing: make check gets it")
 
     def cached(self, parts, work):
         """work() unless the same parts (str or bytes) were clean before.

@@ -74,9 +74,10 @@ def declarator(head):
     found = re.search(r"([A-Za-z_]\w*)\s*$", head[:start])
     if not found or found.group(1) in NO_FUNCTION:
         return None
-    # A name that is followed by another list is a macro that makes the function:
-    # DEFINE_X(name)(args); the macro is then the best name there is.
-    return found.group(1), found.start(1)
+    name = found.group(1)
+    if name.isupper():      # a macro that makes the function, such as TEST(name)
+        name = " ".join(head[found.start(1):].split())
+    return name, found.start(1)
 
 
 def functions(text):

@@ -68,6 +68,8 @@ def run_check(check, files, kernels=True, path=None):
             compile_objects(root)
         env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
         env.pop("KSCRIPTS", None)
+        if check == "layers":
+            env.pop("KERNELS", None)
         if path is not None:
             env["PATH"] = path
         res = subprocess.run([sys.executable, os.path.join(SCRIPTS, "check-" + check), "--root", root], env=env, text=True,

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/* The only file that calls ioctl(2). */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "abi.h"
+
+static int kernel_open(const char *path, int flags)
+{
+	return open(path, flags);
+}
+
+static int kernel_ioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg);
+}
+
+static const struct abi_seam kernel = {
+	.open = kernel_open,
+	.ioctl = kernel_ioctl,
+};
+
+static const struct abi_seam *seam = &kernel;
+
+void abi_set_seam(const struct abi_seam *other)
+{
+	seam = other ? other : &kernel;
+}
+
+int abi_open(void)
+{
+	int fd;
+
+	do {
+		fd = seam->open(ABI_DEVICE, O_RDWR | O_CLOEXEC);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * EINTR is not retried here: what a call did before it was interrupted differs
+ * from call to call.
+ */
+static int call(int fd, unsigned long request, void *arg)
+{
+	return seam->ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+int abi_info(int fd, struct nvfs_info *arg)
+{
+	return call(fd, NVFS_IOC_INFO, arg);
+}
+
+int abi_register(int fd, struct nvfs_register *arg)
+{
+	return call(fd, NVFS_IOC_REGISTER, arg);
+}
+
+int abi_unregister(int fd, struct nvfs_unregister *arg)
+{
+	return call(fd, NVFS_IOC_UNREGISTER, arg);
+}
+
+int abi_read(int fd, struct nvfs_rw *arg)
+{
+	return call(fd, NVFS_IOC_READ, arg);
+}
+
+int abi_write(int fd, struct nvfs_rw *arg)
+{
+	return call(fd, NVFS_IOC_WRITE, arg);
+}
+
+int abi_query(int fd, struct nvfs_query *arg)
+{
+	return call(fd, NVFS_IOC_QUERY, arg);
+}

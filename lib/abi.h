@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only way to the kernel.  Nothing else in the library opens the device
+ * or calls ioctl(2).  Every function returns 0 or a negative errno value; the
+ * structures are those of the uapi header, filled in by the caller.
+ */
+#ifndef LIBNVFS_ABI_H
+#define LIBNVFS_ABI_H
+
+#include <nvfs.h>
+
+#define ABI_DEVICE	"/dev/nvidia-fs"
+
+/**
+ * struct abi_seam - what a test puts in the kernel's place
+ * @open: opens the device; returns a file descriptor, or -1 and errno
+ * @ioctl: as ioctl(2)
+ */
+struct abi_seam {
+	int (*open)(const char *path, int flags);
+	int (*ioctl)(int fd, unsigned long request, void *arg);
+};
+
+/* NULL puts the kernel back.  Not for use while another thread is inside. */
+void abi_set_seam(const struct abi_seam *seam);
+
+/* A file descriptor (close-on-exec) or a negative errno value. */
+int abi_open(void);
+
+int abi_info(int fd, struct nvfs_info *arg);
+int abi_register(int fd, struct nvfs_register *arg);
+int abi_unregister(int fd, struct nvfs_unregister *arg);
+int abi_read(int fd, struct nvfs_rw *arg);
+int abi_write(int fd, struct nvfs_rw *arg);
+int abi_query(int fd, struct nvfs_query *arg);
+
+#endif /* LIBNVFS_ABI_H */

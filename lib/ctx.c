@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/* The handle: the device, the GPU driver, and what hangs on them. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi.h"
+#include "gpu.h"
+#include "internal.h"
+
+/*
+ * Counts how often this process came from a fork(2).  A child shares the open
+ * file of the device, whose regions name its parent's memory, and no GPU
+ * driver survives a fork: both are refused rather than left to chance.
+ */
+static atomic_uint fork_gen;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void in_child(void)
+{
+	atomic_fetch_add(&fork_gen, 1);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+int ctx_check(const struct nvfs *nvfs)
+{
+	return atomic_load(&fork_gen) == nvfs->fork_gen ? 0 : -ECHILD;
+}
+
+/* Is it our device, and does it speak our language? */
+static int check_module(int fd)
+{
+	struct nvfs_info info = { .size = sizeof(info) };
+	int ret = abi_info(fd, &info);
+
+	if (ret == -ENOTTY)
+		return -EPROTO;
+	if (ret)
+		return ret;
+	return info.version_major == NVFS_VERSION_MAJOR ? 0 : -EPROTO;
+}
+
+static int open_module(int *fd)
+{
+	int ret = abi_open();
+
+	if (ret < 0)
+		return ret;
+	*fd = ret;
+	ret = check_module(*fd);
+	if (ret) {
+		close(*fd);
+		*fd = -1;
+	}
+	return ret;
+}
+
+NVFS_EXPORT int nvfs_open(unsigned int flags, struct nvfs **nvfs)
+{
+	struct nvfs *new;
+
+	if (!nvfs || (flags & ~NVFS_OPEN_NO_MODULE))
+		return -EINVAL;
+	pthread_once(&fork_once, watch_forks);
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	new->fd = -1;
+	new->fork_gen = atomic_load(&fork_gen);
+	new->module_error = open_module(&new->fd);
+	if (new->module_error && !(flags & NVFS_OPEN_NO_MODULE)) {
+		int ret = new->module_error;
+
+		free(new);
+		return ret;
+	}
+	pthread_mutex_init(&new->lock, NULL);
+	*nvfs = new;
+	return 0;
+}
+
+NVFS_EXPORT int nvfs_close(struct nvfs *nvfs)
+{
+	bool busy;
+
+	if (!nvfs)
+		return 0;
+	/* In a child another thread of the parent may have held the lock. */
+	if (ctx_check(nvfs))
+		return -ECHILD;
+	pthread_mutex_lock(&nvfs->lock);
+	busy = nvfs->nr_children > 0;
+	pthread_mutex_unlock(&nvfs->lock);
+	if (busy)
+		return -EBUSY;
+	if (nvfs->gpu)
+		gpu_put();
+	if (nvfs->fd >= 0)
+		close(nvfs->fd);
+	pthread_mutex_destroy(&nvfs->lock);
+	free(nvfs);
+	return 0;
+}
+
+NVFS_EXPORT int nvfs_module_error(struct nvfs *nvfs)
+{
+	return nvfs->module_error;
+}
+
+int ctx_gpu(struct nvfs *nvfs, const struct gpu_driver **driver)
+{
+	int ret = ctx_check(nvfs);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&nvfs->lock);
+	if (!nvfs->gpu)
+		ret = gpu_get(&nvfs->gpu);
+	*driver = nvfs->gpu;
+	pthread_mutex_unlock(&nvfs->lock);
+	return ret;
+}
+
+void ctx_count_child(struct nvfs *nvfs, int change)
+{
+	pthread_mutex_lock(&nvfs->lock);
+	nvfs->nr_children += (unsigned int)change;
+	pthread_mutex_unlock(&nvfs->lock);
+}
+
+static int check_usable(const struct nvfs *nvfs)
+{
+	int ret = ctx_check(nvfs);
+
+	return ret ? ret : nvfs->module_error;
+}
+
+NVFS_EXPORT int nvfs_get_info(struct nvfs *nvfs, struct nvfs_info *info)
+{
+	int ret = check_usable(nvfs);
+
+	return ret ? ret : abi_info(nvfs->fd, info);
+}
+
+NVFS_EXPORT int nvfs_query_gpu(struct nvfs *nvfs, uint32_t bdf, int fd,
+			       struct nvfs_query *query)
+{
+	int ret = check_usable(nvfs);
+
+	if (ret)
+		return ret;
+	query->flags = NVFS_QUERY_GPU;
+	query->region = 0;
+	query->fd = fd;
+	query->gpu = bdf;
+	return abi_query(nvfs->fd, query);
+}
+
+NVFS_EXPORT int nvfs_gpu_count(struct nvfs *nvfs)
+{
+	const struct gpu_driver *driver;
+	int ret = ctx_gpu(nvfs, &driver);
+
+	return ret ? ret : driver->count();
+}
+
+NVFS_EXPORT int nvfs_gpu_get(struct nvfs *nvfs, unsigned int index,
+			     struct nvfs_gpu *gpu)
+{
+	const struct gpu_driver *driver;
+	int ret = ctx_gpu(nvfs, &driver);
+
+	if (ret)
+		return ret;
+	ret = driver->count();
+	if (ret < 0)
+		return ret;
+	if (index >= (unsigned int)ret)
+		return -ENODEV;
+	memset(gpu, 0, sizeof(*gpu));
+	gpu->index = index;
+	return driver->describe(index, gpu);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* Which GPU driver is used, and for how long. */
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+
+#include "gpu.h"
+
+static const struct gpu_driver *const builtin[] = { &gpu_cuda };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Under @lock. */
+static const struct gpu_driver *forced;
+static const struct gpu_driver *current;
+static unsigned int nr_users;
+
+void gpu_set_driver(const struct gpu_driver *driver)
+{
+	pthread_mutex_lock(&lock);
+	forced = driver;
+	pthread_mutex_unlock(&lock);
+}
+
+/* The first that starts wins; an error says more than a missing library. */
+static int start(const struct gpu_driver **driver)
+{
+	int ret = -ENOSYS;
+
+	if (forced) {
+		*driver = forced;
+		return forced->init();
+	}
+	for (size_t i = 0; i < sizeof(builtin) / sizeof(builtin[0]); i++) {
+		int err = builtin[i]->init();
+
+		if (!err) {
+			*driver = builtin[i];
+			return 0;
+		}
+		if (ret == -ENOSYS)
+			ret = err;
+	}
+	return ret;
+}
+
+int gpu_get(const struct gpu_driver **driver)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!nr_users)
+		ret = start(&current);
+	if (!ret) {
+		nr_users++;
+		*driver = current;
+	}
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+void gpu_put(void)
+{
+	pthread_mutex_lock(&lock);
+	if (!--nr_users) {
+		current->exit();
+		current = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+}

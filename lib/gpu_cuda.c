@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * NVIDIA's driver library, or anything that offers the same calls.  The only
+ * file that loads libcuda.so.1; its interface is declared here, as far as it
+ * is used, so that nothing of a CUDA toolkit is needed to build.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "gpu.h"
+#include "libnvfs.h"
+
+#define MAX_DEVICES		64
+
+enum {
+	CU_OK			= 0,
+	CU_INVALID_VALUE	= 1,
+	CU_OUT_OF_MEMORY	= 2,
+	CU_NO_DEVICE		= 100,
+	CU_INVALID_DEVICE	= 101,
+	CU_SYSTEM_NOT_READY	= 802
+};
+
+#define POINTER_SYNC_MEMOPS	6
+
+/* Name in the library, name in the table, parameters.  All return CUresult. */
+#define CUDA_CALLS(X)							\
+	X(cuInit, init, (unsigned int flags))				\
+	X(cuDeviceGetCount, device_count, (int *nr))			\
+	X(cuDeviceGet, device_get, (int *dev, int index))		\
+	X(cuDeviceGetName, device_name, (char *name, int size, int dev)) \
+	X(cuDeviceTotalMem_v2, device_memory, (size_t *bytes, int dev))	\
+	X(cuDeviceGetPCIBusId, device_pci, (char *id, int size, int dev)) \
+	X(cuDevicePrimaryCtxRetain, ctx_retain, (void **ctx, int dev))	\
+	X(cuDevicePrimaryCtxRelease_v2, ctx_release, (int dev))		\
+	X(cuCtxPushCurrent_v2, ctx_push, (void *ctx))			\
+	X(cuCtxPopCurrent_v2, ctx_pop, (void **ctx))			\
+	X(cuMemAlloc_v2, mem_alloc, (uint64_t *addr, size_t bytes))	\
+	X(cuMemFree_v2, mem_free, (uint64_t addr))			\
+	X(cuMemcpyHtoD_v2, copy_in, (uint64_t dst, const void *src, size_t n)) \
+	X(cuMemcpyDtoH_v2, copy_out, (void *dst, uint64_t src, size_t n)) \
+	X(cuStreamSynchronize, stream_sync, (void *stream))
+
+static struct {
+	void *handle;
+	/* The only call that may be missing. */
+	int (*pointer_set)(const void *value, int attribute, uint64_t addr);
+#define FIELD(symbol, field, params) int (*field)params;
+	CUDA_CALLS(FIELD)
+#undef FIELD
+} cu;
+
+/* Primary contexts that are held, by device index; NULL: not yet. */
+static pthread_mutex_t ctx_lock = PTHREAD_MUTEX_INITIALIZER;
+static void *ctxs[MAX_DEVICES];
+
+static int to_errno(int result)
+{
+	switch (result) {
+	case CU_OK:
+		return 0;
+	case CU_INVALID_VALUE:
+		return -EINVAL;
+	case CU_OUT_OF_MEMORY:
+		return -ENOMEM;
+	case CU_NO_DEVICE:
+	case CU_INVALID_DEVICE:
+		return -ENODEV;
+	case CU_SYSTEM_NOT_READY:
+		return -EAGAIN;
+	default:
+		return -EIO;
+	}
+}
+
+/* memcpy: ISO C has no cast from an object pointer to a function pointer. */
+static int bind(void *handle, const char *name, void *field)
+{
+	void *address = dlsym(handle, name);
+
+	memcpy(field, &address, sizeof(address));
+	return address ? 0 : -ENOSYS;
+}
+
+static int load(void)
+{
+	void *handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+	int ret = 0;
+
+	if (!handle)
+		return -ENOSYS;
+#define BIND(symbol, field, params) \
+	ret = ret ? ret : bind(handle, #symbol, &cu.field);
+	CUDA_CALLS(BIND)
+#undef BIND
+	if (ret) {
+		dlclose(handle);
+		return ret;
+	}
+	bind(handle, "cuPointerSetAttribute", &cu.pointer_set);
+	cu.handle = handle;
+	return 0;
+}
+
+static int cuda_init(void)
+{
+	int ret;
+
+	/* Never unloaded: the driver's threads may be about until exit. */
+	if (!cu.handle) {
+		ret = load();
+		if (ret)
+			return ret;
+	}
+	return to_errno(cu.init(0));
+}
+
+static void cuda_exit(void)
+{
+	int dev;
+
+	pthread_mutex_lock(&ctx_lock);
+	for (int i = 0; i < MAX_DEVICES; i++) {
+		if (ctxs[i] && !cu.device_get(&dev, i))
+			cu.ctx_release(dev);
+		ctxs[i] = NULL;
+	}
+	pthread_mutex_unlock(&ctx_lock);
+}
+
+static int cuda_count(void)
+{
+	int nr = 0;
+	int ret = to_errno(cu.device_count(&nr));
+
+	if (ret)
+		return ret;
+	if (nr <= 0)
+		return -ENODEV;
+	return nr < MAX_DEVICES ? nr : MAX_DEVICES;
+}
+
+static int cuda_describe(unsigned int index, struct nvfs_gpu *gpu)
+{
+	char pci[32] = "";
+	size_t bytes = 0;
+	int dev;
+	int ret = to_errno(cu.device_get(&dev, (int)index));
+
+	if (ret)
+		return ret;
+	ret = to_errno(cu.device_name(gpu->name, sizeof(gpu->name), dev));
+	if (ret)
+		return ret;
+	gpu->name[sizeof(gpu->name) - 1] = '\0';
+	ret = to_errno(cu.device_memory(&bytes, dev));
+	if (ret)
+		return ret;
+	gpu->memory = bytes;
+	gpu->bdf = NVFS_BDF_NONE;
+	if (!cu.device_pci(pci, sizeof(pci), dev))
+		nvfs_bdf_parse(pci, &gpu->bdf);
+	return 0;
+}
+
+static int get_ctx(unsigned int index, void **ctx)
+{
+	int ret = 0;
+	int dev;
+
+	if (index >= MAX_DEVICES)
+		return -ENODEV;
+	pthread_mutex_lock(&ctx_lock);
+	if (!ctxs[index]) {
+		ret = to_errno(cu.device_get(&dev, (int)index));
+		if (!ret)
+			ret = to_errno(cu.ctx_retain(&ctxs[index], dev));
+	}
+	*ctx = ctxs[index];
+	pthread_mutex_unlock(&ctx_lock);
+	return ret;
+}
+
+/* Between enter() and leave() the device's primary context is current. */
+static int enter(unsigned int index)
+{
+	void *ctx;
+	int ret = get_ctx(index, &ctx);
+
+	return ret ? ret : to_errno(cu.ctx_push(ctx));
+}
+
+static void leave(void)
+{
+	void *ctx;
+
+	cu.ctx_pop(&ctx);
+}
+
+static int cuda_alloc(unsigned int index, uint64_t length, uint64_t *addr)
+{
+	int ret = enter(index);
+
+	if (ret)
+		return ret;
+	ret = to_errno(cu.mem_alloc(addr, length));
+	leave();
+	return ret;
+}
+
+static int cuda_free(unsigned int index, uint64_t addr)
+{
+	int ret = enter(index);
+
+	if (ret)
+		return ret;
+	ret = to_errno(cu.mem_free(addr));
+	leave();
+	return ret;
+}
+
+static int cuda_copy_in(unsigned int index, uint64_t dst, const void *src,
+			uint64_t length)
+{
+	int ret = enter(index);
+
+	if (ret)
+		return ret;
+	ret = to_errno(cu.copy_in(dst, src, length));
+	/*
+	 * A copy from pageable memory may return when it has read its source,
+	 * before the bytes are on the GPU.
+	 */
+	if (!ret)
+		ret = to_errno(cu.stream_sync(NULL));
+	leave();
+	return ret;
+}
+
+static int cuda_copy_out(unsigned int index, void *dst, uint64_t src,
+			 uint64_t length)
+{
+	int ret = enter(index);
+
+	if (ret)
+		return ret;
+	ret = to_errno(cu.copy_out(dst, src, length));
+	leave();
+	return ret;
+}
+
+/*
+ * Without it a copy that the caller started earlier on the same memory may
+ * still be under way when another device reads it.  Older drivers lack it for
+ * some kinds of memory, so a refusal is no error.
+ */
+static int cuda_expose(unsigned int index, uint64_t addr)
+{
+	unsigned int on = 1;
+	int ret = enter(index);
+
+	if (ret)
+		return ret;
+	if (cu.pointer_set)
+		cu.pointer_set(&on, POINTER_SYNC_MEMOPS, addr);
+	leave();
+	return 0;
+}
+
+const struct gpu_driver gpu_cuda = {
+	.name = "cuda",
+	.init = cuda_init,
+	.exit = cuda_exit,
+	.count = cuda_count,
+	.describe = cuda_describe,
+	.alloc = cuda_alloc,
+	.free = cuda_free,
+	.copy_in = cuda_copy_in,
+	.copy_out = cuda_copy_out,
+	.expose = cuda_expose,
+};

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+#
+# libnvfs, its manual pages, and the unit tests of library and command.
+
+LIB_VERSION	:= 0.1.0
+LIB_SRC		:= $(sort $(wildcard lib/*.c))
+LIB_OBJ		:= $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+LIB_INCLUDES	:= -Iinclude/uapi -Ilib/include
+LIB_CFLAGS	= $(HOST_CFLAGS) $(LIB_INCLUDES) -fPIC -fvisibility=hidden
+LIB_SO		:= $(BUILD)/lib/libnvfs.so.0
+LIB_FILES	:= $(LIB_SO) $(BUILD)/lib/libnvfs.so $(BUILD)/lib/libnvfs.a \
+		   $(BUILD)/lib/libnvfs.pc
+
+.PHONY: lib install-lib man install-man lib-unit-tests
+
+all: lib man
+
+lib: $(LIB_FILES) ## build libnvfs
+
+$(LIB_OBJ): $(BUILD)/obj/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/lib/libnvfs.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(LIB_SO): $(LIB_OBJ) lib/libnvfs.map
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnvfs.so.0 \
+		-Wl,--version-script=lib/libnvfs.map -Wl,-z,defs \
+		-Wl,-z,relro,-z,now $(LIB_OBJ) -ldl -pthread -o $@
+
+$(BUILD)/lib/libnvfs.so: $(LIB_SO)
+	$(Q)ln -sf libnvfs.so.0 $@
+
+$(BUILD)/lib/libnvfs.pc: lib/libnvfs.pc.in
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(PREFIX)/include|' \
+		-e 's|@VERSION@|$(LIB_VERSION)|' $< > $@
+
+install: install-lib install-man
+
+install-lib: $(LIB_FILES)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(LIB_SO) $(DESTDIR)$(LIBDIR)/libnvfs.so.$(LIB_VERSION)
+	ln -sf libnvfs.so.$(LIB_VERSION) $(DESTDIR)$(LIBDIR)/libnvfs.so.0
+	ln -sf libnvfs.so.0 $(DESTDIR)$(LIBDIR)/libnvfs.so
+	install -m 644 $(BUILD)/lib/libnvfs.a $(DESTDIR)$(LIBDIR)/libnvfs.a
+	install -m 644 $(BUILD)/lib/libnvfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libnvfs.pc
+	install -m 644 lib/include/libnvfs.h include/uapi/nvfs.h $(DESTDIR)$(PREFIX)/include
+
+# Manual pages: only where scdoc is.
+MAN_SRC		:= $(sort $(wildcard docs/man/*.scd))
+MAN_PAGES	:= $(if $(shell command -v scdoc),$(MAN_SRC:docs/man/%.scd=$(BUILD)/man/%))
+
+man: $(MAN_PAGES) ## build the manual pages (needs scdoc)
+
+$(BUILD)/man/%: docs/man/%.scd
+	$(call say,MAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scdoc < $< > $@
+
+install-man: $(MAN_PAGES)
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$(page)))/$(notdir $(page)) &&) true
+
+# Unit tests: library and command once more, with sanitizers, in one archive
+# without main().  tests/rules.mk runs what LIB_UNIT_TESTS names.
+UNIT_CFLAGS	= -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror \
+		  $(LIB_INCLUDES) -Ilib -Itools -fno-omit-frame-pointer \
+		  -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/unit/%.o) \
+		   $(patsubst %.c,$(BUILD)/obj/unit/%.o,$(filter-out \
+		   tools/nvfs.c,$(sort $(wildcard tools/*.c))))
+UNIT_SRC	:= $(sort $(wildcard tests/unit/lib_*.c))
+LIB_UNIT_TESTS	:= $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+
+lib-unit-tests: $(LIB_UNIT_TESTS)
+
+$(UNIT_OBJ): $(BUILD)/obj/unit/%.o: %.c
+	$(call say,CC,$< (sanitized))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/obj/unit/all.a: $(UNIT_OBJ)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
+		$< $(BUILD)/obj/unit/all.a -lcmocka -ldl -pthread -o $@
+
+-include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(LIB_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)

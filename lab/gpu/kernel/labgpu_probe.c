@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Calls the emulated GPU's peer interface on behalf of a test program.
+ *
+ * debugfs labgpu_probe/cmd takes one command per write(2), which returns what
+ * the interface returned; SLOT is 0 to 7:
+ *	get SLOT VA LENGTH	nvidia_p2p_get_pages
+ *	getp SLOT VA LENGTH	nvidia_p2p_get_pages_persistent
+ *	getnocb SLOT VA LENGTH	nvidia_p2p_get_pages without a callback
+ *	put SLOT, putp SLOT	put; with the address that the slot got last
+ *	map SLOT BDF, unmap SLOT	DMA addresses for a device, BDF in one word
+ *	hold SLOT		the slot's callback waits, once it comes ...
+ *	let SLOT		... for this
+ *	freetable SLOT		the slot's callback frees the table itself
+ *	latefree SLOT		nvidia_p2p_free_page_table outside of a callback
+ *	clear SLOT		forget all about a slot
+ *
+ * debugfs labgpu_probe/slots has a line for each slot that has a table or had
+ * one: SLOT callbacks=N waiting=0|1 live=0|1 version=V page_size=N entries=N
+ * pages=ADDRESS,... dma=ADDRESS,...
+ */
+
+#include <linux/completion.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "nv-p2p.h"
+
+#define PROBE_SLOTS	8
+
+/**
+ * struct probe_slot - one page table
+ * @lock: protects the rest
+ * @table: as it was handed out; stays after its end, to be put again
+ * @map: DMA mapping
+ * @peer: device of @map, held
+ * @va: address
+ * @live: @table may be followed
+ * @hold: the callback shall wait
+ * @waiting: it does
+ * @free_table: the callback shall free the table
+ * @callbacks: how often it came
+ * @go: ends the wait
+ */
+struct probe_slot {
+	spinlock_t lock; /* all below */
+	struct nvidia_p2p_page_table *table;
+	struct nvidia_p2p_dma_mapping *map;
+	struct pci_dev *peer;
+	u64 va;
+	bool live;
+	bool hold;
+	bool waiting;
+	bool free_table;
+	unsigned int callbacks;
+	struct completion go;
+};
+
+static struct probe_slot probe_slots[PROBE_SLOTS];
+static struct dentry *probe_dir;
+
+static void probe_callback(void *data)
+{
+	struct probe_slot *slot = data;
+	bool hold;
+
+	spin_lock(&slot->lock);
+	slot->callbacks++;
+	slot->live = false;
+	slot->map = NULL;
+	hold = slot->hold;
+	slot->waiting = hold;
+	spin_unlock(&slot->lock);
+	if (hold)
+		wait_for_completion(&slot->go);
+	if (slot->free_table)
+		WARN_ON(nvidia_p2p_free_page_table(slot->table));
+	slot->waiting = false;
+}
+
+static void probe_no_callback(void *data)
+{
+	WARN(1, "callback of a table that was not handed out\n");
+}
+
+static int probe_get(struct probe_slot *slot, const char *how, u64 va, u64 len)
+{
+	struct nvidia_p2p_page_table *table = NULL;
+	int ret;
+
+	if (slot->live)
+		return -EBUSY;
+	if (!strcmp(how, "getp"))
+		ret = nvidia_p2p_get_pages_persistent(va, len, &table, 0);
+	else if (!strcmp(how, "getnocb"))
+		ret = nvidia_p2p_get_pages(0, 0, va, len, &table, NULL, slot);
+	else
+		ret = nvidia_p2p_get_pages(0, 0, va, len, &table,
+					   probe_callback, slot);
+	if (ret)
+		return ret;
+	spin_lock(&slot->lock);
+	slot->table = table;
+	slot->va = va;
+	slot->live = true;
+	spin_unlock(&slot->lock);
+	return 0;
+}
+
+static int probe_put(struct probe_slot *slot, bool persistent)
+{
+	int ret;
+
+	if (persistent)
+		ret = nvidia_p2p_put_pages_persistent(slot->va, slot->table, 0);
+	else
+		ret = nvidia_p2p_put_pages(0, 0, slot->va, slot->table);
+	if (ret)
+		return ret;
+	spin_lock(&slot->lock);
+	slot->live = false;
+	slot->map = NULL;
+	spin_unlock(&slot->lock);
+	return 0;
+}
+
+static int probe_map(struct probe_slot *slot, u64 bdf)
+{
+	if (slot->map)
+		return -EBUSY;
+	pci_dev_put(slot->peer);
+	slot->peer = pci_get_domain_bus_and_slot(bdf >> 16, bdf >> 8 & 0xff,
+						 bdf & 0xff);
+	if (!slot->peer)
+		return -ENODEV;
+	return nvidia_p2p_dma_map_pages(slot->peer, slot->table, &slot->map);
+}
+
+static int probe_unmap(struct probe_slot *slot)
+{
+	int ret = nvidia_p2p_dma_unmap_pages(slot->peer, slot->table, slot->map);
+
+	if (!ret)
+		slot->map = NULL;
+	return ret;
+}
+
+static int probe_clear(struct probe_slot *slot)
+{
+	if (slot->live)
+		return -EBUSY;
+	pci_dev_put(slot->peer);
+	slot->peer = NULL;
+	slot->table = NULL;
+	slot->hold = false;
+	slot->free_table = false;
+	slot->callbacks = 0;
+	reinit_completion(&slot->go);
+	return 0;
+}
+
+static int probe_run(char *line)
+{
+	struct probe_slot *slot;
+	unsigned int index;
+	u64 a = 0, b = 0;
+	char how[16];
+
+	if (sscanf(line, "%15s %u %lli %lli", how, &index, &a, &b) < 2 ||
+	    index >= PROBE_SLOTS)
+		return -EDOM;
+	slot = &probe_slots[index];
+	if (!strncmp(how, "get", 3))
+		return probe_get(slot, how, a, b);
+	if (!strcmp(how, "put") || !strcmp(how, "putp"))
+		return probe_put(slot, how[3]);
+	if (!strcmp(how, "map"))
+		return probe_map(slot, a);
+	if (!strcmp(how, "unmap"))
+		return probe_unmap(slot);
+	if (!strcmp(how, "latefree"))
+		return nvidia_p2p_free_page_table(slot->table);
+	if (!strcmp(how, "clear"))
+		return probe_clear(slot);
+	if (!strcmp(how, "hold"))
+		slot->hold = true;
+	else if (!strcmp(how, "freetable"))
+		slot->free_table = true;
+	else if (!strcmp(how, "let"))
+		complete(&slot->go);
+	else
+		return -EDOM;
+	return 0;
+}
+
+static ssize_t probe_write(struct file *file, const char __user *ubuf,
+			   size_t count, loff_t *ppos)
+{
+	char *line = memdup_user_nul(ubuf, min_t(size_t, count, 128));
+	int ret;
+
+	if (IS_ERR(line))
+		return PTR_ERR(line);
+	ret = probe_run(line);
+	kfree(line);
+	return ret ? ret : count;
+}
+
+static const struct file_operations probe_cmd_fops = {
+	.owner	= THIS_MODULE,
+	.open	= simple_open,
+	.write	= probe_write,
+};
+
+/* Only the caller's own commands end a table while it is shown. */
+static void probe_show_slot(struct seq_file *seq, struct probe_slot *slot)
+{
+	u32 i;
+
+	seq_printf(seq, "%td callbacks=%u waiting=%d live=%d", slot - probe_slots,
+		   slot->callbacks, slot->waiting, slot->live);
+	if (slot->live) {
+		seq_printf(seq, " version=0x%x page_size=%u entries=%u pages=",
+			   slot->table->version, slot->table->page_size,
+			   slot->table->entries);
+		for (i = 0; i < slot->table->entries; i++)
+			seq_printf(seq, "%s0x%llx", i ? "," : "",
+				   slot->table->pages[i]->physical_address);
+	}
+	if (slot->live && slot->map) {
+		seq_puts(seq, " dma=");
+		for (i = 0; i < slot->map->entries; i++)
+			seq_printf(seq, "%s0x%llx", i ? "," : "",
+				   slot->map->dma_addresses[i]);
+	}
+	seq_putc(seq, '\n');
+}
+
+static int probe_slots_show(struct seq_file *seq, void *unused)
+{
+	int i;
+
+	for (i = 0; i < PROBE_SLOTS; i++)
+		if (probe_slots[i].table)
+			probe_show_slot(seq, &probe_slots[i]);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(probe_slots);
+
+/* What no call from user space can ask: wrong arguments and stale pointers. */
+static int __init probe_misuse(void)
+{
+	struct nvidia_p2p_page_table *table = NULL;
+	void *stale = &table;
+
+	if (nvidia_p2p_get_pages(1, 0, 0, 65536, &table, probe_no_callback, NULL) != -EINVAL ||
+	    nvidia_p2p_get_pages(0, 0, 0, 65536, NULL, probe_no_callback, NULL) != -EINVAL ||
+	    nvidia_p2p_get_pages(0, 0, 0, 65536, &table, probe_no_callback, NULL) != -EINVAL ||
+	    nvidia_p2p_put_pages(0, 0, 0, NULL) != -EINVAL ||
+	    nvidia_p2p_put_pages(0, 0, 0, stale) != -EINVAL ||
+	    nvidia_p2p_put_pages_persistent(0, stale, 0) != -EINVAL ||
+	    nvidia_p2p_free_page_table(stale) != -EINVAL ||
+	    nvidia_p2p_dma_unmap_pages(NULL, stale, NULL) != -EINVAL || table) {
+		pr_err("labgpu_probe: a wrong call was not refused\n");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static int __init probe_init(void)
+{
+	int i, ret = probe_misuse();
+
+	if (ret)
+		return ret;
+	for (i = 0; i < PROBE_SLOTS; i++) {
+		spin_lock_init(&probe_slots[i].lock);
+		init_completion(&probe_slots[i].go);
+	}
+	probe_dir = debugfs_create_dir("labgpu_probe", NULL);
+	debugfs_create_file("cmd", 0200, probe_dir, NULL, &probe_cmd_fops);
+	debugfs_create_file("slots", 0400, probe_dir, NULL, &probe_slots_fops);
+	return 0;
+}
+module_init(probe_init);
+
+/* A callback may still come for what a test left behind: let none be live. */
+static void __exit probe_exit(void)
+{
+	int i;
+
+	debugfs_remove_recursive(probe_dir);
+	for (i = 0; i < PROBE_SLOTS; i++) {
+		complete(&probe_slots[i].go);
+		if (probe_slots[i].live && probe_put(&probe_slots[i], false))
+			probe_put(&probe_slots[i], true);
+		pci_dev_put(probe_slots[i].peer);
+	}
+}
+module_exit(probe_exit);
+
+MODULE_DESCRIPTION("Test of the emulated GPU's peer interface");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The emulated GPU of the lab: what its driver offers to user space.
+ *
+ * Device nodes are /dev/labgpu0, /dev/labgpu1, ... in the order of the PCI
+ * bus.  An open file is an address space on its GPU.  All files that a process
+ * opens share one range of GPU virtual addresses, so an address names one
+ * allocation, whichever GPU it is on.
+ *
+ * An open file works for the process that opened it and no other (EPERM), and
+ * its allocations end when that process closes any descriptor of it, also by
+ * dying, even if a forked child keeps another one.
+ *
+ * mmap(2) gives the CPU's view of one allocation: the offset is the GPU virtual
+ * address, the mapping must be MAP_SHARED and is not inherited by fork.  The
+ * memory stays taken while it is mapped, also after LABGPU_IOC_FREE.
+ *
+ * Errors of all calls: ENOTTY, EFAULT, ENOMEM; EPERM (see above); ENODEV when
+ * the GPU has been unplugged; EBADFD when the owner has closed the file; EINVAL
+ * for an unknown flag or a reserved field that is not zero.
+ */
+#ifndef _LABGPU_H
+#define _LABGPU_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define LABGPU_DEVICE_PREFIX	"labgpu"
+#define LABGPU_MAX_GPUS		16
+
+#define LABGPU_PAGE_SHIFT	16
+#define LABGPU_PAGE_SIZE	0x10000
+
+/* The window of GPU virtual addresses.  No CPU address lies in it. */
+#define LABGPU_VA_BASE		0x900000000000ULL
+#define LABGPU_VA_END		0xa00000000000ULL
+
+#define LABGPU_IOC_TYPE		0xEA
+#define LABGPU_IOC_INFO		_IOR(LABGPU_IOC_TYPE, 0x00, struct labgpu_info)
+#define LABGPU_IOC_ALLOC	_IOWR(LABGPU_IOC_TYPE, 0x01, struct labgpu_alloc)
+#define LABGPU_IOC_FREE		_IOW(LABGPU_IOC_TYPE, 0x02, struct labgpu_free)
+/* 0x03: a range of memory as a dma-buf. */
+
+/**
+ * struct labgpu_info - LABGPU_IOC_INFO: what GPU is this
+ * @index: number of the device node
+ * @bdf: PCI function: domain << 16 | bus << 8 | device << 3 | function
+ * @mem_size: memory in bytes
+ * @mem_free: bytes that are not taken now
+ * @uuid: the same on every boot for the same PCI function
+ * @name: name of the product, ended by a zero byte
+ */
+struct labgpu_info {
+	__u32 index;
+	__u32 bdf;
+	__aligned_u64 mem_size;
+	__aligned_u64 mem_free;
+	__u8 uuid[16];
+	char name[64];
+};
+
+/* No two pages that follow each other in the address space do so in memory. */
+#define LABGPU_ALLOC_SCATTER	0x1
+/* At @va, without a gap to its neighbours. */
+#define LABGPU_ALLOC_AT		0x2
+
+/**
+ * struct labgpu_alloc - LABGPU_IOC_ALLOC: take memory
+ * @length: bytes, not 0; whole pages of 64 KiB are taken
+ * @va: in with LABGPU_ALLOC_AT, otherwise out: GPU virtual address
+ * @flags: LABGPU_ALLOC_*
+ * @nr_extents: out: contiguous runs of memory
+ *
+ * The memory is not cleared.  It is one run if there is a free run that is
+ * long enough.  Without LABGPU_ALLOC_AT nothing is mapped for at least 1 MiB
+ * before and behind it.
+ *
+ * Errors:
+ *	EINVAL	@length is 0, @va is no multiple of 64 KiB or outside the window
+ *	EEXIST	LABGPU_ALLOC_AT: something is there already
+ *	ENOSPC	not enough free memory
+ */
+struct labgpu_alloc {
+	__aligned_u64 length;
+	__aligned_u64 va;
+	__u32 flags;
+	__u32 nr_extents;
+};
+
+/**
+ * struct labgpu_free - LABGPU_IOC_FREE: give memory back
+ * @va: what LABGPU_IOC_ALLOC returned
+ *
+ * Returns when all who pinned the memory through nvidia_p2p_get_pages() have
+ * been told and have let go of it.
+ *
+ * Errors:
+ *	ENOENT	no allocation of this open file starts at @va
+ */
+struct labgpu_free {
+	__aligned_u64 va;
+};
+
+#endif /* _LABGPU_H */

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of the CUDA driver interface that the lab's libcuda.so.1 has.
+ *
+ * Names, values and layouts are those of the CUDA driver API; what each call
+ * does and returns is documented there.  Names without _v2 are the same
+ * functions: the 32-bit ones that they once were are not emulated.
+ */
+#ifndef CUDA_LAB_H
+#define CUDA_LAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CUDA_LAB_VERSION	13000
+
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUuuid_st { char bytes[16]; } CUuuid;
+
+typedef enum cudaError_enum {
+	CUDA_SUCCESS				= 0,
+	CUDA_ERROR_INVALID_VALUE		= 1,
+	CUDA_ERROR_OUT_OF_MEMORY		= 2,
+	CUDA_ERROR_NOT_INITIALIZED		= 3,
+	CUDA_ERROR_DEINITIALIZED		= 4,
+	CUDA_ERROR_DEVICE_UNAVAILABLE		= 46,
+	CUDA_ERROR_NO_DEVICE			= 100,
+	CUDA_ERROR_INVALID_DEVICE		= 101,
+	CUDA_ERROR_INVALID_CONTEXT		= 201,
+	CUDA_ERROR_MAP_FAILED			= 205,
+	CUDA_ERROR_OPERATING_SYSTEM		= 304,
+	CUDA_ERROR_NOT_FOUND			= 500,
+	CUDA_ERROR_CONTEXT_IS_DESTROYED		= 709,
+	CUDA_ERROR_NOT_PERMITTED		= 800,
+	CUDA_ERROR_NOT_SUPPORTED		= 801,
+	CUDA_ERROR_UNKNOWN			= 999
+} CUresult;
+
+typedef enum CUdevice_attribute_enum {
+	CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK		= 1,
+	CU_DEVICE_ATTRIBUTE_WARP_SIZE				= 10,
+	CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT		= 16,
+	CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY			= 19,
+	CU_DEVICE_ATTRIBUTE_PCI_BUS_ID				= 33,
+	CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID			= 34,
+	CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT			= 40,
+	CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING			= 41,
+	CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID			= 50,
+	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR		= 75,
+	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR		= 76,
+	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED		= 116,
+	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS = 117,
+	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING	= 118,
+	CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED			= 124,
+	CU_DEVICE_ATTRIBUTE_LAB_MAX				= 160
+} CUdevice_attribute;
+
+typedef enum CUpointer_attribute_enum {
+	CU_POINTER_ATTRIBUTE_CONTEXT			= 1,
+	CU_POINTER_ATTRIBUTE_MEMORY_TYPE		= 2,
+	CU_POINTER_ATTRIBUTE_DEVICE_POINTER		= 3,
+	CU_POINTER_ATTRIBUTE_HOST_POINTER		= 4,
+	CU_POINTER_ATTRIBUTE_SYNC_MEMOPS		= 6,
+	CU_POINTER_ATTRIBUTE_BUFFER_ID			= 7,
+	CU_POINTER_ATTRIBUTE_IS_MANAGED			= 8,
+	CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL		= 9,
+	CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE	= 10,
+	CU_POINTER_ATTRIBUTE_RANGE_START_ADDR		= 11,
+	CU_POINTER_ATTRIBUTE_RANGE_SIZE			= 12,
+	CU_POINTER_ATTRIBUTE_MAPPED			= 13,
+	CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES	= 14,
+	CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE	= 15,
+	CU_POINTER_ATTRIBUTE_ACCESS_FLAGS		= 16,
+	CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE		= 17,
+	CU_POINTER_ATTRIBUTE_MAPPING_SIZE		= 18,
+	CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR		= 19,
+	CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID		= 20
+} CUpointer_attribute;
+
+#define CU_MEMORYTYPE_DEVICE				2
+#define CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE	3
+#define CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST	1
+
+typedef enum {
+	CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX = 0
+} CUflushGPUDirectRDMAWritesTarget;
+
+typedef enum {
+	CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_OWNER	= 100,
+	CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_ALL_DEVICES	= 200
+} CUflushGPUDirectRDMAWritesScope;
+
+typedef enum {
+	CU_GET_PROC_ADDRESS_SUCCESS			= 0,
+	CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND		= 1,
+	CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT	= 2
+} CUdriverProcAddressQueryResult;
+
+CUresult cuInit(unsigned int flags);
+CUresult cuDriverGetVersion(int *version);
+CUresult cuGetErrorName(CUresult error, const char **name);
+CUresult cuGetErrorString(CUresult error, const char **text);
+CUresult cuGetProcAddress(const char *symbol, void **pfn, int version,
+			  uint64_t flags);
+CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int version,
+			     uint64_t flags,
+			     CUdriverProcAddressQueryResult *status);
+
+CUresult cuDeviceGetCount(int *count);
+CUresult cuDeviceGet(CUdevice *device, int ordinal);
+CUresult cuDeviceGetByPCIBusId(CUdevice *device, const char *id);
+CUresult cuDeviceGetName(char *name, int len, CUdevice device);
+CUresult cuDeviceGetPCIBusId(char *id, int len, CUdevice device);
+CUresult cuDeviceGetUuid(CUuuid *uuid, CUdevice device);
+CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device);
+CUresult cuDeviceTotalMem(size_t *bytes, CUdevice device);
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device);
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute,
+			      CUdevice device);
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice device);
+CUresult cuDevicePrimaryCtxRelease(CUdevice device);
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device);
+CUresult cuDevicePrimaryCtxReset(CUdevice device);
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice device);
+CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags,
+				    int *active);
+CUresult cuCtxCreate(CUcontext *ctx, unsigned int flags, CUdevice device);
+CUresult cuCtxCreate_v2(CUcontext *ctx, unsigned int flags, CUdevice device);
+CUresult cuCtxDestroy(CUcontext ctx);
+CUresult cuCtxDestroy_v2(CUcontext ctx);
+CUresult cuCtxSetCurrent(CUcontext ctx);
+CUresult cuCtxGetCurrent(CUcontext *ctx);
+CUresult cuCtxPushCurrent(CUcontext ctx);
+CUresult cuCtxPushCurrent_v2(CUcontext ctx);
+CUresult cuCtxPopCurrent(CUcontext *ctx);
+CUresult cuCtxPopCurrent_v2(CUcontext *ctx);
+CUresult cuCtxGetDevice(CUdevice *device);
+CUresult cuCtxSynchronize(void);
+CUresult cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target,
+				    CUflushGPUDirectRDMAWritesScope scope);
+
+CUresult cuMemGetInfo(size_t *free, size_t *total);
+CUresult cuMemGetInfo_v2(size_t *free, size_t *total);
+CUresult cuMemAlloc(CUdeviceptr *ptr, size_t size);
+CUresult cuMemAlloc_v2(CUdeviceptr *ptr, size_t size);
+CUresult cuMemFree(CUdeviceptr ptr);
+CUresult cuMemFree_v2(CUdeviceptr ptr);
+CUresult cuMemGetAddressRange(CUdeviceptr *base, size_t *size, CUdeviceptr ptr);
+CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size,
+				 CUdeviceptr ptr);
+CUresult cuMemcpyHtoD(CUdeviceptr dst, const void *src, size_t size);
+CUresult cuMemcpyHtoD_v2(CUdeviceptr dst, const void *src, size_t size);
+CUresult cuMemcpyDtoH(void *dst, CUdeviceptr src, size_t size);
+CUresult cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t size);
+CUresult cuMemcpyDtoD(CUdeviceptr dst, CUdeviceptr src, size_t size);
+CUresult cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t size);
+CUresult cuMemsetD8(CUdeviceptr dst, unsigned char value, size_t size);
+CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size);
+CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute,
+			       CUdeviceptr ptr);
+CUresult cuPointerGetAttributes(unsigned int count,
+				CUpointer_attribute *attributes, void **data,
+				CUdeviceptr ptr);
+CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute,
+			       CUdeviceptr ptr);
+
+#endif

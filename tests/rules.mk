@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+# Self-tests for the guest, tests of the harness, unit tests of the module's
+# pure functions, the breaks, and `make test`.
+
+SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz module
+META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
+TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
+TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o)
+TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)
+TEST_LINK	= $(TEST_OBJ)
+TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h
+
+SELFTEST_BINS	:= $(addprefix $(BUILD)/tests/selftests/, $(SELFTESTS))
+META_BINS	:= $(addprefix $(BUILD)/tests/meta/, $(META_TESTS))
+XFER		:= $(BUILD)/tests/helpers/xfer
+BREAKS		:= $(BUILD)/tests/breaks/silent-fallback.so
+SPLAT_KO	:= $(foreach k,$(KERNELS),$(BUILD)/$(k)/splat.ko)
+
+$(BUILD)/tests/obj/%.o: tests/selftests/%.c $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -c -o $@ $<
+
+$(BUILD)/tests/selftests/%: tests/selftests/%.c $(TEST_OBJ) $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
+$(BUILD)/tests/meta/%: tests/meta/%.c $(TEST_OBJ) $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
+# This one lies about itself, so it has a main() of its own.
+$(BUILD)/tests/meta/plan: TEST_LINK =
+
+$(XFER): tests/host/xfer.c $(TEST_OBJ) $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
+$(BUILD)/tests/breaks/%.so: tests/breaks/%.c include/uapi/nvfs.h
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -fPIC -shared -o $@ $< -ldl
+
+# A module that warns when it is loaded: tests of the harness need a real one.
+$(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
+	$(Q)mkdir -p $(BUILD)/$*/splat
+	$(Q)cp tests/meta/splat-module.c $(BUILD)/$*/splat/splat.c
+	$(Q)echo 'obj-m := splat.o' >$(BUILD)/$*/splat/Kbuild
+	$(Q)$(MAKE) --no-print-directory -C $(abspath $(BUILD)/kernels/$*/headers) \
+		M=$(abspath $(BUILD)/$*/splat) modules $(if $(V),V=$(V)) >/dev/null
+	$(Q)cp $(BUILD)/$*/splat/splat.ko $@
+
+.PHONY: tests-build test
+tests-build: $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
+
+test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
+	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

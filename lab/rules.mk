@@ -30,7 +30,7 @@ run: all ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)
 shell: all ## a prompt in a lab guest (KERNEL=6.12, CPU=max|EPYC)
 	$(Q)python3 lab/shell.py --kernel $(KERNEL) --cpu $(CPU)
 
-vm: all ## one self-test in a lab guest: make vm T=smoke KERNEL=6.1
+vm: all $(T:%=$(BUILD)/tests/selftests/%) ## one self-test in a lab guest: make vm T=smoke KERNEL=6.1
 	$(Q)python3 lab/vmtest.py --kernel $(KERNEL) --cpu $(CPU) $(or $(T),$(error say which test: make vm T=smoke))
 
 kernels: $(RELEASES) ## fetch the kernels that the lab boots

@@ -4,6 +4,8 @@
 import lzma
 import os
 import stat
+import struct
+import subprocess
 from pathlib import Path
 
 # What the guest needs to reach its agent, then what it must always have.  A
@@ -13,6 +15,13 @@ MODULES = (
     "virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay",
     "virtio_blk", "nvme", "crc32c_generic", "crc32c-intel", "ext4", "xfs",
 )
+
+
+# How a signed module ends: a struct module_signature, then this text.
+_SIGNED = b"~Module signature appended~\n"
+_SIG_INFO = struct.Struct(">8xI")
+
+BUSYBOX = "/bin/busybox"
 
 
 class InitramfsError(Exception):
@@ -56,9 +65,35 @@ def module_order(mod_dir, wanted=MODULES):
 
 
 def read_module(path):
-    """The bytes of a module, decompressed where it is compressed."""
+    """The bytes of a module, decompressed and without its signature: to check
+    those takes an emulated CPU seconds of every boot."""
     data = Path(path).read_bytes()
-    return lzma.decompress(data) if str(path).endswith(".xz") else data
+    if str(path).endswith(".xz"):
+        data = lzma.decompress(data)
+    if data.endswith(_SIGNED):
+        end = len(data) - len(_SIGNED) - _SIG_INFO.size
+        data = data[:end - _SIG_INFO.unpack_from(data, end)[-1]]
+    return data
+
+
+def vmlinux(bzimage):
+    """The ELF image in a bzImage, for the same reason: the guest would take
+    seconds to unpack what the host unpacks once.  QEMU starts it by PVH."""
+    data = Path(bzimage).read_bytes()
+    start, size = struct.unpack_from("<II", data, 0x248)  # payload_offset
+    start += ((data[0x1f1] or 4) + 1) * 512               # setup_sects
+    payload = data[start:start + size]
+    if payload.startswith(b"\xfd7zXZ\0"):
+        # what follows the stream, its unpacked size, is not xz's
+        image = lzma.LZMADecompressor().decompress(payload)
+    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
+        image = subprocess.run(["zstd", "-dcq"], input=payload[:-4],
+                               stdout=subprocess.PIPE, check=True).stdout
+    else:
+        raise InitramfsError(f"{bzimage}: compressed in a way not known here")
+    if not image.startswith(b"\x7fELF"):
+        raise InitramfsError(f"{bzimage}: no ELF image in it")
+    return image
 
 
 class Cpio:
@@ -84,13 +119,13 @@ class Cpio:
         return b"".join(self._parts)
 
 
-def build(kernel_dir, release, agent, init, busybox="/bin/busybox"):
+def build(kernel_dir, release, agent, init):
     """The archive's bytes."""
     mod_dir = modules_dir(kernel_dir, release)
     cpio = Cpio()
     for name in ("bin", "dev", "modules"):
         cpio.add(name, stat.S_IFDIR | 0o755)
-    for name, path in (("bin/busybox", busybox), ("agent", agent),
+    for name, path in (("bin/busybox", BUSYBOX), ("agent", agent),
                        ("init", init)):
         cpio.add(name, stat.S_IFREG | 0o755, Path(path).read_bytes())
     order = []
@@ -104,17 +139,30 @@ def build(kernel_dir, release, agent, init, busybox="/bin/busybox"):
     return cpio.bytes()
 
 
-def cached(dest, kernel_dir, release, agent, init, busybox="/bin/busybox"):
-    """The path of an initramfs that is newer than all it is made of."""
-    dest = Path(dest)
-    inputs = (agent, init, busybox, __file__, Path(kernel_dir, "release"))
+def _newer(dest, inputs):
+    """Whether dest is newer than everything that it is made of."""
     for path in inputs:
         if not os.path.exists(path):
             raise InitramfsError(f"{path} is missing: run make first")
     newest = max(os.stat(path).st_mtime_ns for path in inputs)
-    if not dest.exists() or dest.stat().st_mtime_ns <= newest:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        new = dest.with_name(f".{dest.name}.{os.getpid()}")
-        new.write_bytes(build(kernel_dir, release, agent, init, busybox))
-        new.rename(dest)
-    return dest
+    return dest.exists() and dest.stat().st_mtime_ns > newest
+
+
+def _replace(dest, data):
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    new = dest.with_name(f".{dest.name}.{os.getpid()}")
+    new.write_bytes(data)
+    new.rename(dest)
+
+
+def boot_files(dest, kernel_dir, release, agent, init):
+    """Paths of a kernel image and an initramfs below dest, made when they
+    are older than what they are made of."""
+    bzimage = Path(kernel_dir, f"boot/vmlinuz-{release}")
+    kernel, initrd = Path(dest, "vmlinux"), Path(dest, "initramfs")
+    inputs = (__file__, Path(kernel_dir, "release"))
+    if not _newer(kernel, inputs):
+        _replace(kernel, vmlinux(bzimage))
+    if not _newer(initrd, inputs + (agent, init, BUSYBOX)):
+        _replace(initrd, build(kernel_dir, release, agent, init))
+    return kernel, initrd

@@ -259,8 +259,8 @@ class Vm:
         try:
             release = (kernel_dir / "release").read_text().strip()
             modules = initramfs.modules_dir(kernel_dir, release)
-            initrd = initramfs.cached(
-                BUILD / self.kernel / "initramfs", kernel_dir, release,
+            image, initrd = initramfs.boot_files(
+                BUILD / self.kernel / "boot", kernel_dir, release,
                 BUILD / "lab/agent", HERE / "init")
         except (OSError, initramfs.InitramfsError) as err:
             raise LostVm(f"can't start: {err}") from err
@@ -269,8 +269,8 @@ class Vm:
                 "rcupdate.rcu_cpu_stall_timeout=60 nvme.use_cmb_sqs=0 "
                 f"NVFS_ROOT={TOP} NVFS_SHARE={self.share} "
                 f"NVFS_MODULES={modules} {self.append}")
-        return ["-kernel", str(kernel_dir / f"boot/vmlinuz-{release}"),
-                "-initrd", str(initrd), "-append", line]
+        return ["-kernel", str(image), "-initrd", str(initrd),
+                "-append", line]
 
     def _command(self, agent_fd, qmp_fd):
         if self.icount:

@@ -43,7 +43,12 @@
 #define NVFS_IOC_READ		_IO(NVFS_IOC_TYPE, 0x03)
 #define NVFS_IOC_WRITE		_IO(NVFS_IOC_TYPE, 0x04)
 #define NVFS_IOC_QUERY		_IO(NVFS_IOC_TYPE, 0x05)
-/* 0x10..0x1f: batches.  0x20..0x2f: RDMA registration info. */
+#define NVFS_IOC_BATCH_CREATE	_IO(NVFS_IOC_TYPE, 0x10)
+#define NVFS_IOC_BATCH_SUBMIT	_IO(NVFS_IOC_TYPE, 0x11)
+#define NVFS_IOC_BATCH_REAP	_IO(NVFS_IOC_TYPE, 0x12)
+#define NVFS_IOC_BATCH_CANCEL	_IO(NVFS_IOC_TYPE, 0x13)
+#define NVFS_IOC_BATCH_DESTROY	_IO(NVFS_IOC_TYPE, 0x14)
+/* 0x20..0x2f: RDMA registration info. */
 
 #define NVFS_VERSION_MAJOR	0
 #define NVFS_VERSION_MINOR	1
@@ -234,10 +239,28 @@ struct nvfs_unregister {
 	__u32 __reserved;
 };
 
+/* Parts of the request that can't go direct may go through host memory. */
+#define NVFS_RW_BOUNCE			(1U << 0)
+/* READ: leave the GPU memory of holes as it is, and list them (not in batches). */
+#define NVFS_RW_REPORT_HOLES		(1U << 1)
+
+/* Most hole records that one READ returns, whatever @max_holes says. */
+#define NVFS_MAX_HOLES			1024
+
+/**
+ * struct nvfs_hole - a hole of a file inside a READ
+ * @file_offset: its first byte in the file
+ * @length: bytes; the hole may go on outside the request
+ */
+struct nvfs_hole {
+	__aligned_u64 file_offset;
+	__aligned_u64 length;
+};
+
 /**
  * struct nvfs_rw - NVFS_IOC_READ, NVFS_IOC_WRITE: move bytes
  * @size: sizeof(struct nvfs_rw)
- * @flags: must be 0
+ * @flags: NVFS_RW_*
  * @region: id of the region
  * @fd: the file; a regular file or a block device, with or without O_DIRECT
  * @region_offset: first byte in the region
@@ -245,17 +268,31 @@ struct nvfs_unregister {
  * @length: bytes to move; 0 makes all checks and moves nothing
  * @done: out: bytes moved, from the start of the request, without a gap
  * @route: out: enum nvfs_route: how those bytes travelled
- * @reason: out: enum nvfs_reason: why not direct
+ * @reason: out: enum nvfs_reason: why not direct, or not all of it
+ * @holes: NVFS_RW_REPORT_HOLES: address of @max_holes records, otherwise 0
+ * @max_holes: room at @holes, at least 1 with NVFS_RW_REPORT_HOLES, otherwise 0
+ * @nr_holes: out: records written
  *
  * READ moves file to GPU, WRITE moves GPU to file; the call returns when the
  * request is complete.  Success with @done less than @length means the end of
  * the file (READ) or of the device.  After an error @done may be more than 0:
  * so many bytes are good.
  *
+ * Alignment is free with NVFS_RW_BOUNCE: what O_DIRECT can't move (the head and
+ * tail of a request that begins or ends inside a block, or all of it when the
+ * file offset and the GPU address disagree) goes through host memory, and the
+ * route is mixed or bounce.  Without the flag such a request is refused.
+ *
+ * Holes read as zeroes.  With NVFS_RW_REPORT_HOLES they are listed instead, in
+ * order, neighbours merged, and count into @done.  When the records run out
+ * the request ends early, with success, where the next hole begins: go on
+ * there.  A range that held data when the call began is never a hole.
+ *
  * Requests do not wait for one another; the order of overlapping ones is not
  * defined.  WRITE honours O_SYNC and O_DSYNC of the file.
  *
  * Errors, in the order in which they are looked for:
+ *	EINVAL	NVFS_RW_REPORT_HOLES with WRITE, or @max_holes does not fit @flags
  *	ENOENT	no such region on this open file
  *	ESTALE	the region's memory has been freed by its owner
  *	EOVERFLOW	an offset plus @length wraps around, or @file_offset is above 2^63 - 1
@@ -266,7 +303,8 @@ struct nvfs_unregister {
  *	EINVAL	@fd is neither a regular file nor a block device
  *	EPERM	WRITE: @fd was opened with O_APPEND, or the file is immutable
  *		or append-only
- *	EREMOTEIO	the request can't go direct; @reason says why; no byte moved
+ *	EREMOTEIO	the request can't go direct and NVFS_RW_BOUNCE is not set;
+ *		@reason says why; no byte moved
  *	EINTR	a fatal signal; @done says how far the request got
  *	other	what the file system or the drive said: EIO, ENOSPC, EFBIG,
  *		EROFS, ETXTBSY, ENODEV (the drive is gone), ...
@@ -282,6 +320,9 @@ struct nvfs_rw {
 	__aligned_u64 done;
 	__u32 route;
 	__u32 reason;
+	__aligned_u64 holes;
+	__u32 max_holes;
+	__u32 nr_holes;
 };
 
 /* @region is not used: the GPU is named by its PCI function, @gpu. */
@@ -325,6 +366,192 @@ struct nvfs_query {
 	__u32 mem_align;
 	__u32 page_source;
 	char text[128];
+};
+
+/**
+ * enum nvfs_op - what a request of a batch or an io_uring command does
+ * @NVFS_OP_READ: as NVFS_IOC_READ
+ * @NVFS_OP_WRITE: as NVFS_IOC_WRITE
+ */
+enum nvfs_op {
+	NVFS_OP_READ		= 0,
+	NVFS_OP_WRITE		= 1
+};
+
+/**
+ * struct nvfs_request - one asynchronous request
+ * @op: enum nvfs_op
+ * @flags: NVFS_RW_BOUNCE or 0
+ * @region: as in struct nvfs_rw
+ * @fd: as in struct nvfs_rw; may be closed when the submission has returned
+ * @region_offset: as in struct nvfs_rw
+ * @file_offset: as in struct nvfs_rw
+ * @length: as in struct nvfs_rw
+ * @user_data: comes back with the event (not used by io_uring commands)
+ *
+ * Also the payload of an io_uring command: IORING_OP_URING_CMD on a ring with
+ * IORING_SETUP_SQE128, on the device's file, cmd_op NVFS_URING_CMD_REQUEST, this
+ * structure at the command area of the entry.  The completion's res is the
+ * bytes moved or a negative errno (no count comes with an error); on a ring
+ * with IORING_SETUP_CQE32 the first extra word is route | reason << 8.  An
+ * io_uring command is at most 2^31 - 4096 bytes long (EINVAL).
+ */
+struct nvfs_request {
+	__u32 op;
+	__u32 flags;
+	__u32 region;
+	__s32 fd;
+	__aligned_u64 region_offset;
+	__aligned_u64 file_offset;
+	__aligned_u64 length;
+	__aligned_u64 user_data;
+};
+
+#define NVFS_URING_CMD_REQUEST		NVFS_IOC_BATCH_SUBMIT
+
+/**
+ * struct nvfs_event - the end of one asynchronous request
+ * @user_data: from the request
+ * @done: bytes moved, from the start of the request, without a gap
+ * @error: 0 or a positive errno, as for struct nvfs_rw; ECANCELED when the
+ *	request was cancelled before it was complete
+ * @route: enum nvfs_route: how those bytes travelled
+ * @reason: enum nvfs_reason: why not direct, or not all of it
+ * @__reserved: 0
+ */
+struct nvfs_event {
+	__aligned_u64 user_data;
+	__aligned_u64 done;
+	__u32 error;
+	__u32 route;
+	__u32 reason;
+	__u32 __reserved;
+};
+
+/* Most requests that one open file may have submitted and not yet reaped. */
+#define NVFS_MAX_DEPTH			8192
+
+/**
+ * struct nvfs_batch_create - NVFS_IOC_BATCH_CREATE: make a queue of requests
+ * @size: sizeof(struct nvfs_batch_create)
+ * @flags: must be 0
+ * @depth: most requests submitted and not yet reaped, 1 .. NVFS_MAX_DEPTH
+ * @batch: out: id of the batch, never 0
+ *
+ * Errors:
+ *	EINVAL	@depth is out of range
+ *	EBUSY	the depths of this open file's batches and its io_uring commands
+ *		would add up to more than NVFS_MAX_DEPTH
+ *	ENOSPC	this open file has no free batch id
+ */
+struct nvfs_batch_create {
+	__u32 size;
+	__u32 flags;
+	__u32 depth;
+	__u32 batch;
+};
+
+/**
+ * struct nvfs_batch_submit - NVFS_IOC_BATCH_SUBMIT: start requests
+ * @size: sizeof(struct nvfs_batch_submit)
+ * @flags: must be 0
+ * @batch: id of the batch
+ * @nr: number of requests, at least 1
+ * @requests: address of @nr struct nvfs_request
+ * @wrong: out: on failure, index of the request that the error is about; @nr
+ *	when it is about the call
+ * @reason: out: enum nvfs_reason of that request, for EREMOTEIO
+ *
+ * Checks all requests, then starts all; when the call fails, none was started.
+ * Never waits for an earlier request.  Requests may complete in any order, and
+ * before the call returns.
+ *
+ * Errors:
+ *	ENOENT	no such batch (@wrong is @nr), or no such region
+ *	EINVAL	@nr is 0; or an unknown op or flag in a request
+ *	EBUSY	there is no room for @nr requests: reap first
+ *	others	as for struct nvfs_rw, for one request; EREMOTEIO as well
+ */
+struct nvfs_batch_submit {
+	__u32 size;
+	__u32 flags;
+	__u32 batch;
+	__u32 nr;
+	__aligned_u64 requests;
+	__u32 wrong;
+	__u32 reason;
+};
+
+/**
+ * struct nvfs_batch_reap - NVFS_IOC_BATCH_REAP: wait for ends of requests
+ * @size: sizeof(struct nvfs_batch_reap)
+ * @flags: must be 0
+ * @batch: id of the batch
+ * @min_nr: return when so many events are there, or no request is in flight
+ * @max_nr: room at @events, at least 1 and at least @min_nr
+ * @nr: out: events written
+ * @events: address of @max_nr struct nvfs_event
+ * @timeout_ns: return after so many nanoseconds at the latest, with what there
+ *	is; 0 polls, negative waits without limit
+ *
+ * Every event is delivered exactly once, also with several threads.
+ *
+ * Errors:
+ *	ENOENT	no such batch
+ *	EINVAL	@max_nr is 0 or less than @min_nr
+ *	EFAULT	@events can't be written; the events stay
+ *	EINTR	a signal came and there was no event
+ */
+struct nvfs_batch_reap {
+	__u32 size;
+	__u32 flags;
+	__u32 batch;
+	__u32 min_nr;
+	__u32 max_nr;
+	__u32 nr;
+	__aligned_u64 events;
+	__aligned_s64 timeout_ns;
+};
+
+/**
+ * struct nvfs_batch_cancel - NVFS_IOC_BATCH_CANCEL: give up requests
+ * @size: sizeof(struct nvfs_batch_cancel)
+ * @flags: must be 0
+ * @batch: id of the batch
+ * @nr: out: requests that will end with ECANCELED unless they are complete
+ *	before they notice
+ *
+ * Each request still ends with one event.  What a drive already works on can't
+ * be taken back and ends as it ends.
+ *
+ * Errors:
+ *	ENOENT	no such batch
+ */
+struct nvfs_batch_cancel {
+	__u32 size;
+	__u32 flags;
+	__u32 batch;
+	__u32 nr;
+};
+
+/**
+ * struct nvfs_batch_destroy - NVFS_IOC_BATCH_DESTROY: end a batch
+ * @size: sizeof(struct nvfs_batch_destroy)
+ * @flags: must be 0
+ * @batch: id of the batch
+ * @__reserved: must be 0
+ *
+ * Cancels, waits for all requests, and drops events not reaped.  Threads that
+ * wait in REAP return with what there is.
+ *
+ * Errors:
+ *	ENOENT	no such batch
+ */
+struct nvfs_batch_destroy {
+	__u32 size;
+	__u32 flags;
+	__u32 batch;
+	__u32 __reserved;
 };
 
 #endif /* _UAPI_NVFS_H */

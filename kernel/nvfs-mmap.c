@@ -94,6 +94,13 @@ u32 nvfs_piece_find(const struct nvfs_piece *pieces, u32 nr, u64 off)
 	return low;
 }
 
+/* What has become of the provider's callback; values of @callback */
+enum {
+	CALLBACK_NONE,
+	CALLBACK_DONE,
+	CALLBACK_ORPHANED,
+};
+
 static void region_free(struct rcu_head *rcu)
 {
 	struct nvfs_region *region = container_of(rcu, struct nvfs_region, rcu);
@@ -101,7 +108,6 @@ static void region_free(struct rcu_head *rcu)
 	percpu_ref_exit(&region->users);
 	kvfree(region->pieces);
 	kfree(region);
-	module_put(THIS_MODULE);
 }
 
 static void region_ref_put(struct nvfs_region *region)
@@ -126,7 +132,8 @@ static struct nvfs_region *region_alloc(void)
 	region = kzalloc(sizeof(*region), GFP_KERNEL);
 	if (!region)
 		return NULL;
-	if (percpu_ref_init(&region->users, region_drained, 0, GFP_KERNEL)) {
+	if (percpu_ref_init(&region->users, region_drained,
+			    PERCPU_REF_INIT_ATOMIC, GFP_KERNEL)) {
 		kfree(region);
 		return NULL;
 	}
@@ -134,8 +141,6 @@ static struct nvfs_region *region_alloc(void)
 	refcount_set(&region->ref, 1);
 	init_completion(&region->drained);
 	init_completion(&region->dead);
-	/* The provider may call back after the file is closed; see region_free() */
-	__module_get(THIS_MODULE);
 	return region;
 }
 
@@ -177,11 +182,28 @@ static void region_wait_dead(struct nvfs_region *region, bool winner)
 static void region_revoked(void *data)
 {
 	struct nvfs_region *region = data;
+	bool orphan;
 
 	region_wait_dead(region, region_kill(region));
 	nvfs_mod_revoked(&region->pin);
 	nvfs_stat_inc(regions_revoked);
+	orphan = atomic_xchg(&region->callback, CALLBACK_DONE) ==
+		 CALLBACK_ORPHANED;
 	region_ref_put(region);
+	if (orphan)
+		module_put(THIS_MODULE);
+}
+
+/*
+ * The provider says that it has called, or is about to call, region_revoked().
+ * The open file that keeps the module loaded may go before the callback comes,
+ * so leave it a reference to the module.
+ */
+static void region_orphan(struct nvfs_region *region)
+{
+	__module_get(THIS_MODULE);
+	if (atomic_xchg(&region->callback, CALLBACK_ORPHANED) == CALLBACK_DONE)
+		module_put(THIS_MODULE);
 }
 
 /* End a region that region_kill() has been called for, and give it up */
@@ -193,6 +215,8 @@ static void region_destroy(struct nvfs_region *region, bool winner)
 	/* Only a provider that took the pages back will not call back */
 	if (!nvfs_mod_unpin(&region->pin) || region->pin.persistent)
 		region_ref_put(region);
+	else
+		region_orphan(region);
 	nvfs_provider_put();
 	region_ref_put(region);
 	nvfs_stat_add(bytes_unpinned, len);
@@ -396,12 +420,29 @@ int nvfs_region_unregister(struct nvfs_regions *regions, u32 id)
 	return 0;
 }
 
+/*
+ * A region starts with a plain counter, which ends without a grace period: most
+ * regions see few requests, and their owner waits for the end in a cudaFree().
+ * One that is used a lot gets counters per CPU.
+ */
+#define REGION_BUSY	256
+
+static void region_count_get(struct nvfs_region *region)
+{
+	u32 gets = READ_ONCE(region->gets) + 1;
+
+	/* Racing CPUs may lose a count or switch twice; both do no harm */
+	WRITE_ONCE(region->gets, gets);
+	if (gets == REGION_BUSY)
+		percpu_ref_switch_to_percpu(&region->users);
+}
+
 /**
  * nvfs_region_get() - find a region and keep it for a request
  * @regions: regions of the open file
  * @id: id of the region
  *
- * Context: any.  Takes no lock.
+ * Context: process context.  Takes no lock, but once in a busy region's life.
  * Return: the region, to be given to nvfs_region_put(); -ENOENT when there is no
  * such region, -ESTALE when its memory has been freed.
  */
@@ -416,6 +457,8 @@ struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id)
 	else if (!percpu_ref_tryget_live_rcu(&region->users))
 		region = ERR_PTR(-ESTALE);
 	rcu_read_unlock();
+	if (!IS_ERR(region) && unlikely(READ_ONCE(region->gets) < REGION_BUSY))
+		region_count_get(region);
 	return region;
 }
 

@@ -56,7 +56,9 @@ struct nvfs_piece {
  * @gpu: whose memory; valid for holders of @users
  * @len: bytes
  * @state: enum nvfs_region_state
+ * @gets: lookups, up to where @users changes to counters per CPU
  * @ref: one of the owner's, one that the provider's callback holds
+ * @callback: what has become of the provider's callback
  * @pin: what the provider pinned, with up to one page more at both ends
  * @drained: @users is 0
  * @dead: @state is NVFS_REGION_DEAD
@@ -73,7 +75,9 @@ struct nvfs_region {
 	struct nvfs_gpu *gpu;
 	u64 len;
 	atomic_t state;
+	u32 gets;
 	refcount_t ref;
+	atomic_t callback;
 	struct nvfs_pin pin;
 	struct completion drained;
 	struct completion dead;

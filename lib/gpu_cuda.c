@@ -40,12 +40,13 @@ enum {
 	X(cuMemAlloc_v2, mem_alloc, (uint64_t *addr, size_t bytes))	\
 	X(cuMemFree_v2, mem_free, (uint64_t addr))			\
 	X(cuMemcpyHtoD_v2, copy_in, (uint64_t dst, const void *src, size_t n)) \
-	X(cuMemcpyDtoH_v2, copy_out, (void *dst, uint64_t src, size_t n)) \
-	X(cuStreamSynchronize, stream_sync, (void *stream))
+	X(cuMemcpyDtoH_v2, copy_out, (void *dst, uint64_t src, size_t n))
 
 static struct {
 	void *handle;
-	/* The only call that may be missing. */
+	/* These may be missing. */
+	int (*stream_sync)(void *stream);
+	int (*ctx_sync)(void);
 	int (*pointer_set)(const void *value, int attribute, uint64_t addr);
 #define FIELD(symbol, field, params) int (*field)params;
 	CUDA_CALLS(FIELD)
@@ -99,6 +100,8 @@ static int load(void)
 		dlclose(handle);
 		return ret;
 	}
+	bind(handle, "cuStreamSynchronize", &cu.stream_sync);
+	bind(handle, "cuCtxSynchronize", &cu.ctx_sync);
 	bind(handle, "cuPointerSetAttribute", &cu.pointer_set);
 	cu.handle = handle;
 	return 0;
@@ -221,6 +224,18 @@ static int cuda_free(unsigned int index, uint64_t addr)
 	return ret;
 }
 
+/*
+ * A copy from pageable memory may return when it has read its source, before
+ * the bytes are on the GPU.  The copy is in the default stream; waiting for
+ * the whole context would wait for the application's own work, too.
+ */
+static int wait_for_copy(void)
+{
+	if (cu.stream_sync)
+		return to_errno(cu.stream_sync(NULL));
+	return cu.ctx_sync ? to_errno(cu.ctx_sync()) : 0;
+}
+
 static int cuda_copy_in(unsigned int index, uint64_t dst, const void *src,
 			uint64_t length)
 {
@@ -229,12 +244,8 @@ static int cuda_copy_in(unsigned int index, uint64_t dst, const void *src,
 	if (ret)
 		return ret;
 	ret = to_errno(cu.copy_in(dst, src, length));
-	/*
-	 * A copy from pageable memory may return when it has read its source,
-	 * before the bytes are on the GPU.
-	 */
 	if (!ret)
-		ret = to_errno(cu.stream_sync(NULL));
+		ret = wait_for_copy();
 	leave();
 	return ret;
 }

@@ -61,7 +61,7 @@ MAN_PAGES	:= $(if $(shell command -v scdoc),$(MAN_SRC:docs/man/%.scd=$(BUILD)/ma
 
 man: $(MAN_PAGES) ## build the manual pages (needs scdoc)
 
-$(BUILD)/man/%: docs/man/%.scd
+$(MAN_PAGES): $(BUILD)/man/%: docs/man/%.scd
 	$(call say,MAN,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)scdoc < $< > $@

@@ -45,7 +45,8 @@ static int has_size(const char *sys_block, const char *name)
 
 static void fill(struct drive *drive, const char *name)
 {
-	snprintf(drive->name, sizeof(drive->name), "%s", name);
+	/* Its length was checked by is_drive_name(). */
+	memcpy(drive->name, name, strlen(name) + 1);
 	snprintf(drive->node, sizeof(drive->node), "/dev/%s", drive->name);
 	/* sysfs writes ! where the node has a directory. */
 	for (char *p = drive->node; *p; p++) {

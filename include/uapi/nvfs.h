@@ -295,7 +295,8 @@ struct nvfs_hole {
  *	EINVAL	NVFS_RW_REPORT_HOLES with WRITE, or @max_holes does not fit @flags
  *	ENOENT	no such region on this open file
  *	ESTALE	the region's memory has been freed by its owner
- *	EOVERFLOW	an offset plus @length wraps around, or @file_offset is above 2^63 - 1
+ *	EOVERFLOW	@region_offset + @length is above 2^64 - 1, or @file_offset +
+ *		@length is above 2^63 - 1
  *	ERANGE	the range ends past the end of the region
  *	EBADF	@fd is not open, or not open for reading (READ) or writing (WRITE)
  *	EISDIR	@fd is a directory

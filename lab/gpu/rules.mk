@@ -34,5 +34,8 @@ $(LABGPU_TESTS): $(BUILD)/lab/gpu/%: lab/gpu/selftest/%.c lab/gpu/selftest/tap.h
 
 all: labgpu
 
-.PHONY: labgpu
+.PHONY: labgpu labgpu-test
 labgpu: $(LABGPU_KO) $(LABCUDA) $(LABGPU_TESTS) ## the emulated GPU, its libcuda and its own tests
+
+labgpu-test: labgpu $(AGENT) ## the emulated GPU's own tests, in a guest of each kernel
+	$(Q)python3 lab/gpu/selftest/run.py $(KERNELS)

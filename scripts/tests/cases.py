@@ -36,9 +36,7 @@ int nvfs_stat_twice(int n)
 """
 
 STYLE_CONF = MIT_HASH + "--no-tree\n--strict\n--max-line-length=100\n# a reason\n--ignore=MACRO_ARG_REUSE\n"
-STYLE = {".checkpatch.conf": STYLE_CONF, "kernel/nvfs-stat.c": GPL + KERNEL_FUNCTION,
-         # An X-macro list can't stand in parentheses.
-         "kernel/nvfs-stat.h": GPL_H + "#define LIST(X)\t\\\n\tX(a)\t\\\n\tX(b)\n"}
+STYLE = {".checkpatch.conf": STYLE_CONF, "kernel/nvfs-stat.c": GPL + KERNEL_FUNCTION}
 
 UAPI_HEADER = UAPI + """#ifndef _UAPI_NVFS_H
 #define _UAPI_NVFS_H
@@ -102,6 +100,10 @@ CLEAN = {
     "py": {"a.py": "import os\n\nprint(os.name)\n"},
     "tree": {"kernel/nvfs-a.c": GPL + "int a;\n", "README.md": "See https://www.kernel.org/ for more.\n",
              "scripts/run.sh": "#!/bin/sh\n" + MIT_HASH + "exit 0\n"},
+    "docs": {"Makefile": ".PHONY: run\nrun:\n\ttrue\n", "README.md": "See [this](Makefile): `make run`.\n\n    prose: make haste\n"},
+    "headers": {"lib/a.h": "#ifndef A_H\n#define A_H\n#include <stdint.h>\nuint8_t f(void);\n#endif\n",
+                "kernel/nvfs-a-list.h": "/* no guard */\nX(a, b)\nX(c, d)\n",
+                "kernel/nvfs-a.h": "#ifndef A_H\n#define A_H\n#include <linux/types.h>\nu8 nvfs_a(void);\n#endif\n"},
     "sparse": {"kernel/Kbuild": "obj-m := nvfs.o\nnvfs-y := nvfs-stat.o\n", "kernel/nvfs-stat.c": SPARSE_GOOD},
 }
 
@@ -236,6 +238,7 @@ WRONG = [
     ("tree", "the wrong licence for the module", {"kernel/nvfs-a.c": MIT + "int a;\n"}, r"is MIT, its place asks for GPL"),
     ("tree", "the wrong licence for the library", {"lib/a.c": GPL + "int a;\n"}, r"is GPL-2\.0-only, its place asks for MIT"),
     ("tree", "a uapi header without the note", {HEADER: GPL_H + "int a;\n"}, r"its place asks for \(GPL"),
+    ("tree", "a test's kernel module under MIT", {"tests/m.c": MIT + 'MODULE_LICENSE("GPL");\n'}, r"is MIT, its place asks for GPL"),
     ("tree", "a file of 901 lines", {"lib/a.c": MIT + "int a;\n" * 900}, r"has 901 lines"),
     ("tree", "a kernel header of 201 lines", {"kernel/nvfs-a.h": GPL_H + "int a;\n" * 200}, r"has 201 lines, a header may"),
     ("tree", "a path of this machine", {"lib/a.c": MIT + '#define A "/wo' + 'rk/main"\n'}, r"a\.c:2: .*a path of one machine"),
@@ -249,6 +252,18 @@ WRONG = [
     ("tree", "a script that can't be run", {"lib/a.sh:644": "#!/bin/sh\n" + MIT_HASH}, r"has a #! line and is not executable"),
     ("tree", "a source that can", {"lib/a.c:755": MIT + "int a;\n"}, r"is executable and has no #! line"),
     ("tree", "a new thing at the top", {"src/a.c": MIT + "int a;\n"}, r"src: does not belong at the top"),
+    # Documents and headers
+    ("docs", "a link that leads nowhere", {"README.md": "\nSee [this](docs/x.md).\n"}, r"README\.md:2: the link to docs/x\.md"),
+    ("docs", "a target that is not there", {"README.md": "Say `make nothere`.\n"}, r"README\.md:1: make nothere: no such"),
+    ("docs", "a target that is not there, with settings", {"README.md": "```\nmake SIZE=1G nothere\n```\n"}, r"README\.md:2: make nothere"),
+    ("docs", "the second of two targets", {"README.md": "`make run tset`\n"}, r"make tset: no such"),
+    ("headers", "a type that comes from elsewhere", {"lib/b.h": "uint8_t f(void);\n"}, r"lib/b\.h: does not compile alone \[C11\]"),
+    ("headers", "no guard", {"lib/b.h": "struct b {\n\tint a;\n};\n"}, r"lib/b\.h: .*redefinition"),
+    ("headers", "a public header that is no C++", {"lib/include/b.h": "int f(int class);\n"}, r"b\.h: .*\[C\+\+17\]"),
+    ("headers", "a list that is more than a list", {"kernel/nvfs-b-list.h": "X(a)\nX(b)\nint a;\n"}, r"nvfs-b-list\.h: does not"),
+    ("headers", "a kernel header that needs another", {"kernel/nvfs-b.h": "int f(struct file *f, nvfs_no_type t);\n"},
+     r"(?s)nvfs-b\.h: .*alone \[6.*nvfs-b\.h: .*alone \[6"),
+    ("headers", "a module that is not built", {"build/6.1": "no folder\n", "build/6.12": "no folder\n"}, r"holds no build"),
     # Sparse: one tree with everything, because each build takes seconds
     ("sparse", "a user pointer that is read", {"kernel/Kbuild": "obj-m := nvfs.o\nnvfs-y := nvfs-stat.o nvfs-io.o\n",
                                                "kernel/nvfs-io.c": SPARSE_BAD,
@@ -257,9 +272,11 @@ WRONG = [
     ("sparse", "a build that fails", {"kernel/nvfs-stat.c": SPARSE_GOOD + "int x = y;\n"}, r"nvfs-stat\.c:13: error: .*undeclared"),
 ]
 
+# Checks that use the builds of the module for the lab's kernels.
+NEED_MODULE = {"headers"}
 # A tool that is not there is a failure of the checks that need it.
 TOOLS = {"style": "perl", "kernel-doc": "perl", "shell": "shellcheck", "spelling": "codespell", "uapi": "g++", "layers": "nm",
-         "sparse": "sparse"}
+         "sparse": "sparse", "headers": "gcc"}
 # (check, what is missing): (files to leave out of the clean tree's build, pattern)
 INPUTS = [("style", r"checkpatch\.pl is missing"), ("kernel-doc", r"kernel-doc is missing"), ("sparse", r"headers is missing")]
 

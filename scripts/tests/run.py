@@ -64,6 +64,10 @@ def run_check(check, files, kernels=True, path=None):
         os.makedirs(os.path.join(root, "build"), exist_ok=True)
         if kernels and os.path.isdir(KERNELS):
             os.symlink(KERNELS, os.path.join(root, "build", "kernels"))
+        for name in os.environ.get("KERNELS", "6.1 6.12").split() if check in cases.NEED_MODULE else []:
+            link = os.path.join(root, "build", name)
+            if not os.path.exists(link):
+                os.symlink(os.path.join(os.path.dirname(KERNELS), name), link)
         if check == "layers" and files:
             compile_objects(root)
         env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")

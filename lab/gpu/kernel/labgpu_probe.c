@@ -90,45 +90,63 @@ static void probe_no_callback(void *data)
 	WARN(1, "callback of a table that was not handed out\n");
 }
 
+static int probe_call_get(struct probe_slot *slot, const char *how, u64 va,
+			  u64 len, struct nvidia_p2p_page_table **table)
+{
+	if (!strcmp(how, "getp"))
+		return nvidia_p2p_get_pages_persistent(va, len, table, 0);
+	return nvidia_p2p_get_pages(0, 0, va, len, table,
+				    strcmp(how, "getnocb") ? probe_callback : NULL,
+				    slot);
+}
+
 static int probe_get(struct probe_slot *slot, const char *how, u64 va, u64 len)
 {
 	struct nvidia_p2p_page_table *table = NULL;
+	unsigned int callbacks = slot->callbacks;
 	int ret;
 
 	if (slot->live)
 		return -EBUSY;
-	if (!strcmp(how, "getp"))
-		ret = nvidia_p2p_get_pages_persistent(va, len, &table, 0);
-	else if (!strcmp(how, "getnocb"))
-		ret = nvidia_p2p_get_pages(0, 0, va, len, &table, NULL, slot);
-	else
-		ret = nvidia_p2p_get_pages(0, 0, va, len, &table,
-					   probe_callback, slot);
+	ret = probe_call_get(slot, how, va, len, &table);
 	if (ret)
 		return ret;
 	spin_lock(&slot->lock);
 	slot->table = table;
 	slot->va = va;
-	slot->live = true;
+	/* The callback may have come already. */
+	slot->live = slot->callbacks == callbacks;
 	spin_unlock(&slot->lock);
 	return 0;
 }
 
+static int probe_call_put(struct probe_slot *slot, bool persistent)
+{
+	if (persistent)
+		return nvidia_p2p_put_pages_persistent(slot->va, slot->table, 0);
+	return nvidia_p2p_put_pages(0, 0, slot->va, slot->table);
+}
+
 static int probe_put(struct probe_slot *slot, bool persistent)
 {
+	unsigned int callbacks;
+	bool live;
 	int ret;
 
-	if (persistent)
-		ret = nvidia_p2p_put_pages_persistent(slot->va, slot->table, 0);
-	else
-		ret = nvidia_p2p_put_pages(0, 0, slot->va, slot->table);
-	if (ret)
-		return ret;
+	/* Nobody may look at the table while it is put. */
 	spin_lock(&slot->lock);
+	callbacks = slot->callbacks;
+	live = slot->live;
 	slot->live = false;
-	slot->map = NULL;
 	spin_unlock(&slot->lock);
-	return 0;
+	ret = probe_call_put(slot, persistent);
+	spin_lock(&slot->lock);
+	if (ret)
+		slot->live = live && slot->callbacks == callbacks;
+	else
+		slot->map = NULL;
+	spin_unlock(&slot->lock);
+	return ret;
 }
 
 static int probe_map(struct probe_slot *slot, u64 bdf)
@@ -219,11 +237,12 @@ static const struct file_operations probe_cmd_fops = {
 	.write	= probe_write,
 };
 
-/* Only the caller's own commands end a table while it is shown. */
+/* The lock keeps a callback, and so the end of the table, waiting. */
 static void probe_show_slot(struct seq_file *seq, struct probe_slot *slot)
 {
 	u32 i;
 
+	spin_lock(&slot->lock);
 	seq_printf(seq, "%td callbacks=%u waiting=%d live=%d", slot - probe_slots,
 		   slot->callbacks, slot->waiting, slot->live);
 	if (slot->live) {
@@ -241,6 +260,7 @@ static void probe_show_slot(struct seq_file *seq, struct probe_slot *slot)
 				   slot->map->dma_addresses[i]);
 	}
 	seq_putc(seq, '\n');
+	spin_unlock(&slot->lock);
 }
 
 static int probe_slots_show(struct seq_file *seq, void *unused)

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The lab's libcuda.so.1, loaded as libnvfs does it.  Without a GPU only what
+ * must work then is tested.
+ */
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcuda/cuda_lab.h"
+#include "tap.h"
+
+static void *lib;
+
+/* Every call goes by the name that a real client looks up. */
+#define CU(name) ((__typeof__(name) *)sym(#name))
+
+static void *sym(const char *name)
+{
+	void *p = dlsym(lib, name);
+
+	if (!p) {
+		printf("Bail out! no %s\n", name);
+		exit(1);
+	}
+	return p;
+}
+
+static void test_before_init(void)
+{
+	CUdeviceptr ptr = 0;
+	int n = 0;
+
+	is(CU(cuDriverGetVersion)(&n), CUDA_SUCCESS, "version before init");
+	ok(n >= 11030, "a version");
+	is(CU(cuDriverGetVersion)(NULL), CUDA_ERROR_INVALID_VALUE, "version to NULL");
+	is(CU(cuDeviceGetCount)(&n), CUDA_ERROR_NOT_INITIALIZED, "count before init");
+	is(CU(cuMemAlloc_v2)(&ptr, 1), CUDA_ERROR_NOT_INITIALIZED, "alloc before init");
+	is(CU(cuMemcpyHtoD_v2)(0, "", 0), CUDA_ERROR_NOT_INITIALIZED, "copy before init");
+	is(CU(cuInit)(1), CUDA_ERROR_INVALID_VALUE, "init with a flag");
+}
+
+static void test_names(void)
+{
+	CUdriverProcAddressQueryResult status;
+	const char *s = NULL;
+	void *p = NULL;
+
+	is(CU(cuGetErrorName)(CUDA_ERROR_OUT_OF_MEMORY, &s), 0, "name of an error");
+	ok(s && !strcmp(s, "CUDA_ERROR_OUT_OF_MEMORY"), "the right one");
+	is(CU(cuGetErrorString)(CUDA_ERROR_OUT_OF_MEMORY, &s), 0, "its text");
+	is(CU(cuGetErrorName)((CUresult)12345, &s), CUDA_ERROR_INVALID_VALUE, "no such error");
+	ok(!s, "no name either");
+	is(CU(cuGetProcAddress_v2)("cuMemAlloc", &p, 12000, 0, &status), 0, "a function by name");
+	ok(p == sym("cuMemAlloc_v2") && status == CU_GET_PROC_ADDRESS_SUCCESS, "the right one");
+	is(CU(cuGetProcAddress_v2)("cuMemAlloc", &p, 2000, 0, &status), 0, "for an old client");
+	ok(!p && status == CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT, "too old");
+	is(CU(cuGetProcAddress_v2)("cuNoSuch", &p, 12000, 0, &status), 0, "a wrong name");
+	ok(!p && status == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND, "not found");
+	is(CU(cuGetProcAddress)("cuNoSuch", &p, 11030, 0), CUDA_ERROR_NOT_FOUND, "the older form");
+}
+
+static void test_device(CUdevice dev)
+{
+	CUdevice again = -1;
+	CUuuid uuid = {};
+	char name[64], id[16];
+	size_t bytes = 0;
+	int v = -1;
+
+	is(CU(cuDeviceGetName)(name, sizeof(name), dev), 0, "name");
+	is(CU(cuDeviceGetPCIBusId)(id, sizeof(id), dev), 0, "PCI function");
+	is(CU(cuDeviceGetByPCIBusId)(&again, id), 0, "and back");
+	is(again, dev, "the same device");
+	is(CU(cuDeviceGetPCIBusId)(id, 5, dev), CUDA_ERROR_INVALID_VALUE, "no room for it");
+	is(CU(cuDeviceGetUuid)(&uuid, dev), 0, "uuid");
+	is(CU(cuDeviceTotalMem_v2)(&bytes, dev), 0, "memory");
+	ok(bytes >= 1 << 20 && uuid.bytes[0] && name[0], "sensible answers");
+	is(CU(cuDeviceGetAttribute)(&v, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED, dev), 0,
+	   "attribute");
+	is(v, 1, "peer to peer is supported");
+	is(CU(cuDeviceGetAttribute)(&v, CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, dev), 0, "another");
+	is(v, 0, "dma-buf is not");
+	is(CU(cuDeviceGetAttribute)(&v, 0, dev), CUDA_ERROR_INVALID_VALUE, "no such attribute");
+	is(CU(cuDeviceGetAttribute)(&v, 1, 99), CUDA_ERROR_INVALID_DEVICE, "no such device");
+	is(CU(cuDeviceGet)(&again, -1), CUDA_ERROR_INVALID_DEVICE, "a negative one");
+}
+
+static void test_context(CUdevice dev)
+{
+	CUcontext ctx = NULL, top = NULL, own = NULL;
+	CUdeviceptr ptr = 0;
+	CUdevice which = -1;
+
+	is(CU(cuMemAlloc_v2)(&ptr, 1), CUDA_ERROR_INVALID_CONTEXT, "alloc without a context");
+	is(CU(cuCtxGetDevice)(&which), CUDA_ERROR_INVALID_CONTEXT, "device without a context");
+	is(CU(cuDevicePrimaryCtxRetain)(&ctx, dev), 0, "retain");
+	is(CU(cuCtxSetCurrent)(ctx), 0, "set current");
+	is(CU(cuCtxGetDevice)(&which), 0, "device of the context");
+	is(which, dev, "the right one");
+	is(CU(cuCtxCreate_v2)(&own, 0, dev), 0, "create one");
+	is(CU(cuCtxGetCurrent)(&top), 0, "current");
+	ok(top == own && own != ctx, "it is on top");
+	is(CU(cuCtxPushCurrent_v2)(ctx), 0, "push");
+	is(CU(cuCtxDestroy_v2)(own), 0, "destroy below the top");
+	is(CU(cuCtxPopCurrent_v2)(&top), 0, "pop");
+	is(CU(cuMemAlloc_v2)(&ptr, 1), CUDA_ERROR_CONTEXT_IS_DESTROYED, "use a destroyed one");
+	is(CU(cuCtxPushCurrent_v2)(own), CUDA_ERROR_INVALID_CONTEXT, "push a destroyed one");
+	is(CU(cuCtxPopCurrent_v2)(NULL), 0, "pop it");
+	is(CU(cuCtxSynchronize)(), 0, "synchronize");
+	is(CU(cuFlushGPUDirectRDMAWrites)(0, 100), 0, "flush");
+	is(CU(cuFlushGPUDirectRDMAWrites)(0, 5), CUDA_ERROR_INVALID_VALUE, "wrong flush");
+	is(CU(cuMemAlloc_v2)(&ptr, 4096), 0, "alloc");
+	is(CU(cuDevicePrimaryCtxRelease_v2)(dev), 0, "release");
+	is(CU(cuMemFree_v2)(ptr), CUDA_ERROR_INVALID_VALUE, "which freed the memory");
+	is(CU(cuMemAlloc_v2)(&ptr, 1), CUDA_ERROR_CONTEXT_IS_DESTROYED, "and ended the context");
+	is(CU(cuDevicePrimaryCtxRelease_v2)(dev), CUDA_ERROR_INVALID_CONTEXT, "release again");
+	is(CU(cuCtxSetCurrent)(NULL), 0, "no context");
+}
+
+#define N ((size_t)3000001)
+
+static void test_copies(void)
+{
+	unsigned char *in = malloc(N), *out = malloc(N);
+	CUdeviceptr a = 0, b = 0, base = 0;
+	size_t i, size = 0;
+
+	for (i = 0; i < N; i++)
+		in[i] = (unsigned char)(i * 31 + i / 251);
+	is(CU(cuMemAlloc_v2)(&a, N), 0, "alloc");
+	is(CU(cuMemAlloc_v2)(&b, N), 0, "alloc another");
+	is(CU(cuMemsetD8_v2)(a, 0x5a, N), 0, "memset");
+	is(CU(cuMemcpyHtoD_v2)(a + 1, in + 1, N - 2), 0, "host to device");
+	is(CU(cuMemcpyDtoD_v2)(b, a, N), 0, "device to device");
+	is(CU(cuMemcpyDtoH_v2)(out, b, N), 0, "device to host");
+	ok(!memcmp(out + 1, in + 1, N - 2), "the bytes came back");
+	ok(out[0] == 0x5a && out[N - 1] == 0x5a, "and those around them");
+	is(CU(cuMemGetAddressRange_v2)(&base, &size, b + 77), 0, "address range");
+	ok(base == b && size == N, "as it was allocated");
+	is(CU(cuMemGetAddressRange_v2)(&base, &size, b + N), CUDA_ERROR_NOT_FOUND, "behind it");
+	is(CU(cuMemcpyDtoH_v2)(out, b, N + 1), CUDA_ERROR_INVALID_VALUE, "a byte too many");
+	is(CU(cuMemcpyDtoH_v2)(out, b - 1, 1), CUDA_ERROR_INVALID_VALUE, "a byte before");
+	is(CU(cuMemcpyDtoH_v2)(NULL, b, 1), CUDA_ERROR_INVALID_VALUE, "to NULL");
+	is(CU(cuMemAlloc_v2)(&base, 0), CUDA_ERROR_INVALID_VALUE, "alloc of nothing");
+	is(CU(cuMemAlloc_v2)(&base, (size_t)1 << 50), CUDA_ERROR_OUT_OF_MEMORY, "alloc of 1 PiB");
+	is(CU(cuMemFree_v2)(b + 1), CUDA_ERROR_INVALID_VALUE, "free inside");
+	is(CU(cuMemFree_v2)(b), 0, "free");
+	is(CU(cuMemFree_v2)(b), CUDA_ERROR_INVALID_VALUE, "free again");
+	is(CU(cuMemFree_v2)(0), 0, "free of nothing");
+	is(CU(cuMemFree_v2)(a), 0, "free the other");
+	free(in);
+	free(out);
+}
+
+static void test_pointers(void)
+{
+	CUpointer_attribute attrs[] = {
+		CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+		CU_POINTER_ATTRIBUTE_RANGE_SIZE
+	};
+	unsigned long long size = 9;
+	int type = -1, ordinal = -1, one = 1, sync = 0;
+	void *data[] = { &type, &ordinal, &size };
+	unsigned long long host = (uintptr_t)&type;
+	CUdeviceptr p = 0;
+
+	is(CU(cuMemAlloc_v2)(&p, 100000), 0, "alloc");
+	is(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, p + 5), 0, "type");
+	is(type, CU_MEMORYTYPE_DEVICE, "device memory");
+	is(CU(cuPointerGetAttributes)(3, attrs, data, p), 0, "three at once");
+	ok(type == CU_MEMORYTYPE_DEVICE && ordinal == 0 && size == 100000, "right ones");
+	is(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, host),
+	   CUDA_ERROR_INVALID_VALUE, "type of host memory");
+	is(CU(cuPointerGetAttributes)(3, attrs, data, host), 0, "three of host memory");
+	ok(!type && ordinal == -2 && !size, "none known");
+	is(CU(cuPointerSetAttribute)(&one, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, p), 0, "sync memops");
+	is(CU(cuPointerGetAttribute)(&sync, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, p), 0, "read back");
+	is(sync, 1, "set");
+	is(CU(cuPointerSetAttribute)(&one, CU_POINTER_ATTRIBUTE_CONTEXT, p),
+	   CUDA_ERROR_INVALID_VALUE, "read-only attribute");
+	CU(cuMemFree_v2)(p);
+}
+
+static CUcontext shared;
+
+static void *hammer(void *arg)
+{
+	unsigned char in[4096], out[4096];
+	unsigned char fill = (unsigned char)(uintptr_t)arg;
+	CUdeviceptr p;
+	long bad = 0;
+	int i;
+
+	memset(in, fill, sizeof(in));
+	bad += CU(cuCtxSetCurrent)(shared) != 0;
+	for (i = 0; i < 200; i++) {
+		bad += CU(cuMemAlloc_v2)(&p, 70000) != 0;
+		bad += CU(cuMemcpyHtoD_v2)(p + 61234, in, sizeof(in)) != 0;
+		bad += CU(cuMemcpyDtoH_v2)(out, p + 61234, sizeof(out)) != 0;
+		bad += memcmp(in, out, sizeof(in)) != 0;
+		bad += CU(cuMemFree_v2)(p) != 0;
+	}
+	return (void *)bad;
+}
+
+static void test_threads(void)
+{
+	pthread_t threads[4];
+	long bad = 0;
+	void *ret;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, hammer, (void *)(uintptr_t)(i + 1));
+	for (i = 0; i < 4; i++) {
+		pthread_join(threads[i], &ret);
+		bad += (long)ret;
+	}
+	is(bad, 0, "four threads allocate, copy and free");
+}
+
+static void test_scatter(void)
+{
+	size_t before = 0, after = 0, total;
+	unsigned char *in = malloc(N), *out = calloc(1, N);
+	CUdeviceptr p = 0;
+	size_t i;
+
+	for (i = 0; i < N; i++)
+		in[i] = (unsigned char)(i * 13 + i / 65536);
+	CU(cuMemGetInfo_v2)(&before, &total);
+	setenv("LABGPU_SCATTER", "1", 1);
+	is(CU(cuMemAlloc_v2)(&p, N), 0, "alloc scattered");
+	unsetenv("LABGPU_SCATTER");
+	CU(cuMemGetInfo_v2)(&after, &total);
+	is(before - after, (N + 65535) / 65536 * 65536, "as many pages as it takes");
+	is(CU(cuMemcpyHtoD_v2)(p, in, N), 0, "copy there");
+	is(CU(cuMemcpyDtoH_v2)(out, p, N), 0, "and back");
+	ok(!memcmp(in, out, N), "same bytes");
+	CU(cuMemFree_v2)(p);
+	free(in);
+	free(out);
+}
+
+static void test_fork(void)
+{
+	CUdeviceptr p = 0;
+	int status, n;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (CU(cuDeviceGetCount)(&n) != CUDA_ERROR_NOT_INITIALIZED)
+			_exit(1);
+		if (CU(cuInit)(0) != CUDA_ERROR_NOT_INITIALIZED)
+			_exit(2);
+		_exit(CU(cuMemAlloc_v2)(&p, 1) == CUDA_ERROR_NOT_INITIALIZED ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	is(status, 0, "a forked child is told that nothing is initialised");
+	is(CU(cuMemAlloc_v2)(&p, 1), 0, "its parent goes on");
+	CU(cuMemFree_v2)(p);
+}
+
+int main(int argc, char **argv)
+{
+	bool none = argc > 1 && !strcmp(argv[1], "--no-gpu");
+	int n = 0;
+
+	lib = dlopen("libcuda.so.1", RTLD_NOW);
+	if (!ok(lib, "load libcuda.so.1"))
+		return tap_done();
+	test_before_init();
+	test_names();
+	is(CU(cuInit)(0), none ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS, "init");
+	if (none)
+		return tap_done();
+	is(CU(cuInit)(0), 0, "init again");
+	is(CU(cuDeviceGetCount)(&n), 0, "count");
+	ok(n >= 1, "a device");
+	test_device(n - 1);
+	test_context(0);
+	CU(cuDevicePrimaryCtxRetain)(&shared, 0);
+	CU(cuCtxSetCurrent)(shared);
+	test_copies();
+	test_pointers();
+	test_threads();
+	test_scatter();
+	test_fork();
+	return tap_done();
+}

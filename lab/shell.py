@@ -27,11 +27,11 @@ def terminal_size():
         size = os.get_terminal_size(sys.stdin.fileno())
     except OSError:
         return "rows 24 cols 80"
-    return f"rows {size.lines} cols {size.columns}"
+    return f"rows {size.lines or 24} cols {size.columns or 80}"
 
 
 def interact(machine):
-    """Run a shell on the guest's hvc0 until it ends; its exit status."""
+    """Run a shell on the guest's hvc0 until it ends."""
     drives = "\n".join(f"  {name}  {drive.dev}  {drive.bdf}"
                        for name, drive in machine.drives.items())
     gpus = "\n".join(f"  gpu:{n}  {gpu.bdf}"
@@ -43,13 +43,13 @@ def interact(machine):
              "exec bash --norc -i")
     command = (f"{environment()} export PS1='lab:\\w# '; "
                f"stty -F /dev/hvc0 sane {terminal_size()}; "
-               f"exec setsid -c sh -c {shlex.quote(inner)} "
+               f"exec setsid -w -c sh -c {shlex.quote(inner)} "
                "</dev/hvc0 >/dev/hvc0 2>&1")
-    return machine.run(command, timeout=None).rc
+    machine.run(command, timeout=None)
 
 
 def main():
-    """Exit status: the shell's."""
+    """Exit status: 0, or 2 when there was no machine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", default="6.12")
     parser.add_argument("--cpu", default="max")
@@ -60,7 +60,8 @@ def main():
     print("lab: booting ...", flush=True)
     try:
         with lab.Vm(args.kernel, cpu=args.cpu, interactive=True) as machine:
-            return interact(machine)
+            interact(machine)
+            return 0
     except (lab.LostVm, lab.GuestError) as err:
         print(f"lab: {err}", file=sys.stderr)
         return 2

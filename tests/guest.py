@@ -40,6 +40,7 @@ class Guest:
         self.want = want or (lambda name: True)
         self.machine = None
         self.boots = 0
+        self.splats_known = 0
 
     def __enter__(self):
         return self
@@ -66,6 +67,7 @@ class Guest:
             raise
         self.machine = machine
         self.boots += 1
+        self.splats_known = 0
         self.log.say(f"{self.group}: a machine with -cpu {self.cpu} answered "
                      f"after {machine.boot_seconds:.1f} s")
         return machine
@@ -87,7 +89,6 @@ class Guest:
     def _run_tests(self, program, suite, names):
         report = ktap.Report(names)
         began = time.monotonic()
-        splats = 0
 
         def take(line):
             test = report.feed(line)
@@ -98,7 +99,6 @@ class Guest:
         code, ended = None, "not reported"
         try:
             machine = self.vm()
-            splats = len(machine.splats())
             command = " ".join([shlex.quote(str(program)), *names])
             code = machine.stream(command, take, PROGRAM_LIMIT_S).rc
         except lab.GuestTimeout:
@@ -113,17 +113,24 @@ class Guest:
         for test in report.finish(code, ended):
             self.log.add(self.group, f"{suite}.{test.name}", "FAIL", seconds,
                          test.why)
-        self._judge_console(suite, report, splats)
+        self._judge_console(suite, report)
+
+    def new_splats(self):
+        """Splats on the console since the last call."""
+        splats = self.machine.splats() if self.machine else []
+        new = splats[self.splats_known:]
+        self.splats_known = len(splats)
+        return new
 
     def close_after_failure(self):
         """What is left of the machine is of no use."""
         self.close()
 
-    def _judge_console(self, suite, report, before):
+    def _judge_console(self, suite, report):
         """A splat that no test was blamed for fails the program."""
         if not self.machine:
             return
-        new = self.machine.splats()[before:]
+        new = self.new_splats()
         blamed = any("kernel log" in test.why for test in report.tests)
         if new and not blamed:
             self.log.add(self.group, f"{suite}.(console)", "FAIL",

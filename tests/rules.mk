@@ -45,8 +45,10 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 	$(Q)cp tests/meta/splat-module.c $(BUILD)/$*/splat/splat.c
 	$(Q)echo 'obj-m := splat.o' >$(BUILD)/$*/splat/Kbuild
 	$(Q)$(MAKE) --no-print-directory -C $(abspath $(BUILD)/kernels/$*/headers) \
-		M=$(abspath $(BUILD)/$*/splat) modules $(if $(V),V=$(V)) >/dev/null
+		M=$(abspath $(BUILD)/$*/splat) modules CONFIG_DEBUG_INFO_BTF_MODULES= $(if $(V),V=$(V)) >/dev/null
 	$(Q)cp $(BUILD)/$*/splat/splat.ko $@
+
+all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test
 tests-build: $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs

@@ -223,12 +223,9 @@ static void print_why(const struct check *check, const struct subject *subject,
 	}
 	if (query->route == NVFS_ROUTE_DIRECT)
 		return;
-	printf("%s, gpu:%u: %s", subject->path, check->gpus[g].index,
-	       nvfs_reason_text(query->reason));
-	if (query->text[0] &&
-	    strcmp(query->text, nvfs_reason_text(query->reason)))
-		printf(" (%s)", query->text);
-	printf(". %s\n", nvfs_reason_remedy(query->reason));
+	printf("%s, gpu:%u: %s. %s\n", subject->path, check->gpus[g].index,
+	       query->text[0] ? query->text : nvfs_reason_text(query->reason),
+	       nvfs_reason_remedy(query->reason));
 }
 
 static void print_subjects(const struct check *check)

@@ -80,8 +80,7 @@ static int read_file(struct cp *cp, struct session *session, struct plan *plan)
 		return fail(cp, -errno, "can't open");
 	ret = plan_command(report->gpu, cp->fd, &cp->opts, plan);
 	if (ret) {
-		status = fail(cp, ret,
-			      "--offset is past the end, or this is no file");
+		status = fail(cp, ret, plan_advice(ret));
 		goto close_file;
 	}
 	report->error = session_open(session, report->gpu, plan->length,
@@ -221,6 +220,31 @@ static int cp_in_and_hold(struct cp *cp)
 	return wait_for_holder(cp, pid, ready[0]);
 }
 
+/* Have the holder write the file; @result is its answer. */
+static int write_file(struct cp *cp, int sock, const struct hold_msg *request,
+		      struct hold_msg *result)
+{
+	const char *path = cp->report.file;
+	bool created = true;
+	int ret;
+
+	cp->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (cp->fd < 0 && errno == EEXIST) {
+		created = false;
+		cp->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	}
+	if (cp->fd < 0)
+		return fail(cp, -errno, "can't open");
+	progress_start(&cp->progress, request->size, &cp->opts);
+	ret = hold_ask(sock, request, cp->fd, &cp->progress, result);
+	progress_end(&cp->progress);
+	close(cp->fd);
+	/* An empty file that nobody asked for is not left behind. */
+	if (created && (ret || (result->error && !result->done)))
+		unlink(path);
+	return ret ? fail(cp, ret, "the holder failed") : TOOL_OK;
+}
+
 static int ask_holder(struct cp *cp, int sock)
 {
 	struct report *report = &cp->report;
@@ -240,15 +264,9 @@ static int ask_holder(struct cp *cp, int sock)
 	request.size = cp->opts.have_size ? cp->opts.size : result.held;
 	request.chunk = cp->opts.chunk;
 	request.threads = cp->opts.threads;
-	cp->fd = open(report->file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (cp->fd < 0)
-		return fail(cp, -errno, "can't open");
-	progress_start(&cp->progress, request.size, &cp->opts);
-	ret = hold_ask(sock, &request, cp->fd, &cp->progress, &result);
-	progress_end(&cp->progress);
-	close(cp->fd);
+	ret = write_file(cp, sock, &request, &result);
 	if (ret)
-		return fail(cp, ret, "the holder failed");
+		return ret;
 	report->bytes = result.done;
 	report->ns = result.ns;
 	report->route = result.route;

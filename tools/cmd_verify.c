@@ -201,8 +201,7 @@ static int verify_direct(struct verify *verify)
 	int ret = plan_command(report->gpu, verify->fd, &verify->opts, &plan);
 
 	if (ret)
-		return fail(verify, ret,
-			    "--offset is past the end, or this is no file");
+		return fail(verify, ret, plan_advice(ret));
 	report->error = session_open(&session, report->gpu,
 				     plan.length < WINDOW ? plan.length : WINDOW,
 				     verify->opts.bounce, report->message,

@@ -307,11 +307,12 @@ static void serve_client(struct holding *holding, int sock)
 	    setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
 	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)))
 		return;
-	if (hold_recv(sock, &request, &fd))
-		return;
-	serve_request(holding, &request, fd, sock);
-	if (fd >= 0)
-		close(fd);
+	/* Until the command goes, says nonsense, or had everything freed. */
+	while (holding->listener >= 0 && !hold_recv(sock, &request, &fd)) {
+		serve_request(holding, &request, fd, sock);
+		if (fd >= 0)
+			close(fd);
+	}
 }
 
 void hold_serve(struct holding *holding)

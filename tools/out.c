@@ -131,8 +131,9 @@ static void print_text(const struct report *report)
 		printf("%s -> gpu:%u: ", report->file, report->gpu);
 	else
 		printf("gpu:%u -> %s: ", report->gpu, report->file);
-	printf("%s in %.3f s, %s/s, %s", bytes, (double)report->ns / 1e9, rate,
-	       nvfs_route_name(report->route));
+	printf("%s in %.3f s, %s/s", bytes, (double)report->ns / 1e9, rate);
+	if (report->route)
+		printf(", %s", nvfs_route_name(report->route));
 	if (report->reason)
 		printf(" (%s)", nvfs_reason_name(report->reason));
 	if (report->message[0])

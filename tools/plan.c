@@ -33,8 +33,15 @@ static int round_up(uint64_t size, uint64_t align, uint64_t *rounded)
 /* The end of a file or a block device. */
 static int find_end(int fd, uint64_t *end)
 {
-	off_t at = lseek(fd, 0, SEEK_END);
+	struct stat st;
+	off_t at;
 
+	if (fstat(fd, &st))
+		return -errno;
+	/* Some have an end, which means nothing. */
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	at = lseek(fd, 0, SEEK_END);
 	if (at < 0)
 		return -errno;
 	*end = (uint64_t)at;
@@ -57,6 +64,20 @@ int plan_read(int fd, uint64_t offset, uint64_t size, uint64_t align,
 	plan->size = size;
 	plan->cut = false;
 	return round_up(size, align, &plan->length);
+}
+
+const char *plan_advice(int error)
+{
+	switch (error) {
+	case -EINVAL:
+		return "--offset is past the end of the file";
+	case -EISDIR:
+		return "this is a directory";
+	case -ESPIPE:
+		return "this is neither a file nor a block device";
+	default:
+		return "can't find out how long this is";
+	}
 }
 
 int plan_command(unsigned int gpu, int fd, const struct options *opts,

@@ -104,6 +104,9 @@ int plan_read(int fd, uint64_t offset, uint64_t size, uint64_t align,
 int plan_command(unsigned int gpu, int fd, const struct options *opts,
 		 struct plan *plan);
 
+/* Words for a failure of the two above. */
+const char *plan_advice(int error);
+
 /*
  * Which bytes to write.  A file takes whole blocks only, so its end is
  * written beyond @size and cut off again; -EOVERFLOW where that would destroy

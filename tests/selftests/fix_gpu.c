@@ -107,18 +107,20 @@ int gpu_count(void)
 
 uint64_t gpu_total(int gpu)
 {
+	int device = cu_device(gpu);
 	size_t bytes;
 
-	ASSERT_EQ(cu.total(&bytes, cu_device(gpu)), 0);
+	ASSERT_EQ(cu.total(&bytes, device), 0);
 	return bytes;
 }
 
 uint32_t gpu_bdf(int gpu)
 {
 	unsigned int domain, bus, dev, fn;
+	int device = cu_device(gpu);
 	char text[32];
 
-	ASSERT_EQ(cu.device_bus_id(text, sizeof(text), cu_device(gpu)), 0);
+	ASSERT_EQ(cu.device_bus_id(text, sizeof(text), device), 0);
 	ASSERT_EQ(sscanf(text, "%x:%x:%x.%x", &domain, &bus, &dev, &fn), 4);
 	return domain << 16 | bus << 8 | dev << 3 | fn;
 }

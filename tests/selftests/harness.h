@@ -93,11 +93,9 @@ _Noreturn void harness_skip(const char *fmt, ...)
 #define ASSERT_GE(a, b)	HARNESS_CMP(a, >=, b, "ASSERT_GE")
 
 #define ASSERT_TRUE(cond) do {						\
-	int _t = errno;							\
-	errno = 0;							\
 	if (!(cond))							\
-		FAIL("ASSERT_TRUE(%s) (errno %d, %s)", #cond,		\
-		     errno ? errno : _t, strerror(errno ? errno : _t));	\
+		FAIL("ASSERT_TRUE(%s) (errno %d, %s)", #cond, errno,	\
+		     strerror(errno));					\
 } while (0)
 
 /* A system call that has to fail, with this errno. */

@@ -508,19 +508,37 @@ static long long meminfo(const char *key)
 	return atoll(out);
 }
 
+#define CHURN_THREADS	8
+#define CHURN_ROUNDS	(10000 / CHURN_THREADS)
+
+static void *churn(void *arg)
+{
+	struct busy *b = arg;
+	int i;
+
+	for (i = 0; i < CHURN_ROUNDS; i++)
+		ASSERT_EQ(nv_unregister(b->x.dev, nv_region(b->x.dev, &b->buf)),
+			  0);
+	return NULL;
+}
+
+/* By several threads: each end of a region waits for a grace period. */
 TEST_LIMIT(register_and_unregister_10000_times, 180)
 {
+	pthread_t thread[CHURN_THREADS];
+	struct busy b = { .x.dev = nv_open() };
 	long long before, growth;
-	struct gpu_buf buf;
-	int i, dev = nv_open();
+	int i;
 
-	gpu_alloc(&buf, 0, 1 * MIB, true);
-	ASSERT_EQ(nv_unregister(dev, nv_region(dev, &buf)), 0);
+	gpu_alloc(&b.buf, 0, 1 * MIB, true);
+	ASSERT_EQ(nv_unregister(b.x.dev, nv_region(b.x.dev, &b.buf)), 0);
 	before = meminfo("SUnreclaim") + meminfo("VmallocUsed");
-	for (i = 0; i < 10000; i++)
-		ASSERT_EQ(nv_unregister(dev, nv_region(dev, &buf)), 0);
+	for (i = 0; i < CHURN_THREADS; i++)
+		ASSERT_EQ(pthread_create(&thread[i], NULL, churn, &b), 0);
+	for (i = 0; i < CHURN_THREADS; i++)
+		ASSERT_EQ(pthread_join(thread[i], NULL), 0);
 	ASSERT_EQ(gpu_pins(), 0);
-	ASSERT_EQ(nv_nr_regions(dev), 0);
+	ASSERT_EQ(nv_nr_regions(b.x.dev), 0);
 	growth = meminfo("SUnreclaim") + meminfo("VmallocUsed") - before;
 	harness_note("kernel memory grew by %lld KiB", growth);
 	/* 10,000 leaked objects of the smallest size would be 80 KiB, of any

@@ -191,15 +191,15 @@ TEST(device_mapper_is_stacked)
 
 	if (shell(NULL, 0, "command -v dmsetup >/dev/null 2>&1"))
 		SKIP("no dmsetup on this machine");
-	ASSERT_EQ(shell(out, sizeof(out), "modprobe dm-mod; dmsetup create "
-			"nvfs-t --table '0 2048 linear %s 2048' 2>&1",
+	ASSERT_EQ(shell(out, sizeof(out), "modprobe dm-mod; dmsetup "
+			"--noudevsync create nvfs-t --addnodeoncreate --table '0 2048 linear %s 2048' 2>&1",
 			fix_place("part")), 0);
 	set_up(&v, 0);
 	v.x.file = open("/dev/mapper/nvfs-t", O_RDWR | O_CLOEXEC);
 	ASSERT_GE(v.x.file, 0);
 	expect_refused(&v, NVFS_REASON_STACKED);
 	close(v.x.file);
-	ASSERT_EQ(shell(NULL, 0, "dmsetup remove nvfs-t"), 0);
+	ASSERT_EQ(shell(NULL, 0, "dmsetup --noudevsync remove nvfs-t"), 0);
 }
 
 TEST(file_system_that_is_not_vouched_for)

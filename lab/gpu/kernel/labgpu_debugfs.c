@@ -26,6 +26,7 @@ enum labgpu_record_state {
 /**
  * struct labgpu_record - a line of the history
  * @node: in labgpu_records, in order of allocation
+ * @freed: in labgpu_freed, in order of being freed
  * @state: what became of the memory
  * @index: number of the GPU
  * @va: GPU address
@@ -35,6 +36,7 @@ enum labgpu_record_state {
  */
 struct labgpu_record {
 	struct list_head node;
+	struct list_head freed;
 	enum labgpu_record_state state;
 	u32 index;
 	u64 va;
@@ -47,6 +49,7 @@ struct labgpu_record {
 };
 
 static LIST_HEAD(labgpu_records);
+static LIST_HEAD(labgpu_freed);
 static unsigned int labgpu_nr_freed;
 static struct dentry *labgpu_dir;
 
@@ -106,20 +109,20 @@ void labgpu_record_dying(struct labgpu_record *rec)
 
 /**
  * labgpu_record_freed - the allocation is gone
- * @rec: its line; it may be dropped by this
+ * @rec: its line; the line of the one that was freed first may go now
  */
 void labgpu_record_freed(struct labgpu_record *rec)
 {
 	struct labgpu_record *old;
 
 	rec->state = LABGPU_RECORD_FREED;
+	list_add_tail(&rec->freed, &labgpu_freed);
 	if (labgpu_nr_freed < LABGPU_MAX_FREED) {
 		labgpu_nr_freed++;
 		return;
 	}
-	list_for_each_entry(old, &labgpu_records, node)
-		if (old->state == LABGPU_RECORD_FREED)
-			break;
+	old = list_first_entry(&labgpu_freed, struct labgpu_record, freed);
+	list_del(&old->freed);
 	list_del(&old->node);
 	kvfree(old);
 }

@@ -146,15 +146,16 @@ static long pins(void)
 static int history(unsigned long long va, char *state, unsigned long long *pages)
 {
 	unsigned long long v, size, off, len;
-	char *line = NULL, *p;
+	char *line = NULL, *p, word[16];
 	size_t cap = 0;
 	int n = 0, used, index;
 	FILE *f = fopen(DEBUG "labgpu/history", "r");
 
 	while (f && getline(&line, &cap, f) > 0) {
 		if (sscanf(line, "%d %llx %llx %15s extents=%n", &index, &v, &size,
-			   state, &used) < 4 || v != va || index)
+			   word, &used) < 4 || v != va || index)
 			continue;
+		strcpy(state, word);
 		n = 0;
 		for (p = line + used; sscanf(p, "%llx:%llx%n", &off, &len, &used) == 2; p++) {
 			for (; len && n < 64; len -= PAGE, off += PAGE)
@@ -197,6 +198,29 @@ static void test_get_put(int fd)
 	is(slot(0).callbacks, 0, "no callback for what was put");
 	ok(history(va, state, want) == 5 && !strcmp(state, "freed"), "the history knows");
 	probe("clear 0");
+}
+
+/* The lines that go are those of what was freed first, not allocated first. */
+static void test_history(int fd)
+{
+	/* Addresses that no other allocation gets. */
+	unsigned long long old = take_at(fd, LABGPU_VA_END - PAGE, 1, LABGPU_ALLOC_AT);
+	unsigned long long other, pages[64];
+	char state[16] = "";
+	int i;
+
+	for (i = 0; i < 300; i++)
+		give(fd, take(fd, 2));
+	give(fd, old);
+	ok(history(old, state, pages) == 1 && !strcmp(state, "freed"),
+	   "the history has what was freed last");
+	other = take_at(fd, LABGPU_VA_END - 8 * PAGE, 2, LABGPU_ALLOC_AT);
+	for (i = 0; i < 300; i++)
+		give(fd, take(fd, 3));
+	is(history(old, state, pages), 0, "and forgets what was freed long ago");
+	ok(history(other, state, pages) == 2 && !strcmp(state, "live"),
+	   "but not what is live");
+	give(fd, other);
 }
 
 static void test_refused(int fd)
@@ -592,6 +616,7 @@ int main(int argc, char **argv)
 		return tap_done();
 	}
 	test_get_put(fd);
+	test_history(fd);
 	test_refused(fd);
 	test_foreign(fd);
 	test_callback(fd);

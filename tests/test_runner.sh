@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Run the tests:
+#
+#	./test_runner.sh [core|stress|unit|meta|check|all] [-k PART] [--kernel 6.1]
+#
+# Builds what is missing first. See ./test_runner.sh --help.
+set -eu
+
+cd "$(dirname "$0")/.."
+case " $* " in
+*" -h "* | *" --help "*) ;;
+*)
+	[ -n "${MAKELEVEL:-}" ] || make all tests-build
+	;;
+esac
+exec python3 tests/runner.py "$@"

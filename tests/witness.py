@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: MIT
+"""Tests whose judge stands outside the guest.
+
+The bytes are compared by the host, in the file that is the GPU's memory and in
+the image that is the drive. The route is judged by QEMU's trace: each address
+to which the drive's DMA engine went for the file's blocks has to be the very
+place in the GPU's BAR at which that byte of the file belongs.
+"""
+
+import os
+import shlex
+import time
+from dataclasses import dataclass
+
+from guest import TOP, lab
+
+EREMOTEIO = 121
+DIRECT = 1
+HOST_BRIDGE = 9
+STATE = "/run/nvfs-test"
+XFER = TOP / "build/tests/helpers/xfer"
+KIB, MIB, BLOCK = 1 << 10, 1 << 20, 4096
+ANSWER_LIMIT_S = 30
+
+
+class Wrong(Exception):
+    """What a witness saw is not as it should be."""
+
+
+@dataclass
+class Extent:
+    """`length` bytes of a range at `start` are at `place` of what holds it."""
+
+    start: int
+    place: int
+    length: int
+
+
+def place_of(extents, offset):
+    """Where the byte at offset is, and how many bytes follow it there."""
+    for e in extents:
+        if e.start <= offset < e.start + e.length:
+            skip = offset - e.start
+            return e.place + skip, e.length - skip
+    raise Wrong(f"offset {offset:#x} is nowhere")
+
+
+def offset_of(extents, place):
+    """The offset of the byte at place, or None."""
+    for e in extents:
+        if e.place <= place < e.place + e.length:
+            return e.start + place - e.place
+    return None
+
+
+def pieces(extents, offset, length):
+    """(place, length) of each run of a range."""
+    while length:
+        place, run = place_of(extents, offset)
+        run = min(run, length)
+        yield place, run
+        offset += run
+        length -= run
+
+
+def read_at(path, extents, offset, length):
+    """Bytes of a range from the file that holds it."""
+    with open(path, "rb") as holder:
+        parts = []
+        for place, run in pieces(extents, offset, length):
+            holder.seek(place)
+            parts.append(holder.read(run))
+    return b"".join(parts)
+
+
+def write_at(path, extents, offset, data):
+    """Put bytes of a range into the file that holds it."""
+    with open(path, "r+b") as holder:
+        at = 0
+        for place, run in pieces(extents, offset, len(data)):
+            holder.seek(place)
+            holder.write(data[at:at + run])
+            at += run
+
+
+def difference(got, want):
+    """None, or where two equally long byte strings differ."""
+    if got == want:
+        return None
+    if len(got) != len(want):
+        return f"{len(got)} bytes, not {len(want)}"
+    first = next(i for i, (a, b) in enumerate(zip(got, want)) if a != b)
+    return f"first difference at {first:#x}"
+
+
+def judge_dma(commands, disk, memory, move):
+    """Demand that commands moved a file's range by the right addresses.
+
+    commands: what the drive was told, from QEMU's trace
+    disk: Extents of the file on the drive; memory: of the region in bus
+    addresses; move: a Move. Returns the number of bytes judged.
+    """
+    total = 0
+    for command in commands:
+        offset = offset_of(disk, command.lba * 512)
+        if offset is None or command.write != move.write:
+            continue
+        if not (move.file_offset <= offset
+                < move.file_offset + move.length):
+            continue
+        at = offset - move.file_offset + move.region_offset
+        for address, length in command.dma:
+            for want, run in pieces(memory, at, length):
+                if address != want:
+                    raise Wrong(f"DMA at {address:#x} for byte {at:#x} of "
+                                f"the region, which is at {want:#x}")
+                address += run
+                at += run
+            total += length
+    if total != move.length:
+        raise Wrong(f"the drive's DMA moved {total} bytes by the GPU's BAR, "
+                    f"not {move.length}")
+    return total
+
+
+@dataclass
+class Move:
+    """One request."""
+
+    path: str
+    write: bool
+    file_offset: int
+    region_offset: int
+    length: int
+
+
+class Hand:
+    """The helper in the guest that allocates, reads and writes on request."""
+
+    def __init__(self, machine):
+        self.vm = machine
+        self.inbox, self.outbox = f"{STATE}/in", f"{STATE}/out"
+        self.extents = []
+        top = shlex.quote(str(TOP))
+        machine.run(f"sh {top}/tests/selftests/setup.sh && "
+                    f"rm -f {self.inbox} {self.outbox} && "
+                    f"mkfifo {self.inbox} {self.outbox} && "
+                    f"XFER_IN={self.inbox} XFER_OUT={self.outbox} "
+                    f"setsid {shlex.quote(str(XFER))} >{STATE}/xfer.log 2>&1 "
+                    "</dev/null &", timeout=60, check=True)
+
+    def ask(self, text):
+        """One command; the words of its answer."""
+        try:
+            # The pipe is there once the set-up behind it has ended.
+            said = self.vm.run(
+                f"until [ -p {self.outbox} ]; do sleep 0.05; done; "
+                f"echo {shlex.quote(text)} >{self.inbox} && "
+                f"read -r line <{self.outbox} && echo \"$line\"",
+                ANSWER_LIMIT_S)
+        except lab.GuestTimeout as err:
+            log = self.vm.run(f"cat {STATE}/xfer.log").out
+            raise Wrong(f"no answer to {text!r}: {log}") from err
+        return said.out.split() or ["(nothing)"]
+
+    def alloc(self, gpu, size, scatter):
+        """A region of GPU memory; remembers where it is."""
+        words = self.ask(f"alloc {gpu} {size} {int(scatter)}")
+        if words[0] != "ok":
+            raise Wrong(f"alloc: {words}")
+        listing = self.vm.run("cat /sys/kernel/debug/labgpu/history",
+                              check=True).out
+        self.extents = []
+        for line in listing.splitlines():
+            index, va, _, state, runs = line.split()
+            if int(index) != gpu or int(va, 16) != int(words[1], 16) \
+                    or state != "live":
+                continue
+            start = 0
+            for run in runs.removeprefix("extents=").split(","):
+                place, length = (int(word, 16) for word in run.split(":"))
+                self.extents.append(Extent(start, place, length))
+                start += length
+        if not self.extents:
+            raise Wrong(f"the GPU's driver does not list {words[1]}")
+
+    def memory(self, gpu):
+        """The region's place as devices see it."""
+        bar = self.vm.gpus[gpu].bar
+        return [Extent(e.start, bar + e.place, e.length)
+                for e in self.extents]
+
+    def disk_extents(self, path):
+        """Where a file's bytes are on its drive."""
+        words = self.ask(f"extents {path}")
+        if words[0] != "ok":
+            raise Wrong(f"extents: {words}")
+        return [Extent(*(int(n) for n in word.split(":")))
+                for word in words[1:]]
+
+    def move(self, move):
+        """Do a request; its answer as [word, number...]."""
+        words = self.ask(f"{'write' if move.write else 'read'} {move.path} "
+                         f"{move.file_offset} {move.region_offset} "
+                         f"{move.length}")
+        return [words[0], *(int(word) for word in words[1:])]
+
+    def quit(self):
+        """End the helper, and all that it holds."""
+        self.ask("quit")
+
+
+class Witness:
+    """The witness tests on one machine."""
+
+    def __init__(self, session):
+        self.session = session
+        self.vm = session.vm()
+        self.hand = Hand(self.vm)
+        self.gpu = 0
+        self.drive = "nvme0"
+
+    def put_file(self, path, data):
+        """Give a file or device in the guest these bytes, on the drive."""
+        source = self.vm.share / "data"
+        source.write_bytes(data)
+        self.vm.run(f"dd if={shlex.quote(str(source))} of={path} bs=1M "
+                    "conv=notrunc,fsync status=none", check=True)
+
+    def region(self, size, scatter):
+        """GPU memory full of poison, put there by the host."""
+        size = -(-size // BLOCK) * BLOCK
+        self.hand.alloc(self.gpu, size, scatter)
+        write_at(self.vm.gpus[self.gpu].path, self.hand.extents, 0,
+                 b"\xee" * size)
+
+    def gpu_bytes(self, offset, length):
+        """Bytes of the region, as the host sees them."""
+        return read_at(self.vm.gpus[self.gpu].path, self.hand.extents,
+                       offset, length)
+
+    def judge(self, move, answer, mark, disk):
+        """The module's word and QEMU's about a request that went direct."""
+        if answer != ["ok", move.length, DIRECT, 0]:
+            raise Wrong(f"the module answered {answer}")
+        drive = self.vm.drives[self.drive]
+        mine = [c for c in self.vm.trace.commands(mark)
+                if c.nsid == drive.nsid]
+        judge_dma(mine, disk, self.hand.memory(self.gpu), move)
+
+    def read(self, path, scatter=False, length=2 * MIB, file_offset=0,
+             region_offset=0):
+        """READ: the GPU's memory holds the file, and came from the drive."""
+        data = os.urandom(file_offset + length)
+        self.put_file(path, data)
+        size = region_offset + length + 64 * KIB
+        self.region(size, scatter)
+        move = Move(path, False, file_offset, region_offset, length)
+        disk = self.hand.disk_extents(path)
+        mark = self.vm.trace.mark()
+        answer = self.hand.move(move)
+        want = (b"\xee" * region_offset + data[file_offset:]
+                + b"\xee" * 64 * KIB)
+        wrong = difference(self.gpu_bytes(0, size), want)
+        if wrong:
+            raise Wrong(f"GPU memory: {wrong}")
+        self.judge(move, answer, mark, disk)
+
+    def write(self, path, scatter=False, length=2 * MIB, file_offset=0,
+              region_offset=0):
+        """WRITE: the image holds what the host put into the GPU's memory."""
+        self.put_file(path, bytes(file_offset + length))
+        data = os.urandom(length)
+        self.region(region_offset + length, scatter)
+        write_at(self.vm.gpus[self.gpu].path, self.hand.extents,
+                 region_offset, data)
+        move = Move(path, True, file_offset, region_offset, length)
+        disk = self.hand.disk_extents(path)
+        mark = self.vm.trace.mark()
+        answer = self.hand.move(move)
+        image = self.vm.drives[self.drive].path
+        wrong = difference(read_at(image, disk, file_offset, length), data)
+        if wrong:
+            raise Wrong(f"the drive's image: {wrong}")
+        self.judge(move, answer, mark, disk)
+
+    def refused(self, path):
+        """A way that is closed: the errno, the reason, and no DMA at all."""
+        data = os.urandom(64 * KIB)
+        self.put_file(path, data)
+        self.region(64 * KIB, False)
+        mark = self.vm.trace.mark()
+        for write in (False, True):
+            answer = self.hand.move(Move(path, write, 0, 0, 64 * KIB))
+            if answer != ["errno", EREMOTEIO, 0, 0, HOST_BRIDGE]:
+                raise Wrong(f"the module answered {answer}")
+        drive = self.vm.drives[self.drive]
+        seen = [c for c in self.vm.trace.commands(mark)
+                if c.nsid == drive.nsid]
+        if seen:
+            raise Wrong(f"the drive was told to {seen[0]}")
+        if self.gpu_bytes(0, 64 * KIB) != b"\xee" * 64 * KIB:
+            raise Wrong("GPU memory has changed")
+
+    def near_cases(self):
+        """(name, function) of the tests of drive and GPU below one switch."""
+        places = {"disk": self.vm.drives["nvme0"].dev,
+                  "ext4": f"{STATE}/ext4/witness",
+                  "xfs": f"{STATE}/xfs/witness"}
+        for place, path in places.items():
+            # the first MiB of the disk is nobody's
+            size = MIB if place == "disk" else 2 * MIB
+            for scatter in (False, True):
+                kind = "scattered" if scatter else "whole"
+                yield (f"read_{place}_{kind}", lambda p=path, s=scatter, n=size:
+                       self.read(p, s, n))
+                yield (f"write_{place}_{kind}",
+                       lambda p=path, s=scatter, n=size: self.write(p, s, n))
+        path = places["ext4"]
+        for length in (512, 4 * KIB, 68 * KIB, MIB + 12 * KIB):
+            yield (f"read_{length}_bytes_at_offsets",
+                   lambda n=length: self.read(path, True, n, 8 * KIB,
+                                              20 * KIB))
+            yield (f"write_{length}_bytes_at_offsets",
+                   lambda n=length: self.write(path, True, n, 8 * KIB,
+                                               20 * KIB))
+
+    def far_cases(self, forwards):
+        """The same for ways through the host bridge."""
+        for drive, gpu in (("nvme1", 0), ("nvme0", 1)):
+            path = self.vm.drives[drive].dev
+            if forwards:
+                yield f"read_{drive}_gpu{gpu}", self._far(
+                    drive, gpu, lambda p=path: self.read(p, length=MIB))
+                yield f"write_{drive}_gpu{gpu}", self._far(
+                    drive, gpu, lambda p=path: self.write(p, length=MIB))
+            else:
+                yield f"refused_{drive}_gpu{gpu}", self._far(
+                    drive, gpu, lambda p=path: self.refused(p))
+
+    def _far(self, drive, gpu, body):
+        def run():
+            self.drive, self.gpu = drive, gpu
+            try:
+                body()
+            finally:
+                self.drive, self.gpu = "nvme0", 0
+        return run
+
+
+def run_cases(session, cases_of):
+    """Run witness tests; cases_of gives them from a Witness."""
+    log, group = session.log, session.group
+    try:
+        witness = Witness(session)
+        cases = [(name, body) for name, body in cases_of(witness)
+                 if session.want(f"witness.{name}")]
+    except (lab.LostVm, lab.GuestError, lab.GuestTimeout, Wrong) as err:
+        log.add(group, "witness.(start)", "FAIL", why=str(err))
+        session.close()
+        return
+    for name, body in cases:
+        began = time.monotonic()
+        verdict, why = "ok", ""
+        try:
+            body()
+        except (Wrong, lab.GuestError, lab.GuestTimeout) as err:
+            verdict, why = "FAIL", str(err)
+        except lab.LostVm as err:
+            verdict, why = "FAIL", f"lost VM: {str(err).splitlines()[0]}"
+        log.add(group, f"witness.{name}", verdict,
+                time.monotonic() - began, why)
+        if why.startswith("lost VM"):
+            session.close()
+            return
+    end(session, witness)
+
+
+def end(session, witness):
+    """Nothing may be left pinned when the helper has gone."""
+    try:
+        witness.hand.quit()
+        pins = witness.vm.run(
+            "for i in $(seq 50); do "
+            "pins=$(cat /sys/kernel/debug/labgpu/pins); "
+            "[ \"$pins\" != 0 ] || break; sleep 0.1; done; echo $pins").out
+        splats = session.new_splats()
+    except (lab.LostVm, lab.GuestTimeout, Wrong) as err:
+        session.log.add(session.group, "witness.(end)", "FAIL", why=str(err))
+        return
+    if pins.strip() != "0":
+        session.log.add(session.group, "witness.(end)", "FAIL",
+                        why=f"pinned page tables are left: {pins}")
+    if splats:
+        session.log.add(session.group, "witness.(console)", "FAIL",
+                        why=f"kernel splat: {splats[0]}")

@@ -6,7 +6,7 @@ CPU	?= max
 SIZE	?= 256M
 
 AGENT	:= $(BUILD)/lab/agent
-RELEASES := $(KERNELS:%=$(BUILD)/kernels/%/release)
+RELEASES := $(patsubst %,$(BUILD)/kernels/%/release,$(filter-out %-debug,$(KERNELS)))
 CHECKPATCH := $(BUILD)/kernels/source/scripts/checkpatch.pl
 
 $(RELEASES): $(BUILD)/kernels/%/release:

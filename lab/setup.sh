@@ -3,17 +3,19 @@
 #
 # Install the Debian packages of lab/packages that this machine lacks.
 #
-#	lab/setup.sh [STAMP]
+#	lab/setup.sh [STAMP [LIST]]
 #
-# STAMP is touched when it does not exist or when something was installed.
+# STAMP is touched when it does not exist or when something was installed; it
+# may be empty.  LIST is another list of packages than lab/packages.
 # Without root nothing is changed: the one line that installs the rest is
 # printed and the exit status is 1.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 stamp=${1:-}
+list=${2:-$here/packages}
 
-wanted() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/packages"; }
+wanted() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$list"; }
 
 # Packages of the list that dpkg does not know as installed.
 missing()
@@ -47,7 +49,7 @@ install()
 }
 
 if ! command -v dpkg-query >/dev/null; then
-	echo "setup: this is no Debian; see lab/packages for what is needed" >&2
+	echo "setup: this is no Debian; see $list for what is needed" >&2
 	exit 1
 fi
 

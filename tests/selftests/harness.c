@@ -26,6 +26,8 @@
 #define ALLOW_MAX	8
 #define ALLOW_SIZE	80
 #define REAP_LIMIT_S	20
+/* A kernel with sanitizers needs so many times the time. */
+#define SANITIZER_SLOW	5
 
 enum { EXIT_FAIL = 1, EXIT_SKIP = 4 };
 
@@ -286,10 +288,16 @@ static bool wait_for(pid_t pid, double seconds, int *status)
 	return ended && waitpid(pid, status, 0) == pid;
 }
 
+/* Limits are meant for a kernel without sanitizers. */
+static unsigned int slowness(void)
+{
+	return access("/sys/kernel/debug/kmemleak", F_OK) ? 1 : SANITIZER_SLOW;
+}
+
 /* What the test left running is killed; false: something can't be killed. */
 static bool reap_rest(pid_t group)
 {
-	double end = harness_now() + REAP_LIMIT_S;
+	double end = harness_now() + REAP_LIMIT_S * slowness();
 
 	kill(-group, SIGKILL);
 	for (;;) {
@@ -324,21 +332,21 @@ enum verdict { VERDICT_OK, VERDICT_FAIL, VERDICT_SKIP, VERDICT_STUCK };
 static enum verdict run_process(const struct test_case *test, char *why,
 				size_t size)
 {
+	unsigned int limit_s = test->timeout_s * slowness();
 	int status = 0;
 	pid_t pid = fork();
 
 	if (!pid)
 		run_child(test);
 	setpgid(pid, pid);
-	if (!wait_for(pid, test->timeout_s, &status)) {
+	if (!wait_for(pid, limit_s, &status)) {
 		note_stacks(pid);
 		kill(-pid, SIGKILL);
-		snprintf(why, size, "hang: not ended after %u s",
-			 test->timeout_s);
-		if (!wait_for(pid, REAP_LIMIT_S, &status)) {
+		snprintf(why, size, "hang: not ended after %u s", limit_s);
+		if (!wait_for(pid, REAP_LIMIT_S * slowness(), &status)) {
 			note_stacks(pid);
 			snprintf(why, size, "hang: can't be killed after %u s",
-				 test->timeout_s);
+				 limit_s);
 			return VERDICT_STUCK;
 		}
 		reap_rest(pid);

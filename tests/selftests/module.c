@@ -17,17 +17,24 @@
 #define SEED	71
 #define SIZE	(256 * KIB)
 
-/* The kernel's series, as build/ names it: "6.1" of "6.1.0-56-amd64". */
+/*
+ * The kernel's series, as build/ names it: "6.1" of "6.1.0-56-amd64", "6.12-debug"
+ * of "6.12.117-nvfs-debug".
+ */
 static const char *series(void)
 {
-	static struct utsname uts;
+	static char name[32];
+	struct utsname uts;
 	char *dot;
 
 	ASSERT_EQ(uname(&uts), 0);
 	dot = strchr(uts.release, '.');
 	ASSERT_TRUE(dot != NULL);
-	dot[1 + strspn(dot + 1, "0123456789")] = '\0';
-	return uts.release;
+	snprintf(name, sizeof(name), "%.*s%s",
+		 (int)(dot + 1 - uts.release + strspn(dot + 1, "0123456789")),
+		 uts.release,
+		 strstr(uts.release, "-nvfs-debug") ? "-debug" : "");
+	return name;
 }
 
 static int try_load(const char *module, const char *parameters)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+# The debug lane: every self-test on a kernel that looks for mistakes.
+
+.PHONY: test-debug test-all
+
+test-debug: ## every self-test on a sanitizer kernel (built once: 10 to 20 min; K=)
+	$(Q)$(MAKE) --no-print-directory KERNELS=6.12-debug all tests-build
+	$(Q)python3 tests/debug/lane.py $(if $(K),-k '$(K)')
+
+test-all: ## make test, then make test-debug
+	$(Q)$(MAKE) --no-print-directory test
+	$(Q)$(MAKE) --no-print-directory test-debug

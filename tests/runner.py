@@ -29,7 +29,8 @@ KERNELS = ("6.1", "6.12")
 BIN = TOP / "build/tests/selftests"
 
 # In this order: the last ones unload modules.
-CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "module")
+CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
+        "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

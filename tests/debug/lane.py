@@ -44,14 +44,14 @@ class Leak:
 
     def __init__(self, text):
         self.text = text
-        self.frames = re.findall(r"^ +\[?<?.*?>?\]? *(\S+.*)$",
-                                 text.partition("backtrace")[2], re.MULTILINE)
+        trace = re.split(r"^  backtrace.*$", text, flags=re.MULTILINE)[-1]
+        self.frames = re.findall(r"^    (\S.*)$", trace, re.MULTILINE)
 
     def ours(self):
         """Whether a module of ours made it: it stands in the backtrace, or
         a bare address does, because a module that is gone has no names."""
         return any(re.search(r"\[(nvfs|labgpu\w*)\]", frame)
-                   or re.match(r"0x[0-9a-f]{16}$", frame.strip())
+                   or re.fullmatch(r"0x[0-9a-f]+", frame)
                    for frame in self.frames)
 
     def short(self):

@@ -103,6 +103,16 @@ void gpu_put_pattern(const struct gpu_buf *buf, uint64_t offset,
 void gpu_check_byte(const struct gpu_buf *buf, uint64_t offset,
 		    uint64_t length, uint8_t byte);
 
+/* -------------------------------------------------------------- modules */
+
+/* The file of a module of this build, for the running kernel. */
+int module_open(const char *module);
+/* 0, or -1 and errno. */
+int module_try_load(const char *module, const char *parameters);
+void module_load(const char *module, const char *parameters);
+/* As rmmod does: refused at once when the module is in use. */
+int module_unload(const char *module);
+
 /* ------------------------------------------------------------ the world */
 
 /* A number of /proc/nvfs/stats or io_stats; -1 when there is none. */

@@ -9,62 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define SEED	71
 #define SIZE	(256 * KIB)
-
-/*
- * The kernel's series, as build/ names it: "6.1" of "6.1.0-56-amd64", "6.12-debug"
- * of "6.12.117-nvfs-debug".
- */
-static const char *series(void)
-{
-	static char name[32];
-	struct utsname uts;
-	char *dot;
-
-	ASSERT_EQ(uname(&uts), 0);
-	dot = strchr(uts.release, '.');
-	ASSERT_TRUE(dot != NULL);
-	snprintf(name, sizeof(name), "%.*s%s",
-		 (int)(dot + 1 - uts.release + strspn(dot + 1, "0123456789")),
-		 uts.release,
-		 strstr(uts.release, "-nvfs-debug") ? "-debug" : "");
-	return name;
-}
-
-static int try_load(const char *module, const char *parameters)
-{
-	char path[512];
-	int fd, ret, saved;
-
-	snprintf(path, sizeof(path), "%s/build/%s/%s.ko", top_dir(), series(),
-		 module);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		FAIL("%s: %s", path, strerror(errno));
-	ret = (int)syscall(SYS_finit_module, fd, parameters, 0);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return ret;
-}
-
-static void load(const char *module, const char *parameters)
-{
-	if (try_load(module, parameters))
-		FAIL("load %s %s: %s", module, parameters, strerror(errno));
-}
-
-/* As rmmod does: refused at once when the module is in use. */
-static int unload(const char *module)
-{
-	return (int)syscall(SYS_delete_module, module, O_NONBLOCK);
-}
 
 /* A region and a file, in a process of their own, so that all of it ends. */
 static void in_child(void (*body)(void))
@@ -97,7 +46,7 @@ TEST(unload_is_refused_while_the_device_is_open)
 {
 	int dev = nv_open();
 
-	ASSERT_ERRNO(unload("nvfs"), EAGAIN);
+	ASSERT_ERRNO(module_unload("nvfs"), EAGAIN);
 	ASSERT_NE(shell(NULL, 0, "rmmod nvfs 2>/dev/null"), 0);
 	ASSERT_EQ(nv_nr_regions(dev), 0);
 	in_child(use_it);
@@ -111,8 +60,8 @@ TEST(unload_is_refused_while_a_region_is_registered)
 
 	gpu_alloc(&buf, 0, SIZE, false);
 	id = nv_region(dev, &buf);
-	ASSERT_ERRNO(unload("nvfs"), EAGAIN);
-	ASSERT_ERRNO(unload("labgpu"), EAGAIN);
+	ASSERT_ERRNO(module_unload("nvfs"), EAGAIN);
+	ASSERT_ERRNO(module_unload("labgpu"), EAGAIN);
 	ASSERT_EQ(nv_unregister(dev, id), 0);
 }
 
@@ -123,10 +72,10 @@ TEST(unload_works_as_soon_as_the_device_is_closed)
 
 	for (round = 0; round < 5; round++) {
 		in_child(use_it);
-		ASSERT_EQ(unload("nvfs"), 0);
+		ASSERT_EQ(module_unload("nvfs"), 0);
 		ASSERT_TRUE(access("/dev/nvidia-fs", F_OK));
 		ASSERT_TRUE(access("/proc/nvfs", F_OK));
-		load("nvfs", "");
+		module_load("nvfs", "");
 	}
 }
 
@@ -135,15 +84,15 @@ TEST_LIMIT(load_and_unload_50_times, 120)
 	int round;
 
 	for (round = 0; round < 50; round++) {
-		ASSERT_EQ(unload("nvfs"), 0);
-		load("nvfs", "");
+		ASSERT_EQ(module_unload("nvfs"), 0);
+		module_load("nvfs", "");
 	}
 	in_child(use_it);
 }
 
 TEST(second_load_is_refused)
 {
-	ASSERT_ERRNO(try_load("nvfs", ""), EEXIST);
+	ASSERT_ERRNO(module_try_load("nvfs", ""), EEXIST);
 	in_child(use_it);
 }
 
@@ -151,14 +100,14 @@ TEST(debug_parameter_can_be_set)
 {
 	char out[16];
 
-	ASSERT_EQ(unload("nvfs"), 0);
-	load("nvfs", "debug=1");
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	module_load("nvfs", "debug=1");
 	ASSERT_EQ(shell(out, sizeof(out),
 			"cat /sys/module/nvfs/parameters/debug"), 0);
 	ASSERT_EQ(out[0], 'Y');
 	in_child(use_it);
-	ASSERT_EQ(unload("nvfs"), 0);
-	load("nvfs", "");
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	module_load("nvfs", "");
 }
 
 /* ------------------------------------------------------- the GPU's driver */
@@ -176,12 +125,12 @@ static void without_provider(void)
 
 TEST(module_loads_without_a_provider)
 {
-	ASSERT_EQ(unload("nvfs"), 0);
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("nvfs", "");
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("nvfs", "");
 	in_child(without_provider);
 	/* and finds the provider when it comes later */
-	load("labgpu", "");
+	module_load("labgpu", "");
 	in_child(use_it);
 }
 
@@ -191,9 +140,9 @@ TEST(provider_can_be_unloaded_below_a_loaded_module)
 
 	for (round = 0; round < 5; round++) {
 		in_child(use_it);
-		ASSERT_EQ(unload("labgpu"), 0);
+		ASSERT_EQ(module_unload("labgpu"), 0);
 		in_child(without_provider);
-		load("labgpu", "");
+		module_load("labgpu", "");
 	}
 	in_child(use_it);
 }
@@ -214,21 +163,21 @@ TEST(unknown_page_table_version_is_eproto)
 {
 	/* said once, as a warning: the administrator has to know */
 	harness_allow_log("page table");
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "table_version=0x00090000");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "table_version=0x00090000");
 	in_child(unknown_table);
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "");
 	in_child(use_it);
 }
 
 TEST(page_tables_of_version_1_2_are_known)
 {
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "table_version=0x00010002");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "table_version=0x00010002");
 	in_child(use_it);
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "");
 }
 
 /* The check that sees wrong bytes sees them: deliberately swapped pages. */
@@ -250,10 +199,10 @@ static void swapped_pages(void)
 
 TEST(wrong_page_table_is_seen_by_the_comparison)
 {
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "break_table=1");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "break_table=1");
 	in_child(swapped_pages);
-	ASSERT_EQ(unload("labgpu"), 0);
-	load("labgpu", "");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "");
 	in_child(use_it);
 }

@@ -135,7 +135,8 @@ static void run_sweep(const struct sweep *sweep, struct world *w)
 {
 	unsigned int nth = 1;
 
-	faults_ready();
+	if (nth_fd < 0)
+		faults_ready();
 	while (sweep_one(sweep, w, nth)) {
 		nth++;
 		ASSERT_LT(nth, MAX_FAULTS);
@@ -147,6 +148,7 @@ static void run_sweep(const struct sweep *sweep, struct world *w)
 
 static void world_make(struct world *w, enum target target)
 {
+	faults_ready();
 	memset(w, 0, sizeof(*w));
 	w->x.dev = nv_open();
 	gpu_alloc(&w->buf, 0, SIZE, true);

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Measure what requests cost, in instructions.  Runs in a guest of the lab that
+ * was started with icount: there the time stamp counter goes up by one for each
+ * instruction, wherever it is executed.
+ *
+ *	cost DISK		measure everything
+ *	cost DISK NAME [N]	only do that one, N times, for a look from outside
+ *
+ * One line for each case:
+ *
+ *	figure NAME REQUESTS LEAST MEDIAN HITS ROUNDS
+ *	absent NAME ERRNO	the kernel or the module has no such call
+ *	failed NAME ERRNO
+ *
+ * LEAST is what the round that nothing disturbed cost, less what measuring
+ * costs; HITS rounds cost exactly that.
+ */
+#include "cost.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#define MAX_ROUNDS	2000
+#define WARM_UP		50
+
+static uint64_t samples[MAX_ROUNDS];
+static uint64_t overhead;	/* of measuring */
+
+static uint64_t now(void)
+{
+	uint64_t t;
+
+	__asm__ volatile("" ::: "memory");
+	t = __rdtsc();
+	__asm__ volatile("" ::: "memory");
+	return t;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Fill samples[]; 0 or the negative errno of the round that failed */
+static int sample(const struct cost_case *c)
+{
+	unsigned int i;
+	uint64_t began;
+	int ret = 0;
+
+	for (i = 0; !ret && i < WARM_UP; i++)
+		ret = c->run(c->arg);
+	for (i = 0; !ret && i < c->rounds; i++) {
+		began = now();
+		ret = c->run(c->arg);
+		samples[i] = now() - began;
+	}
+	if (!ret)
+		qsort(samples, c->rounds, sizeof(*samples), by_value);
+	return ret;
+}
+
+static bool is_absent(int error)
+{
+	return error == -ENOTTY || error == -EOPNOTSUPP || error == -ENOSYS;
+}
+
+static void complain(const char *name, int error)
+{
+	printf("%s %s %s\n", is_absent(error) ? "absent" : "failed", name,
+	       strerrorname_np(-error));
+}
+
+static void measure(const struct cost_case *c)
+{
+	unsigned int hits = 1;
+	int ret = sample(c);
+
+	if (ret) {
+		complain(c->name, ret);
+		return;
+	}
+	while (hits < c->rounds && samples[hits] == samples[0])
+		hits++;
+	if (!overhead)		/* the first case does nothing */
+		overhead = samples[0];
+	printf("figure %s %u %llu %llu %u %u\n", c->name, c->requests,
+	       (unsigned long long)(samples[0] - overhead),
+	       (unsigned long long)(samples[c->rounds / 2] - overhead), hits,
+	       c->rounds);
+}
+
+static const struct cost_case *find(const struct cost_case *cases,
+				    const char *name)
+{
+	for (; cases->name; cases++)
+		if (!strcmp(cases->name, name))
+			return cases;
+	return NULL;
+}
+
+/* Do one case @n times and measure nothing */
+static int only(const char *name, int n)
+{
+	const struct cost_case *c = find(cost_host_cases, name);
+	int ret = 0;
+
+	c = c ?: find(cost_nvfs_cases, name);
+	c = c ?: find(cost_ring_cases, name);
+	if (!c) {
+		fprintf(stderr, "cost: there is no %s\n", name);
+		return 2;
+	}
+	while (!ret && n--)
+		ret = c->run(c->arg);
+	if (ret)
+		complain(name, ret);
+	return ret ? 1 : 0;
+}
+
+static void measure_all(const struct cost_case *cases)
+{
+	for (; cases->name; cases++)
+		measure(cases);
+}
+
+static int setup(const char *disk)
+{
+	int fd = open(disk, O_RDWR | O_DIRECT | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0) {
+		fprintf(stderr, "cost: %s: %s\n", disk, strerror(errno));
+		return 2;
+	}
+	ret = cost_host_setup(fd);
+	if (ret) {
+		fprintf(stderr, "cost: host memory: %s\n", strerror(-ret));
+		return 2;
+	}
+	ret = cost_nvfs_setup(fd);
+	if (ret)
+		printf("# NVFS: %s\n", strerror(-ret));
+	ret = cost_ring_setup(fd);
+	if (ret)
+		printf("# io_uring: %s\n", strerror(-ret));
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int ret;
+
+	if (argc < 2 || argc > 4) {
+		fprintf(stderr, "usage: cost DISK [NAME [N]]\n");
+		return 2;
+	}
+	ret = setup(argv[1]);
+	if (ret)
+		return ret;
+	if (argc > 2)
+		return only(argv[2], argc > 3 ? atoi(argv[3]) : 1);
+	measure_all(cost_host_cases);
+	measure_all(cost_nvfs_cases);
+	measure_all(cost_ring_cases);
+	return 0;
+}

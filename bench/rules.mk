@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# What requests cost.
+
+COST		:= $(BUILD)/bench/cost
+COST_SRC	:= $(wildcard bench/cost*.c)
+
+$(COST): $(COST_SRC) bench/cost.h include/uapi/nvfs.h lab/gpu/labgpu.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -static $(LDFLAGS) $(COST_SRC) -o $@
+
+.PHONY: bench-build bench-cost
+bench-build: $(COST) ## build the programs of the benchmarks
+
+bench-cost: all $(COST) ## instructions per request, against budgets; writes docs/cost.md
+	$(Q)mkdir -p docs
+	$(Q)python3 bench/cost.py --write docs/cost.md $(KERNELS)
+
+CASE ?= read-4k
+
+.PHONY: bench-profile bench-test
+bench-profile: all $(COST) ## where the instructions of a request go (CASE=read-4k, KERNEL=6.12)
+	$(Q)python3 bench/profile.py --kernel $(KERNEL) $(CASE)
+
+bench-test: ## tests of the benchmarks' own code
+	$(Q)python3 -m unittest discover -s bench -p 'test_*.py'

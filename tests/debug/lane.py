@@ -106,6 +106,8 @@ class DebugGuest(guest.Guest):
             path = CONSOLES / f"{self.boots:03}-{self.program}.log"
             path.write_text(self.machine.console())
             self.log.say(f"console: {path}")
+            for line in self.new_splats()[:3]:
+                self.log.say(f"kernel splat: {line}")
         super().close_after_failure()
 
     def run_program(self, program):

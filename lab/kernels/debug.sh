@@ -136,7 +136,7 @@ flock 9
 find_or_update apt-cache pkgnames "$package"
 key=$(key_now)
 compiler=()
-! command -v ccache >/dev/null || compiler=(CC="ccache gcc")
+! command -v ccache >/dev/null || compiler=(CC="ccache gcc" HOSTCC="ccache gcc")
 download "$build/cache" "$package"
 
 work=$build/kernels/.new.6.12-debug

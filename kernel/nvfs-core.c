@@ -12,7 +12,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "nvfs-batch.h"
 #include "nvfs-core.h"
+#include "nvfs-dma.h"
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
 #include "nvfs-mod.h"
@@ -28,9 +30,11 @@
 /**
  * struct nvfs_context - an open file of the device
  * @regions: what it registered
+ * @batches: its asynchronous requests
  */
 struct nvfs_context {
 	struct nvfs_regions regions;
+	struct nvfs_batches batches;
 };
 
 /* The arguments of any call */
@@ -40,6 +44,11 @@ union nvfs_args {
 	struct nvfs_unregister unreg;
 	struct nvfs_rw rw;
 	struct nvfs_query query;
+	struct nvfs_batch_create create;
+	struct nvfs_batch_submit submit;
+	struct nvfs_batch_reap reap;
+	struct nvfs_batch_cancel cancel;
+	struct nvfs_batch_destroy destroy;
 };
 
 static int handle_info(struct nvfs_context *ctx, union nvfs_args *args)
@@ -89,6 +98,38 @@ static int handle_query(struct nvfs_context *ctx, union nvfs_args *args)
 	return nvfs_io_query(&ctx->regions, &args->query);
 }
 
+static int handle_batch_create(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_batch_create(&ctx->batches, &args->create);
+}
+
+static void undo_batch_create(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	struct nvfs_batch_destroy destroy = { .batch = args->create.batch };
+
+	nvfs_batch_destroy(&ctx->batches, &destroy);
+}
+
+static int handle_batch_submit(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_batch_submit(&ctx->batches, &args->submit);
+}
+
+static int handle_batch_reap(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_batch_reap(&ctx->batches, &args->reap);
+}
+
+static int handle_batch_cancel(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_batch_cancel(&ctx->batches, &args->cancel);
+}
+
+static int handle_batch_destroy(struct nvfs_context *ctx, union nvfs_args *args)
+{
+	return nvfs_batch_destroy(&ctx->batches, &args->destroy);
+}
+
 /*
  * The calls.  @min_size is the first published size of the structure, @undo
  * takes back a success whose results can't be delivered.
@@ -120,6 +161,16 @@ static const struct nvfs_call calls[] = {
 		  .handle = handle_write),
 	NVFS_CALL(NVFS_IOC_QUERY, struct nvfs_query, text,
 		  .handle = handle_query),
+	NVFS_CALL(NVFS_IOC_BATCH_CREATE, struct nvfs_batch_create, batch,
+		  .handle = handle_batch_create, .undo = undo_batch_create),
+	NVFS_CALL(NVFS_IOC_BATCH_SUBMIT, struct nvfs_batch_submit, reason,
+		  .handle = handle_batch_submit),
+	NVFS_CALL(NVFS_IOC_BATCH_REAP, struct nvfs_batch_reap, timeout_ns,
+		  .handle = handle_batch_reap),
+	NVFS_CALL(NVFS_IOC_BATCH_CANCEL, struct nvfs_batch_cancel, nr,
+		  .handle = handle_batch_cancel),
+	NVFS_CALL(NVFS_IOC_BATCH_DESTROY, struct nvfs_batch_destroy, __reserved,
+		  .handle = handle_batch_destroy),
 };
 
 static const struct nvfs_call *find_call(unsigned int cmd)
@@ -130,6 +181,64 @@ static const struct nvfs_call *find_call(unsigned int cmd)
 		return NULL;
 	nr = array_index_nospec(nr, ARRAY_SIZE(calls));
 	return calls[nr].handle ? &calls[nr] : NULL;
+}
+
+/*
+ * READ and WRITE with the structure of today, which is what nearly every call
+ * is: field by field instead of through two generic copies.
+ */
+static int rw_copy_in(struct nvfs_rw *args, const struct nvfs_rw __user *uarg)
+{
+	if (!user_read_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_get_user(args->flags, &uarg->flags, fault);
+	unsafe_get_user(args->region, &uarg->region, fault);
+	unsafe_get_user(args->fd, &uarg->fd, fault);
+	unsafe_get_user(args->region_offset, &uarg->region_offset, fault);
+	unsafe_get_user(args->file_offset, &uarg->file_offset, fault);
+	unsafe_get_user(args->length, &uarg->length, fault);
+	unsafe_get_user(args->holes, &uarg->holes, fault);
+	unsafe_get_user(args->max_holes, &uarg->max_holes, fault);
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+static int rw_copy_out(const struct nvfs_rw *args, struct nvfs_rw __user *uarg)
+{
+	if (!user_write_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_put_user(args->done, &uarg->done, fault);
+	unsafe_put_user(args->route, &uarg->route, fault);
+	unsafe_put_user(args->reason, &uarg->reason, fault);
+	unsafe_put_user(args->nr_holes, &uarg->nr_holes, fault);
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
+		    bool write)
+{
+	struct nvfs_rw args;
+	int ret;
+
+	if (rw_copy_in(&args, uarg))
+		return -EFAULT;
+	args.done = 0;
+	args.route = NVFS_ROUTE_NONE;
+	args.reason = NVFS_REASON_NONE;
+	args.nr_holes = 0;
+	ret = nvfs_io_rw(&ctx->regions, &args, write);
+	if (ret)
+		nvfs_stat_inc(ioctl_errors);
+	return rw_copy_out(&args, uarg) ? -EFAULT : ret;
 }
 
 static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
@@ -146,6 +255,9 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	/* The size stands first in every structure */
 	if (get_user(size, (u32 __user *)uarg))
 		return -EFAULT;
+	if (size == sizeof(struct nvfs_rw) &&
+	    (cmd == NVFS_IOC_READ || cmd == NVFS_IOC_WRITE))
+		return ioctl_rw(ctx, uarg, cmd == NVFS_IOC_WRITE);
 	if (size < call->min_size)
 		return -EINVAL;
 	ret = copy_struct_from_user(&args, call->size, uarg, size);
@@ -169,6 +281,7 @@ static int nvfs_open(struct inode *inode, struct file *filp)
 	if (!ctx)
 		return -ENOMEM;
 	nvfs_regions_init(&ctx->regions);
+	nvfs_batches_init(&ctx->batches, &ctx->regions);
 	filp->private_data = ctx;
 	nvfs_stat_inc(opens);
 	return 0;
@@ -178,10 +291,18 @@ static int nvfs_release(struct inode *inode, struct file *filp)
 {
 	struct nvfs_context *ctx = filp->private_data;
 
+	nvfs_batches_end(&ctx->batches);
 	nvfs_regions_end(&ctx->regions);
 	kfree(ctx);
 	nvfs_stat_inc(closes);
 	return 0;
+}
+
+static int nvfs_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct nvfs_context *ctx = cmd->file->private_data;
+
+	return nvfs_batch_uring_cmd(&ctx->batches, cmd, issue_flags);
 }
 
 static const struct file_operations nvfs_fops = {
@@ -190,6 +311,7 @@ static const struct file_operations nvfs_fops = {
 	.release = nvfs_release,
 	.unlocked_ioctl = nvfs_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = nvfs_uring_cmd,
 };
 
 static dev_t nvfs_dev;
@@ -243,9 +365,13 @@ static int __init nvfs_init(void)
 {
 	int ret;
 
-	ret = nvfs_pci_init();
+	nvfs_dma_init();
+	ret = nvfs_batch_init();
 	if (ret)
 		return ret;
+	ret = nvfs_pci_init();
+	if (ret)
+		goto err_exit_batch;
 	ret = nvfs_proc_init();
 	if (ret)
 		goto err_exit_pci;
@@ -259,6 +385,8 @@ err_exit_proc:
 	nvfs_proc_exit();
 err_exit_pci:
 	nvfs_pci_exit();
+err_exit_batch:
+	nvfs_batch_exit();
 	return ret;
 }
 
@@ -268,6 +396,8 @@ static void __exit nvfs_exit(void)
 	nvfs_proc_exit();
 	nvfs_mmap_exit();
 	nvfs_pci_exit();
+	nvfs_batch_exit();
+	nvfs_dma_exit();
 	pr_info("unloaded\n");
 }
 

@@ -12,6 +12,7 @@
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
 #include <linux/fs.h>
+#include <linux/log2.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -164,29 +165,62 @@ static bool route_begin(struct file *file, struct block_device *bdev,
 	return true;
 }
 
-/**
- * nvfs_dma_route() - may requests between a file and a GPU go direct?
- * @gpu: the GPU
- * @file: the file; regular or a block device
- * @info: the answer
- *
- * Context: may sleep.  No lock is taken once the verdict is known.
+/*
+ * The last good way of a region in one word, so that it is read and written
+ * whole: the disk's sequence number, the GPU's count of changes, the alignments
+ * as powers of 2.  Only ways that go direct are kept there.
  */
-void nvfs_dma_route(struct nvfs_gpu *gpu, struct file *file,
-		    struct nvfs_route_info *info)
-{
-	struct block_device *bdev = file_bdev_of(file);
-	unsigned long disk;
-	void *entry;
+#define LAST_MEM_ALIGN		GENMASK_ULL(3, 0)
+#define LAST_OFFSET_ALIGN	GENMASK_ULL(8, 4)
+#define LAST_CHANGES		GENMASK_ULL(23, 16)
+#define LAST_DISK		GENMASK_ULL(63, 24)
+#define LAST_KEY		(LAST_CHANGES | LAST_DISK)
 
-	if (!route_begin(file, bdev, info))
+static u64 last_key(const struct nvfs_gpu *gpu, const struct gendisk *disk)
+{
+	return FIELD_PREP(LAST_DISK, disk->diskseq & (LAST_DISK >> 24)) |
+	       FIELD_PREP(LAST_CHANGES, (u8)READ_ONCE(gpu->changes));
+}
+
+/* Is this block device's way the one that the region used last? */
+static bool route_is_last(struct nvfs_region *region, struct file *file,
+			  struct nvfs_route_info *info)
+{
+	u64 last = atomic64_read(&region->route);
+	const struct gendisk *disk;
+
+	if (!S_ISBLK(file_inode(file)->i_mode) ||
+	    !(file->f_mode & FMODE_CAN_ODIRECT))
+		return false;
+	disk = I_BDEV(file->f_mapping->host)->bd_disk;
+	if (!last || (last & LAST_KEY) != last_key(region->gpu, disk))
+		return false;
+	info->reason = NVFS_REASON_NONE;
+	info->offset_align = 1U << FIELD_GET(LAST_OFFSET_ALIGN, last);
+	info->mem_align = 1U << FIELD_GET(LAST_MEM_ALIGN, last);
+	return true;
+}
+
+static void route_set_last(struct nvfs_region *region,
+			   const struct gendisk *disk,
+			   const struct nvfs_route_info *info)
+{
+	u64 last = last_key(region->gpu, disk);
+
+	if (info->reason || ilog2(info->mem_align) > FIELD_MAX(LAST_MEM_ALIGN))
 		return;
-	if (gpu->reason) {
-		info->reason = gpu->reason;
-		return;
-	}
-	disk = bdev->bd_disk->diskseq;
-	entry = xa_load(&gpu->verdicts, disk);
+	last |= FIELD_PREP(LAST_MEM_ALIGN, ilog2(info->mem_align)) |
+		FIELD_PREP(LAST_OFFSET_ALIGN, ilog2(info->offset_align));
+	atomic64_set(&region->route, last);
+}
+
+/* The drive's verdict, from memory or made */
+static void route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
+			struct nvfs_route_info *info)
+{
+	unsigned long disk = bdev->bd_disk->diskseq;
+	void *entry = xa_load(&gpu->verdicts, disk);
+
 	if (entry) {
 		verdict_unpack(entry, info);
 		return;
@@ -194,6 +228,32 @@ void nvfs_dma_route(struct nvfs_gpu *gpu, struct file *file,
 	judge_drive(&gpu->path, bdev, info);
 	/* Not remembering costs time, nothing else */
 	xa_store(&gpu->verdicts, disk, verdict_pack(info), GFP_KERNEL);
+}
+
+/**
+ * nvfs_dma_route() - may requests between a file and a region go direct?
+ * @region: the region; held
+ * @file: the file; regular or a block device
+ * @info: the answer
+ *
+ * Context: may sleep.  No lock is taken once the verdict is known.
+ */
+void nvfs_dma_route(struct nvfs_region *region, struct file *file,
+		    struct nvfs_route_info *info)
+{
+	struct block_device *bdev;
+
+	if (likely(route_is_last(region, file, info)))
+		return;
+	bdev = file_bdev_of(file);
+	if (!route_begin(file, bdev, info))
+		return;
+	info->reason = region->gpu->reason;
+	if (info->reason)
+		return;
+	route_drive(region->gpu, bdev, info);
+	if (S_ISBLK(file_inode(file)->i_mode))
+		route_set_last(region, bdev->bd_disk, info);
 }
 
 /**

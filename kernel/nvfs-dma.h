@@ -31,7 +31,31 @@ struct nvfs_route_info {
 	u32 mem_align;
 };
 
-void nvfs_dma_route(struct nvfs_gpu *gpu, struct file *file,
+/**
+ * struct nvfs_bounce - bytes to move through host memory
+ * @region: GPU memory; held
+ * @file: the file; held
+ * @off: first byte in the region
+ * @pos: first byte in the file
+ * @len: bytes
+ * @align: alignment for O_DIRECT, or 0 to use the page cache
+ * @write: GPU to file
+ */
+struct nvfs_bounce {
+	const struct nvfs_region *region;
+	struct file *file;
+	u64 off;
+	loff_t pos;
+	u64 len;
+	u32 align;
+	bool write;
+};
+
+ssize_t nvfs_dma_bounce(const struct nvfs_bounce *bounce);
+void nvfs_dma_init(void);
+void nvfs_dma_exit(void);
+
+void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		    struct nvfs_route_info *info);
 void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 			 struct nvfs_route_info *info);

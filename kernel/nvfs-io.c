@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One request: checks, bvecs, kiocb, result.
+ * One request, from checked arguments to its end.
  *
- * A request is a kiocb with O_DIRECT semantics whose iov_iter holds the GPU's
- * own pages.  The file system and the block layer carry it as they carry any
- * other; the drive's DMA engine moves the bytes.  A long request is cut into
- * steps, so that a signal or the end of its region need not wait for all of it.
+ * A request is moved in steps.  A direct step is a kiocb with O_DIRECT semantics
+ * whose iov_iter holds the GPU's own pages: the file system and the block layer
+ * carry it as they carry any other, and the drive's DMA engine moves the bytes.
+ * What can't go direct (a head or tail inside a block, a file or a drive that
+ * does not allow it) is a step through host memory, when the caller agrees.
+ *
+ * Steps follow one another, so that a signal, a cancel or the end of the region
+ * waits for one step at most, and @done never has a gap.
+ *
+ * An asynchronous request that is one direct step is started where it is
+ * submitted, without waiting, and ends in the drive's interrupt.  All others are
+ * given to a worker, which runs them as a synchronous request is run.
  */
 #include <linux/bvec.h>
+#include <linux/completion.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/overflow.h>
-#include <linux/pci.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -19,53 +28,534 @@
 #include "nvfs-dma.h"
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
-#include "nvfs-pci.h"
 #include "nvfs-stat.h"
 
-/* Most bytes of one kiocb.  Some kernels cut a kiocb of 4 GiB silently; this is
+/* Most bytes of one step.  Some kernels cut a kiocb of 4 GiB silently; this is
  * far below, far above what a drive needs to be busy, and short enough to wait
  * for.
  */
 #define NVFS_IO_STEP		(64UL << 20)
 
+/* Below this a bad spot is not looked for any closer, in bytes */
+#define NVFS_IO_MIN_STEP	4096
+
+/* Most bytes that are started without a worker: the block layer refuses to
+ * split a request that must not wait, and drives take at least this at once
+ */
+#define NVFS_IO_NOWAIT_MAX	(128UL << 10)
+
 /* Most bvecs of one kiocb: one page full of them */
 #define NVFS_IO_MAX_BVECS	(PAGE_SIZE / sizeof(struct bio_vec))
 
-/* So many bvecs need no allocation */
-#define NVFS_IO_INLINE_BVECS	8
+/* A transient failure is tried again so often, after 1, 2, 4 ... ms */
+#define NVFS_IO_TRIES		5
 
-/**
- * struct nvfs_io - one request (an "nvfsio")
- * @region: GPU memory; held
- * @file: the file; held by the caller
- * @route: how it may travel
- * @off: next byte in the region
- * @pos: next byte in the file
- * @left: bytes still to move
- * @done: bytes moved
- * @write: GPU to file
- * @buffered: the file system took the page cache
- * @bvec: bvecs of the step that is under way
- * @max_bvecs: room at @bvec
- * @inline_bvec: what @bvec is when it is small enough
- */
-struct nvfs_io {
-	struct nvfs_region *region;
-	struct file *file;
-	struct nvfs_route_info route;
-	u64 off;
-	loff_t pos;
-	u64 left;
-	u64 done;
-	bool write;
-	bool buffered;
-	struct bio_vec *bvec;
-	u32 max_bvecs;
-	struct bio_vec inline_bvec[NVFS_IO_INLINE_BVECS];
+/* For each state of a request a bit for each state that may follow */
+static const u8 io_next[NVFS_IO_STATE_NR] = {
+#define NVFS_IO_STATE(name, next) [name] = (next),
+#include "nvfs-io-state-list.h"
+#undef NVFS_IO_STATE
 };
 
-/* Is this a file that has bytes at offsets? */
-static int check_file_type(struct file *file)
+static const char * const io_state_name[NVFS_IO_STATE_NR] = {
+#define NVFS_IO_STATE(name, next) [name] = #name,
+#include "nvfs-io-state-list.h"
+#undef NVFS_IO_STATE
+};
+
+/* Refused transitions: from, to.  Touched only when something is wrong. */
+static atomic_t io_refused[NVFS_IO_STATE_NR][NVFS_IO_STATE_NR];
+
+/**
+ * nvfs_io_refused_show() - print the request transitions that were refused
+ * @m: where to; a line "io_refused FROM TO count" for each pair
+ *
+ * Context: process context.
+ */
+void nvfs_io_refused_show(struct seq_file *m)
+{
+	int from, to, nr;
+
+	for (from = 0; from < NVFS_IO_STATE_NR; from++)
+		for (to = 0; to < NVFS_IO_STATE_NR; to++) {
+			nr = atomic_read(&io_refused[from][to]);
+			if (nr)
+				seq_printf(m, "io_refused %s %s %d\n",
+					   io_state_name[from],
+					   io_state_name[to], nr);
+		}
+}
+
+/* Bring a request to a state if it may go there from where it is */
+static bool io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from)
+{
+	*from = atomic_read(&io->state);
+	do {
+		if (!(io_next[*from] & BIT(to)))
+			return false;
+	} while (!atomic_try_cmpxchg(&io->state, from, to));
+	return true;
+}
+
+/* The one function that changes states; a refusal is counted */
+static bool io_set_state(struct nvfs_io *io, enum nvfs_io_state to)
+{
+	int from;
+
+	if (likely(io_try_state(io, to, &from)))
+		return true;
+	atomic_inc(&io_refused[from][to]);
+	nvfs_dbg("request state %s can't follow %s\n", io_state_name[to],
+		 io_state_name[from]);
+	return false;
+}
+
+/* Blocks that the first @bytes of the request touch */
+static u32 io_blocks(const struct nvfs_io *io, u64 bytes)
+{
+	u64 skip = (io->off - io->done) & (NVFS_BLOCK_SIZE - 1);
+
+	return bytes ? (skip + bytes + NVFS_BLOCK_SIZE - 1) >>
+		       NVFS_BLOCK_SHIFT : 0;
+}
+
+/* Bring the blocks of the bytes from @from to @to, of all, to a state */
+static int io_set_blocks(struct nvfs_io *io, u64 from, u64 to,
+			 enum nvfs_block_state state)
+{
+	u32 first = io_blocks(io, from);
+	u32 nr = io_blocks(io, to) - first;
+
+	/* A step inside a block that the step before has touched */
+	if (!nr)
+		return 0;
+	return nvfs_mgroup_set_range(&io->mgroup, first, nr, state);
+}
+
+static int step_begin(struct nvfs_io *io, u64 len)
+{
+	int ret;
+
+	io->step_len = len;
+	ret = io_set_blocks(io, io->done, io->done + len, NVFS_IO_QUEUED);
+	return ret ?: io_set_blocks(io, io->done, io->done + len,
+				    NVFS_IO_DMA_START);
+}
+
+/* @moved bytes of the step have arrived; the rest is rolled back */
+static void step_end(struct nvfs_io *io, u64 moved, bool direct)
+{
+	u64 start = io->done, end = start + io->step_len;
+
+	io_set_blocks(io, start, end, NVFS_IO_DONE);
+	if (moved < io->step_len)
+		io_set_blocks(io, start + moved, end, NVFS_IO_INIT);
+	io->off += moved;
+	io->pos += moved;
+	io->done += moved;
+	io->left -= moved;
+	if (direct)
+		io->direct += moved;
+	if (moved)
+		io->tries = 0;
+}
+
+/* The step failed: as if it had not been begun */
+static void step_roll_back(struct nvfs_io *io)
+{
+	u64 end = io->done + io->step_len;
+
+	io_set_blocks(io, io->done, end, NVFS_IO_DMA_ERROR);
+	io_set_blocks(io, io->done, end, NVFS_IO_INIT);
+}
+
+/* Bytes that the next step may move direct; 0 when it has to bounce */
+static u64 direct_len(const struct nvfs_io *io)
+{
+	const struct nvfs_route_info *route = &io->route;
+	u64 len;
+
+	if (route->reason || !IS_ALIGNED(io->pos, route->offset_align) ||
+	    !IS_ALIGNED(io->off, route->mem_align))
+		return 0;
+	len = min(io->left, io->step_max);
+	return round_down(len, route->offset_align);
+}
+
+/* Bytes of the next step when it has to bounce: up to where direct may go on */
+static u64 bounce_len(const struct nvfs_io *io)
+{
+	const struct nvfs_route_info *route = &io->route;
+	u64 head;
+
+	if (route->reason)
+		return min(io->left, io->step_max);
+	head = -io->pos & (route->offset_align - 1);
+	if (head && IS_ALIGNED(io->off + head, route->mem_align))
+		return min(io->left, head);
+	return min(io->left, io->step_max);
+}
+
+/* Fill in the kiocb and the iterator of a direct step of at most *@len bytes */
+static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
+{
+	u64 all = *len;
+	u32 nr;
+
+	nr = nvfs_dma_fill(io->region->pieces, io->region->nr_pieces, io->off,
+			   len, io->bvec, io->max_bvecs);
+	/* Where the bvecs ran out, end on a block of the file */
+	if (*len < all)
+		*len = round_down(*len, io->route.offset_align);
+	init_sync_kiocb(&io->kiocb, io->file);
+	io->kiocb.ki_flags |= IOCB_DIRECT;
+	io->kiocb.ki_pos = io->pos;
+	if (io->write)
+		io->kiocb.ki_flags |= IOCB_WRITE;
+	iov_iter_bvec(iter, io->write ? ITER_SOURCE : ITER_DEST, io->bvec, nr,
+		      *len);
+	nvfs_stat_inc(kiocbs);
+	nvfs_stat_add(bvecs, nr);
+}
+
+static ssize_t direct_submit(struct nvfs_io *io, struct iov_iter *iter)
+{
+	if (io->write)
+		return vfs_iocb_iter_write(io->file, &io->kiocb, iter);
+	return vfs_iocb_iter_read(io->file, &io->kiocb, iter);
+}
+
+/* Get room for the bvecs of a direct step: the request's only allocation */
+static int get_bvecs(struct nvfs_io *io)
+{
+	if (io->bvec)
+		return 0;
+	io->max_bvecs = nvfs_dma_count(io->region->pieces,
+				       io->region->nr_pieces, io->off, io->left,
+				       NVFS_IO_MAX_BVECS);
+	if (io->max_bvecs <= NVFS_IO_INLINE_BVECS)
+		io->bvec = io->inline_bvec;
+	else
+		io->bvec = kmalloc_array(io->max_bvecs, sizeof(*io->bvec),
+					 GFP_KERNEL);
+	return io->bvec ? 0 : -ENOMEM;
+}
+
+static void put_bvecs(struct nvfs_io *io)
+{
+	if (io->bvec != io->inline_bvec)
+		kfree(io->bvec);
+	io->bvec = NULL;
+}
+
+/* The end of a step that nvfs_io_move() waits for.  Any context. */
+static void waited_done(struct kiocb *kiocb, long ret)
+{
+	struct nvfs_io *io = container_of(kiocb, struct nvfs_io, kiocb);
+
+	if (kiocb->ki_flags & IOCB_WRITE)
+		kiocb_end_write(kiocb);
+	io->step_ret = ret;
+	complete(io->step_done);
+}
+
+/*
+ * Submit a direct step and wait for its end.  A synchronous kiocb does, but for
+ * writes to a block device: there, kernels up to 6.4 wait with the request still
+ * in a plug, and it takes another thread to send it to the drive.
+ */
+static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	ssize_t ret;
+
+	if (!io->write || !S_ISBLK(file_inode(io->file)->i_mode))
+		return direct_submit(io, iter);
+	io->step_done = &done;
+	io->kiocb.ki_complete = waited_done;
+	ret = direct_submit(io, iter);
+	if (ret != -EIOCBQUEUED)
+		return ret;
+	wait_for_completion_io(&done);
+	return io->step_ret;
+}
+
+static ssize_t step_direct(struct nvfs_io *io, u64 len)
+{
+	struct iov_iter iter;
+	bool buffered;
+	ssize_t ret;
+
+	ret = get_bvecs(io);
+	if (ret)
+		return ret;
+	direct_prepare(io, &iter, &len);
+	ret = step_begin(io, len);
+	if (ret)
+		return ret;
+	ret = direct_submit_wait(io, &iter);
+	if (ret < 0) {
+		step_roll_back(io);
+		return ret;
+	}
+	/* Known only now: the file system did not take O_DIRECT */
+	buffered = !(io->kiocb.ki_flags & IOCB_DIRECT);
+	if (buffered)
+		io->reason = NVFS_REASON_FS_BUFFERED;
+	step_end(io, ret, !buffered);
+	return ret;
+}
+
+static ssize_t step_bounce(struct nvfs_io *io, u64 len)
+{
+	const struct nvfs_bounce bounce = {
+		.region = io->region,
+		.file = io->file,
+		.off = io->off,
+		.pos = io->pos,
+		.len = len,
+		.align = io->route.offset_align,
+		.write = io->write,
+	};
+	ssize_t ret;
+
+	if (!io->reason)
+		io->reason = io->route.reason ?: NVFS_REASON_ALIGN;
+	ret = step_begin(io, len);
+	if (ret)
+		return ret;
+	ret = nvfs_dma_bounce(&bounce);
+	if (ret < 0) {
+		step_roll_back(io);
+		return ret;
+	}
+	step_end(io, ret, false);
+	return ret;
+}
+
+/* Is this a failure that may not happen again? */
+static bool error_is_transient(int error)
+{
+	return error == -EAGAIN || error == -ENOMEM || error == -EINTR;
+}
+
+/* Is this a failure of a spot, so that other bytes may be good? */
+static bool error_is_local(int error)
+{
+	return error == -EIO || error == -ENODATA || error == -EILSEQ;
+}
+
+/* Wait before another try.  Ends early with the region or a fatal signal. */
+static int back_off(struct nvfs_io *io)
+{
+	unsigned long delay = msecs_to_jiffies(1U << io->tries);
+	long ret;
+
+	nvfs_stat_inc(retries);
+	io->tries++;
+	ret = wait_for_completion_killable_timeout(&io->region->dying, delay);
+	if (ret < 0)
+		return -EINTR;
+	return ret ? -ESTALE : 0;
+}
+
+/* Peer memory was refused on the way: go on through host memory, or not at all */
+static int fall_back(struct nvfs_io *io)
+{
+	if (io->route.reason)
+		return -EREMOTEIO;
+	if (!io->bounce_ok) {
+		io->reason = io->reason ?: NVFS_REASON_REFUSED;
+		return -EREMOTEIO;
+	}
+	io->route.reason = NVFS_REASON_REFUSED;
+	io->reason = NVFS_REASON_REFUSED;
+	nvfs_stat_inc(fallbacks);
+	return 0;
+}
+
+/* Go on after a failed step: 0 to try another, or the error to end with */
+static int recover(struct nvfs_io *io, int error)
+{
+	u64 min_step = max_t(u64, io->route.offset_align, NVFS_IO_MIN_STEP);
+
+	if (error == -EREMOTEIO)
+		return fall_back(io);
+	if (error_is_transient(error) && io->tries < NVFS_IO_TRIES)
+		return back_off(io);
+	if (!error_is_local(error) || io->step_len <= min_step)
+		return error;
+	/* Come closer to the bad spot: all before it is good */
+	io->step_max = max(round_down(io->step_len / 16, min_step), min_step);
+	nvfs_stat_inc(retries);
+	return 0;
+}
+
+/* Does somebody want the request to end? */
+static int interrupted(struct nvfs_io *io)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (!nvfs_region_is_live(io->region))
+		return -ESTALE;
+	if (atomic_read(&io->state) == IO_TERMINATE_REQ)
+		return -ECANCELED;
+	return 0;
+}
+
+/* One step, direct where that is possible */
+static ssize_t step(struct nvfs_io *io)
+{
+	u64 len = direct_len(io);
+
+	if (len)
+		return step_direct(io, len);
+	if (io->bounce_ok)
+		return step_bounce(io, bounce_len(io));
+	/* The file or its route has changed under us */
+	if (!io->reason)
+		io->reason = io->route.reason ?: NVFS_REASON_ALIGN;
+	return -EREMOTEIO;
+}
+
+/* Was a step that moved @moved bytes the last, because the file ends? */
+static bool at_end(const struct nvfs_io *io, u64 moved)
+{
+	if (!moved)
+		return true;
+	return !io->write && moved < io->step_len &&
+	       io->pos >= i_size_read(io->file->f_mapping->host);
+}
+
+/**
+ * nvfs_io_move() - move what is left of a request, step by step
+ * @io: in progress
+ *
+ * Context: may sleep.
+ * Return: 0 when nothing is left or the file ends, or an errno.
+ */
+int nvfs_io_move(struct nvfs_io *io)
+{
+	ssize_t ret;
+
+	while (io->left) {
+		ret = step(io);
+		if (ret >= 0 && at_end(io, ret))
+			break;
+		ret = ret < 0 ? recover(io, ret) : 0;
+		if (!ret && io->left)
+			ret = interrupted(io);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * nvfs_io_skip() - pass over a hole: its bytes count as done and do not move
+ * @io: in progress, with at least @len bytes left
+ * @len: bytes
+ *
+ * Context: any.
+ */
+void nvfs_io_skip(struct nvfs_io *io, u64 len)
+{
+	if (step_begin(io, len))
+		return;
+	step_end(io, len, false);
+	io->skipped += len;
+}
+
+/**
+ * nvfs_io_route() - how the bytes of a request travelled
+ * @io: the request
+ *
+ * Return: what is known, not what was meant.
+ */
+enum nvfs_route nvfs_io_route(const struct nvfs_io *io)
+{
+	u64 moved = io->done - io->skipped;
+
+	if (!moved)
+		return NVFS_ROUTE_NONE;
+	if (io->direct == moved)
+		return NVFS_ROUTE_DIRECT;
+	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
+}
+
+static void account_read(const struct nvfs_io *io)
+{
+	u64 bounced = io->done - io->direct - io->skipped;
+
+	nvfs_stat_inc(read_ended);
+	nvfs_stat_add(read_bytes, io->done);
+	nvfs_stat_add(read_direct_bytes, io->direct);
+	if (io->direct)
+		nvfs_stat_inc(read_direct_ops);
+	if (likely(!io->error && io->direct == io->length))
+		return;
+	nvfs_stat_add(read_bounce_bytes, bounced);
+	if (bounced)
+		nvfs_stat_inc(read_bounce_ops);
+	if (io->error == -EREMOTEIO && !io->done)
+		nvfs_stat_inc(read_refused);
+	else if (io->error)
+		nvfs_stat_inc(read_errors);
+	else if (io->done < io->length)
+		nvfs_stat_inc(read_short);
+}
+
+static void account_write(const struct nvfs_io *io)
+{
+	u64 bounced = io->done - io->direct - io->skipped;
+
+	nvfs_stat_inc(write_ended);
+	nvfs_stat_add(write_bytes, io->done);
+	nvfs_stat_add(write_direct_bytes, io->direct);
+	if (io->direct)
+		nvfs_stat_inc(write_direct_ops);
+	if (likely(!io->error && io->direct == io->length))
+		return;
+	nvfs_stat_add(write_bounce_bytes, bounced);
+	if (bounced)
+		nvfs_stat_inc(write_bounce_ops);
+	if (io->error == -EREMOTEIO && !io->done)
+		nvfs_stat_inc(write_refused);
+	else if (io->error)
+		nvfs_stat_inc(write_errors);
+	else if (io->done < io->length)
+		nvfs_stat_inc(write_short);
+}
+
+static void account(const struct nvfs_io *io)
+{
+	if (io->write)
+		account_write(io);
+	else
+		account_read(io);
+}
+
+/* The last look at a request that moves no more bytes.  Any context. */
+static void io_close(struct nvfs_io *io, int error)
+{
+	io->error = error;
+	if (nvfs_handle_done_block_validation(&io->mgroup,
+					      io_blocks(io, io->done)) &&
+	    !error)
+		io->error = -EIO;
+	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
+	if (io->done && !io->write)
+		nvfs_dma_flush(io->region, io->off - 1);
+	account(io);
+}
+
+/**
+ * nvfs_io_check_file_type() - is this a file that has bytes at offsets?
+ * @file: the file
+ *
+ * Return: 0; -EISDIR, -ESPIPE or -EINVAL.
+ */
+int nvfs_io_check_file_type(struct file *file)
 {
 	umode_t mode = file_inode(file)->i_mode;
 
@@ -85,7 +575,7 @@ static int check_file(struct file *file, bool write)
 
 	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
 		return -EBADF;
-	ret = check_file_type(file);
+	ret = nvfs_io_check_file_type(file);
 	if (ret || !write)
 		return ret;
 	if ((file->f_flags & O_APPEND) || IS_IMMUTABLE(file_inode(file)) ||
@@ -94,321 +584,337 @@ static int check_file(struct file *file, bool write)
 	return 0;
 }
 
-static int check_range(const struct nvfs_rw *args,
-		       const struct nvfs_region *region)
+/**
+ * nvfs_io_check_range() - does a request lie in its region and in any file?
+ * @req: the request
+ * @region: the region
+ *
+ * Return: 0; -EOVERFLOW or -ERANGE.
+ */
+int nvfs_io_check_range(const struct nvfs_request *req,
+			const struct nvfs_region *region)
 {
 	u64 end;
 
-	if (check_add_overflow(args->region_offset, args->length, &end) ||
-	    args->file_offset > LLONG_MAX ||
-	    args->length > LLONG_MAX - args->file_offset)
+	if (check_add_overflow(req->region_offset, req->length, &end) ||
+	    req->file_offset > LLONG_MAX ||
+	    req->length > LLONG_MAX - req->file_offset)
 		return -EOVERFLOW;
 	return end > region->len ? -ERANGE : 0;
 }
 
-/* Move up to @len bytes by one kiocb; returns bytes moved or an errno */
-static ssize_t io_submit(struct nvfs_io *io, u32 nr_bvecs, u64 len)
+/* A worker's file size limit is not the caller's, so look at it here */
+static int check_size_limit(const struct nvfs_request *req, struct file *file)
 {
-	struct iov_iter iter;
-	struct kiocb kiocb;
-	ssize_t ret;
+	u64 limit = rlimit(RLIMIT_FSIZE);
 
-	init_sync_kiocb(&kiocb, io->file);
-	kiocb.ki_flags |= IOCB_DIRECT;
-	kiocb.ki_pos = io->pos;
-	iov_iter_bvec(&iter, io->write ? ITER_SOURCE : ITER_DEST, io->bvec,
-		      nr_bvecs, len);
-	if (io->write)
-		ret = vfs_iocb_iter_write(io->file, &kiocb, &iter);
-	else
-		ret = vfs_iocb_iter_read(io->file, &kiocb, &iter);
-	if (!(kiocb.ki_flags & IOCB_DIRECT))
-		io->buffered = true;
-	nvfs_stat_inc(kiocbs);
-	nvfs_stat_add(bvecs, nr_bvecs);
-	return ret;
-}
-
-/* One step.  Returns 0 to go on, 1 at the end of the file, or an errno. */
-static int io_step(struct nvfs_io *io)
-{
-	u64 len = min_t(u64, io->left, NVFS_IO_STEP);
-	ssize_t ret;
-	u32 nr;
-
-	nr = nvfs_dma_fill(io->region->pieces, io->region->nr_pieces, io->off,
-			   &len, io->bvec, io->max_bvecs);
-	/* Where the bvecs ran out, end on a block of the file */
-	if (len < io->left)
-		len = round_down(len, io->route.offset_align);
-	ret = io_submit(io, nr, len);
-	if (ret < 0)
-		return ret;
-	io->off += ret;
-	io->pos += ret;
-	io->done += ret;
-	io->left -= ret;
-	return ret < len;
-}
-
-static int io_run(struct nvfs_io *io)
-{
-	int ret;
-
-	do {
-		ret = io_step(io);
-		if (ret || !io->left)
-			break;
-		if (fatal_signal_pending(current))
-			ret = -EINTR;
-		else if (!nvfs_region_is_live(io->region))
-			ret = -ESTALE;
-	} while (!ret);
-	return min(ret, 0);
-}
-
-/* Get room for the bvecs of a step: the request's only allocation */
-static int io_get_bvecs(struct nvfs_io *io)
-{
-	io->bvec = io->inline_bvec;
-	io->max_bvecs = nvfs_dma_count(io->region->pieces,
-				       io->region->nr_pieces, io->off, io->left,
-				       NVFS_IO_MAX_BVECS);
-	if (io->max_bvecs <= NVFS_IO_INLINE_BVECS)
+	if (req->op != NVFS_OP_WRITE || limit == RLIM_INFINITY ||
+	    !S_ISREG(file_inode(file)->i_mode))
 		return 0;
-	io->bvec = kmalloc_array(io->max_bvecs, sizeof(*io->bvec), GFP_KERNEL);
-	return io->bvec ? 0 : -ENOMEM;
+	return req->file_offset + req->length > limit ? -EFBIG : 0;
 }
 
-/* Say how the bytes travelled, from what is known, not from what was meant */
-static void io_report(struct nvfs_io *io, int ret, struct nvfs_rw *args)
+/* Everything but the blocks, the file and the region */
+static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
+		    const struct nvfs_io_ops *ops)
 {
-	args->done = io->done;
-	if (ret == -EREMOTEIO && !args->reason)
-		args->reason = NVFS_REASON_REFUSED;
-	if (io->buffered)
-		args->reason = NVFS_REASON_FS_BUFFERED;
-	if (io->done)
-		args->route = io->buffered ? NVFS_ROUTE_BOUNCE :
-					     NVFS_ROUTE_DIRECT;
+	io->ops = ops;
+	io->off = req->region_offset;
+	io->pos = req->file_offset;
+	io->left = req->length;
+	io->length = req->length;
+	io->done = 0;
+	io->direct = 0;
+	io->skipped = 0;
+	io->step_max = NVFS_IO_STEP;
+	io->step_len = 0;
+	io->error = 0;
+	io->reason = NVFS_REASON_NONE;
+	io->tries = 0;
+	io->write = req->op == NVFS_OP_WRITE;
+	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
+	io->bvec = NULL;
+	atomic_set(&io->state, IO_FREE);
+	io_set_state(io, IO_INIT);
 }
 
-/* Move the bytes of a request whose arguments have been checked */
-static int io_direct(struct nvfs_io *io, struct nvfs_rw *args)
+/* Find the route; refuse what can't go direct when it may not bounce */
+static int io_find_route(struct nvfs_io *io)
 {
-	int ret;
-
-	nvfs_dma_route(io->region->gpu, io->file, &io->route);
-	args->reason = io->route.reason;
-	if (!args->reason &&
+	nvfs_dma_route(io->region, io->file, &io->route);
+	if (io->bounce_ok)
+		return 0;
+	io->reason = io->route.reason;
+	if (!io->reason &&
 	    !nvfs_dma_aligned(&io->route, io->off, io->pos, io->left))
-		args->reason = NVFS_REASON_ALIGN;
-	if (args->reason)
-		return -EREMOTEIO;
-	if (!io->left)
-		return 0;
-
-	ret = io_get_bvecs(io);
-	if (ret)
-		return ret;
-	ret = io_run(io);
-	if (io->done && !io->write)
-		nvfs_dma_flush(io->region, io->off - 1);
-	io_report(io, ret, args);
-	if (io->bvec != io->inline_bvec)
-		kfree(io->bvec);
-	return ret;
-}
-
-static void account_read(const struct nvfs_rw *args, int ret)
-{
-	nvfs_stat_inc(read_ended);
-	nvfs_stat_add(read_bytes, args->done);
-	if (ret == -EREMOTEIO && !args->done)
-		nvfs_stat_inc(read_refused);
-	else if (ret)
-		nvfs_stat_inc(read_errors);
-	else if (args->done < args->length)
-		nvfs_stat_inc(read_short);
-	if (args->route == NVFS_ROUTE_DIRECT) {
-		nvfs_stat_inc(read_direct_ops);
-		nvfs_stat_add(read_direct_bytes, args->done);
-	} else if (args->route) {
-		nvfs_stat_inc(read_bounce_ops);
-		nvfs_stat_add(read_bounce_bytes, args->done);
-	}
-}
-
-static void account_write(const struct nvfs_rw *args, int ret)
-{
-	nvfs_stat_inc(write_ended);
-	nvfs_stat_add(write_bytes, args->done);
-	if (ret == -EREMOTEIO && !args->done)
-		nvfs_stat_inc(write_refused);
-	else if (ret)
-		nvfs_stat_inc(write_errors);
-	else if (args->done < args->length)
-		nvfs_stat_inc(write_short);
-	if (args->route == NVFS_ROUTE_DIRECT) {
-		nvfs_stat_inc(write_direct_ops);
-		nvfs_stat_add(write_direct_bytes, args->done);
-	} else if (args->route) {
-		nvfs_stat_inc(write_bounce_ops);
-		nvfs_stat_add(write_bounce_bytes, args->done);
-	}
-}
-
-/* The request against a held region and file */
-static int io_rw_file(struct nvfs_region *region, struct file *file,
-		      struct nvfs_rw *args, bool write)
-{
-	struct nvfs_io io = {
-		.region = region,
-		.file = file,
-		.off = args->region_offset,
-		.pos = args->file_offset,
-		.left = args->length,
-		.write = write,
-	};
-	int ret;
-
-	ret = check_file(file, write);
-	if (ret)
-		return ret;
-	return io_direct(&io, args);
-}
-
-static int io_rw_region(struct nvfs_region *region, struct nvfs_rw *args,
-			bool write)
-{
-	struct fd f;
-	int ret;
-
-	ret = check_range(args, region);
-	if (ret)
-		return ret;
-	f = fdget(args->fd);
-	if (fd_empty(f))
-		return -EBADF;
-	ret = io_rw_file(region, fd_file(f), args, write);
-	fdput(f);
-	return ret;
+		io->reason = NVFS_REASON_ALIGN;
+	return io->reason ? -EREMOTEIO : 0;
 }
 
 /**
- * nvfs_io_rw() - NVFS_IOC_READ and NVFS_IOC_WRITE
- * @regions: regions of the open file
- * @args: the request; the out fields are filled in, also on failure
- * @write: GPU to file
+ * nvfs_io_begin() - a request with region and file at hand
+ * @io: the request's memory
+ * @region: held by the caller until the request has ended
+ * @file: likewise
+ * @req: what the user asks for; op and flags are known ones, the range is good
+ * @ops: how to deliver it, NULL for a synchronous request
  *
- * Context: process context; sleeps until the request is complete.  Allocates at
- * most once and takes no lock of its own.
- *
- * Return: 0, or an errno that the uapi header documents.
+ * Context: process context; may sleep.
+ * Return: 0, and the request is ready; or an errno that the uapi header
+ * documents, with @io->reason set.
  */
-int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
+int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
+		  struct file *file, const struct nvfs_request *req,
+		  const struct nvfs_io_ops *ops)
 {
-	struct nvfs_region *region;
 	int ret;
 
-	if (args->flags)
-		return -EINVAL;
-	args->done = 0;
-	args->route = NVFS_ROUTE_NONE;
-	args->reason = NVFS_REASON_NONE;
-	region = nvfs_region_get(regions, args->region);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
+	io_init(io, req, ops);
+	io->region = region;
+	io->file = file;
+	ret = check_file(file, io->write);
+	if (!ret)
+		ret = io_find_route(io);
+	if (ret)
+		return ret;
+	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
+	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_ALLOC, true, false);
+	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_INIT, true, false);
+	io_set_state(io, IO_READY);
+	return 0;
+}
 
+static void account_begin(bool write)
+{
 	if (write)
 		nvfs_stat_inc(write_started);
 	else
 		nvfs_stat_inc(read_started);
-	ret = io_rw_region(region, args, write);
-	nvfs_region_put(region);
-	if (write)
-		account_write(args, ret);
-	else
-		account_read(args, ret);
-	if (ret)
-		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
-			 write ? "write" : "read", args->length, ERR_PTR(ret),
-			 args->reason, args->done);
-	return ret;
-}
-
-/* Judge @file against a GPU that is named by its PCI function */
-static int query_bdf(struct file *file, u32 bdf, struct nvfs_route_info *info)
-{
-	struct pci_dev *pdev = nvfs_pci_get(bdf);
-	struct nvfs_pci_path path;
-
-	if (!pdev)
-		return -ENXIO;
-	nvfs_pci_snapshot(pdev, &path);
-	pci_dev_put(pdev);
-	nvfs_dma_route_path(&path, file, info);
-	return 0;
-}
-
-/* Judge @file against the GPU of a region */
-static int query_region(struct nvfs_regions *regions, struct file *file,
-			struct nvfs_query *args, struct nvfs_route_info *info)
-{
-	struct nvfs_region *region = nvfs_region_get(regions, args->region);
-
-	if (IS_ERR(region))
-		return PTR_ERR(region);
-	nvfs_dma_route(region->gpu, file, info);
-	args->gpu = region->gpu->bdf;
-	args->page_source = region->gpu->source;
-	nvfs_region_put(region);
-	return 0;
-}
-
-static void query_report(const struct nvfs_route_info *info,
-			 struct nvfs_query *args)
-{
-	args->drive = info->drive;
-	args->route = info->reason ? NVFS_ROUTE_BOUNCE : NVFS_ROUTE_DIRECT;
-	args->reason = info->reason;
-	args->distance = info->distance;
-	args->offset_align = info->offset_align;
-	args->mem_align = info->mem_align;
-	nvfs_dma_describe(info, args->text, sizeof(args->text));
 }
 
 /**
- * nvfs_io_query() - NVFS_IOC_QUERY
+ * nvfs_io_prepare() - check an asynchronous request and get hold of its parts
+ * @io: the request's memory
  * @regions: regions of the open file
- * @args: the question; the out fields are filled in
+ * @req: what the user asks for; op and flags are known ones
+ * @ops: how to deliver it
  *
- * Context: may sleep.
- * Return: 0, or an errno that the uapi header documents.
+ * Context: process context of the caller, whose files and limits count.
+ * Return: 0, and the request ends by nvfs_io_release(); or an errno that the uapi
+ * header documents for struct nvfs_rw, with @io->reason set.
  */
-int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args)
+int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
+		    const struct nvfs_request *req,
+		    const struct nvfs_io_ops *ops)
 {
-	struct nvfs_route_info info;
-	struct fd f;
+	struct nvfs_region *region;
+	struct file *file;
 	int ret;
 
-	if (args->flags & ~NVFS_QUERY_GPU)
-		return -EINVAL;
-	if ((args->flags & NVFS_QUERY_GPU) && args->region)
-		return -EINVAL;
-	memset(args->text, 0, sizeof(args->text));
-	args->page_source = NVFS_PAGES_NONE;
-	f = fdget(args->fd);
-	if (fd_empty(f))
-		return -EBADF;
-	ret = check_file_type(fd_file(f));
+	io->reason = NVFS_REASON_NONE;
+	region = nvfs_region_get(regions, req->region);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	ret = nvfs_io_check_range(req, region);
+	if (ret)
+		goto err_put_region;
+	ret = -EBADF;
+	file = fget(req->fd);
+	if (!file)
+		goto err_put_region;
+	ret = nvfs_io_begin(io, region, file, req, ops);
 	if (!ret)
-		ret = args->flags & NVFS_QUERY_GPU ?
-		      query_bdf(fd_file(f), args->gpu, &info) :
-		      query_region(regions, fd_file(f), args, &info);
-	fdput(f);
-	if (!ret)
-		query_report(&info, args);
-	nvfs_stat_inc(queries);
+		ret = check_size_limit(req, file);
+	if (ret)
+		goto err_put_file;
+	return 0;
+
+err_put_file:
+	fput(file);
+err_put_region:
+	nvfs_region_put(region);
 	return ret;
+}
+
+/**
+ * nvfs_io_release() - let go of what nvfs_io_prepare() took
+ * @io: the request; it has ended or was never started
+ *
+ * Context: any.
+ */
+void nvfs_io_release(struct nvfs_io *io)
+{
+	put_bvecs(io);
+	fput(io->file);
+	nvfs_region_put(io->region);
+}
+
+/* An asynchronous request has ended: the way to its owner.  Any context. */
+static void io_deliver(struct nvfs_io *io, int error)
+{
+	int from;
+
+	/* Whatever was cancelled too late ends as it ends */
+	if (!io_try_state(io, IO_CALLBACK_REQ, &from))
+		io_set_state(io, IO_TERMINATED);
+	io_close(io, io->left ? error : 0);
+	io->ops->complete(io);
+}
+
+/**
+ * nvfs_io_delivered() - the owner knows of the end of a request
+ * @io: the request
+ *
+ * Context: any; called by complete() before anybody may free the request.
+ */
+void nvfs_io_delivered(struct nvfs_io *io)
+{
+	if (atomic_read(&io->state) == IO_CALLBACK_REQ)
+		io_set_state(io, IO_CALLBACK_END);
+	io_set_state(io, IO_FREE);
+}
+
+/**
+ * nvfs_io_cancel() - ask a request to end
+ * @io: the request; the caller keeps it from being freed
+ *
+ * Context: any.
+ * Return: true when the request will notice unless it is complete before.
+ */
+bool nvfs_io_cancel(struct nvfs_io *io)
+{
+	int from;
+
+	return io_try_state(io, IO_TERMINATE_REQ, &from);
+}
+
+/* The end of a step that was started without waiting.  Any context. */
+static void nowait_done(struct nvfs_io *io, long ret)
+{
+	bool direct = true;
+
+	if (unlikely(ret < 0)) {
+		step_roll_back(io);
+		/* A worker may wait, and finds out how bad it is */
+		io->ops->punt(io);
+		return;
+	}
+	if (unlikely(!(io->kiocb.ki_flags & IOCB_DIRECT))) {
+		io->reason = NVFS_REASON_FS_BUFFERED;
+		direct = false;
+	}
+	step_end(io, ret, direct);
+	io_deliver(io, 0);
+}
+
+static void kiocb_done(struct kiocb *kiocb, long ret)
+{
+	struct nvfs_io *io = container_of(kiocb, struct nvfs_io, kiocb);
+
+	if (kiocb->ki_flags & IOCB_WRITE)
+		kiocb_end_write(kiocb);
+	nowait_done(io, ret);
+}
+
+/* Is the request one direct step that needs no waiting? */
+static bool can_start_nowait(const struct nvfs_io *io)
+{
+	return io->left && io->left <= NVFS_IO_NOWAIT_MAX &&
+	       (io->file->f_mode & FMODE_NOWAIT) &&
+	       direct_len(io) == io->left &&
+	       /* a frozen file system makes writers wait */
+	       (!io->write || file_inode(io->file)->i_sb->s_writers.frozen ==
+			      SB_UNFROZEN);
+}
+
+/**
+ * nvfs_io_start() - start an asynchronous request
+ * @io: prepared; may be complete, and gone, when this returns
+ *
+ * Context: process context; does not wait for other requests.
+ */
+void nvfs_io_start(struct nvfs_io *io)
+{
+	struct iov_iter iter;
+	u64 len = io->left;
+	ssize_t ret;
+	int from;
+
+	account_begin(io->write);
+	if (!can_start_nowait(io) || get_bvecs(io)) {
+		io->ops->punt(io);
+		return;
+	}
+	direct_prepare(io, &iter, &len);
+	if (len < io->left || !io_try_state(io, IO_IN_PROGRESS, &from) ||
+	    step_begin(io, len)) {
+		io->ops->punt(io);
+		return;
+	}
+	io->kiocb.ki_flags |= IOCB_NOWAIT;
+	io->kiocb.ki_complete = kiocb_done;
+	ret = direct_submit(io, &iter);
+	if (ret != -EIOCBQUEUED)
+		nowait_done(io, ret);
+}
+
+/**
+ * nvfs_io_run() - run an asynchronous request to its end
+ * @io: prepared and punted; gone when this returns
+ *
+ * Context: may sleep.
+ */
+void nvfs_io_run(struct nvfs_io *io)
+{
+	int from, ret;
+
+	/* It may have been started before, or cancelled */
+	io_try_state(io, IO_IN_PROGRESS, &from);
+	ret = interrupted(io);
+	if (!ret)
+		ret = nvfs_io_move(io);
+	io_deliver(io, ret);
+}
+
+/**
+ * nvfs_io_run_begin() - put a synchronous request in progress
+ * @io: begun
+ *
+ * Context: process context.
+ */
+void nvfs_io_run_begin(struct nvfs_io *io)
+{
+	account_begin(io->write);
+	io_set_state(io, IO_IN_PROGRESS);
+}
+
+/**
+ * nvfs_io_run_end() - end a synchronous request
+ * @io: in progress
+ * @error: how it ended
+ *
+ * Context: process context.
+ */
+void nvfs_io_run_end(struct nvfs_io *io, int error)
+{
+	io_set_state(io, IO_CALLBACK_REQ);
+	io_close(io, error);
+	io_set_state(io, IO_CALLBACK_END);
+	io_set_state(io, IO_FREE);
+	put_bvecs(io);
+}
+
+/**
+ * nvfs_io_refuse() - end a synchronous request that nvfs_io_begin() refused
+ * @io: the request
+ * @error: why
+ *
+ * Context: process context.
+ */
+void nvfs_io_refuse(struct nvfs_io *io, int error)
+{
+	account_begin(io->write);
+	io->error = error;
+	account(io);
+	io_set_state(io, IO_FREE);
 }

@@ -2,10 +2,126 @@
 #ifndef _NVFS_IO_H
 #define _NVFS_IO_H
 
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/bvec.h>
+#include <linux/fs.h>
+#include <linux/seq_file.h>
+
 #include <uapi/nvfs.h>
 
-struct nvfs_regions;
+#include "nvfs-dma.h"
+#include "nvfs-mmap.h"
 
+/* State of a request; the names are the specification's.  What may follow what:
+ * nvfs-io-state-list.h
+ */
+enum nvfs_io_state {
+#define NVFS_IO_STATE(name, next) name,
+#include "nvfs-io-state-list.h"
+#undef NVFS_IO_STATE
+	NVFS_IO_STATE_NR
+};
+
+/* So many bvecs need no allocation */
+#define NVFS_IO_INLINE_BVECS	8
+
+struct nvfs_io;
+
+/**
+ * struct nvfs_io_ops - what the owner of an asynchronous request does
+ * @complete: the request has ended; calls nvfs_io_delivered() before anybody
+ *	may free it.  Any context.
+ * @punt: have nvfs_io_run() called from a context that may sleep.  Any context.
+ */
+struct nvfs_io_ops {
+	void (*complete)(struct nvfs_io *io);
+	void (*punt)(struct nvfs_io *io);
+};
+
+/**
+ * struct nvfs_io - one request (an "nvfsio")
+ * @kiocb: the step that is under way
+ * @ops: owner's; NULL for a synchronous request
+ * @region: GPU memory; held
+ * @file: the file; held
+ * @route: how it may travel
+ * @off: next byte in the region
+ * @pos: next byte in the file
+ * @left: bytes still to move
+ * @length: bytes asked for
+ * @done: bytes moved, from the start, without a gap
+ * @direct: of these, bytes that went direct
+ * @skipped: of these, bytes of holes that were passed over
+ * @step_max: most bytes of a step; shrinks to find a bad spot
+ * @step_len: bytes of the step that is under way
+ * @step_done: where somebody waits for the step
+ * @step_ret: what became of that step
+ * @error: how it ended, 0 or a negative errno
+ * @reason: enum nvfs_reason
+ * @state: enum nvfs_io_state
+ * @tries: transient failures in a row
+ * @write: GPU to file
+ * @bounce_ok: the caller allows host memory
+ * @mgroup: the blocks of GPU memory
+ * @bvec: bvecs of the step
+ * @max_bvecs: room at @bvec
+ * @inline_bvec: what @bvec is when it is small enough
+ */
+struct nvfs_io {
+	struct kiocb kiocb;
+	const struct nvfs_io_ops *ops;
+	struct nvfs_region *region;
+	struct file *file;
+	struct nvfs_route_info route;
+	u64 off;
+	loff_t pos;
+	u64 left;
+	u64 length;
+	u64 done;
+	u64 direct;
+	u64 skipped;
+	u64 step_max;
+	u64 step_len;
+	struct completion *step_done;
+	ssize_t step_ret;
+	int error;
+	u32 reason;
+	atomic_t state;
+	u8 tries;
+	bool write;
+	bool bounce_ok;
+	struct nvfs_mgroup mgroup;
+	u32 max_bvecs;
+	struct bio_vec *bvec;
+	struct bio_vec inline_bvec[NVFS_IO_INLINE_BVECS];
+};
+
+/* Synchronous: begin; run_begin; move and skip; run_end.  Or begin; refuse. */
+int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
+		  struct file *file, const struct nvfs_request *req,
+		  const struct nvfs_io_ops *ops);
+void nvfs_io_refuse(struct nvfs_io *io, int error);
+void nvfs_io_run_begin(struct nvfs_io *io);
+int nvfs_io_move(struct nvfs_io *io);
+void nvfs_io_skip(struct nvfs_io *io, u64 len);
+void nvfs_io_run_end(struct nvfs_io *io, int error);
+
+/* Asynchronous: prepare; start; the owner's complete; release. */
+int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
+		    const struct nvfs_request *req,
+		    const struct nvfs_io_ops *ops);
+void nvfs_io_start(struct nvfs_io *io);
+void nvfs_io_run(struct nvfs_io *io);
+bool nvfs_io_cancel(struct nvfs_io *io);
+void nvfs_io_delivered(struct nvfs_io *io);
+void nvfs_io_release(struct nvfs_io *io);
+enum nvfs_route nvfs_io_route(const struct nvfs_io *io);
+void nvfs_io_refused_show(struct seq_file *m);
+
+int nvfs_io_check_file_type(struct file *file);
+int nvfs_io_check_range(const struct nvfs_request *req,
+			const struct nvfs_region *region);
 int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write);
 int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args);
 

@@ -139,6 +139,7 @@ static struct nvfs_region *region_alloc(void)
 	}
 	percpu_ref_get(&region->users);
 	refcount_set(&region->ref, 1);
+	init_completion(&region->dying);
 	init_completion(&region->drained);
 	init_completion(&region->dead);
 	return region;
@@ -157,6 +158,7 @@ static bool region_kill(struct nvfs_region *region)
 	if (!region_transit(region, NVFS_REGION_LIVE, NVFS_REGION_DYING) &&
 	    !region_transit(region, NVFS_REGION_NEW, NVFS_REGION_DYING))
 		return false;
+	complete_all(&region->dying);
 	percpu_ref_kill(&region->users);
 	return true;
 }
@@ -345,6 +347,12 @@ err_free_region:
 	return ERR_PTR(ret);
 }
 
+/* Where a region may be found without a search */
+static struct nvfs_region **region_slot(struct nvfs_regions *regions, u32 id)
+{
+	return &regions->slot[id % NVFS_REGION_SLOTS];
+}
+
 static int register_check(const struct nvfs_register *args)
 {
 	u64 end;
@@ -393,8 +401,11 @@ int nvfs_region_register(struct nvfs_regions *regions,
 			 args->length, region);
 		return PTR_ERR(region);
 	}
+	region->id = id;
 	atomic_inc(&regions->nr);
-	/* The slot is reserved, so this can't fail; the index owns the region */
+	/* Before the index: who ends the region finds it there, and clears this */
+	smp_store_release(region_slot(regions, id), region);
+	/* The id is reserved, so this can't fail; the index owns the region */
 	xa_store(&regions->index, id, region, GFP_KERNEL);
 	return 0;
 }
@@ -411,10 +422,11 @@ int nvfs_region_unregister(struct nvfs_regions *regions, u32 id)
 {
 	struct nvfs_region *region = xa_load(&regions->index, id);
 
-	/* Not xa_erase(): the slot of a region being made must stay reserved */
+	/* Not xa_erase(): the id of a region being made must stay reserved */
 	if (!region ||
 	    xa_cmpxchg(&regions->index, id, region, NULL, GFP_KERNEL) != region)
 		return -ENOENT;
+	cmpxchg(region_slot(regions, id), region, NULL);
 	atomic_dec(&regions->nr);
 	region_destroy(region, region_kill(region));
 	return 0;
@@ -451,7 +463,9 @@ struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id)
 	struct nvfs_region *region;
 
 	rcu_read_lock();
-	region = xa_load(&regions->index, id);
+	region = smp_load_acquire(region_slot(regions, id));
+	if (!region || region->id != id)
+		region = xa_load(&regions->index, id);
 	if (!region)
 		region = ERR_PTR(-ENOENT);
 	else if (!percpu_ref_tryget_live_rcu(&region->users))
@@ -484,6 +498,7 @@ bool nvfs_region_is_live(const struct nvfs_region *region)
 void nvfs_regions_init(struct nvfs_regions *regions)
 {
 	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1);
+	memset(regions->slot, 0, sizeof(regions->slot));
 	atomic_set(&regions->nr, 0);
 }
 

@@ -475,6 +475,7 @@ static void gpu_forget(struct device *dev)
 	for (i = 0; i < MAX_PCI_BUCKETS; i++) {
 		hlist_for_each_entry_safe(gpu, next, &gpu_hash[i], node) {
 			/* any device that goes may have been in a verdict */
+			WRITE_ONCE(gpu->changes, gpu->changes + 1);
 			xa_destroy(&gpu->verdicts);
 			if (dev && dev != &gpu->pdev->dev)
 				continue;

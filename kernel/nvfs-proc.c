@@ -6,6 +6,8 @@
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 
+#include "nvfs-io.h"
+#include "nvfs-mmap.h"
 #include "nvfs-proc.h"
 #include "nvfs-stat.h"
 
@@ -32,6 +34,8 @@ static int io_stats_show(struct seq_file *m, void *v)
 	seq_printf(m, "read_inflight %llu\n", reads);
 	seq_printf(m, "write_inflight %llu\n", writes);
 	nvfs_stat_show(m, NVFS_STAT_GROUP_IO);
+	nvfs_block_refused_show(m);
+	nvfs_io_refused_show(m);
 	return 0;
 }
 

@@ -25,15 +25,19 @@ static inline struct class *nvfs_compat_class_create(const char *name)
 #endif
 
 #ifdef NVFS_COMPAT_CALLER_START_WRITE
+/* As the newer function: an asynchronous write keeps the freeze protection, and
+ * its completion calls kiocb_end_write().
+ */
 static inline ssize_t nvfs_compat_iter_write(struct file *file,
 					     struct kiocb *iocb,
 					     struct iov_iter *iter)
 {
 	ssize_t ret;
 
-	file_start_write(file);
+	kiocb_start_write(iocb);
 	ret = vfs_iocb_iter_write(file, iocb, iter);
-	file_end_write(file);
+	if (ret != -EIOCBQUEUED)
+		kiocb_end_write(iocb);
 	return ret;
 }
 
@@ -43,6 +47,22 @@ static inline ssize_t nvfs_compat_iter_write(struct file *file,
 #ifdef NVFS_COMPAT_FD_FILE
 #define fd_file(f)	((f).file)
 #define fd_empty(f)	(!(f).file)
+#endif
+
+#ifdef NVFS_COMPAT_URING_CMD_HEADER
+#include <linux/io_uring/cmd.h>
+
+static inline const void *nvfs_compat_uring_payload(struct io_uring_cmd *cmd)
+{
+	return io_uring_sqe_cmd(cmd->sqe);
+}
+#else
+#include <linux/io_uring.h>
+
+static inline const void *nvfs_compat_uring_payload(struct io_uring_cmd *cmd)
+{
+	return cmd->cmd;
+}
 #endif
 
 #ifdef CONFIG_X86

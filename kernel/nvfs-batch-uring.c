@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The same requests as io_uring commands on the device.
+ *
+ * The command's end is told from the task that submitted it, as io_uring wants
+ * it.
+ */
+#include <linux/cred.h>
+
+#include "nvfs-batch.h"
+#include "nvfs-mmap.h"
+#include "nvfs-stat.h"
+
+/* The result is 32 bits wide; stay on a block */
+#define URING_MAX_LENGTH	(0x80000000UL - NVFS_BLOCK_SIZE)
+
+/* What fits into a command's own memory */
+struct uring_pdu {
+	struct nvfs_async *async;
+};
+
+static struct uring_pdu *uring_pdu(struct io_uring_cmd *cmd)
+{
+	BUILD_BUG_ON(sizeof(struct uring_pdu) > sizeof(cmd->pdu));
+
+	return (struct uring_pdu *)&cmd->pdu;
+}
+
+/* Tell io_uring and forget the request */
+static void uring_end(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct nvfs_async *async = uring_pdu(cmd)->async;
+	const struct nvfs_io *io = &async->io;
+	ssize_t ret = io->error ?: (ssize_t)io->done;
+	u64 extra = nvfs_io_route(io) | (u64)io->reason << 8;
+
+	atomic_dec(&async->batches->depth);
+	put_cred(async->cred);
+	nvfs_async_free(async);
+	io_uring_cmd_done(cmd, ret, extra, issue_flags);
+}
+
+/* A request has ended.  Any context. */
+static void uring_complete(struct nvfs_io *io)
+{
+	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
+
+	nvfs_io_delivered(io);
+	nvfs_io_release(io);
+	io_uring_cmd_complete_in_task(async->cmd, uring_end);
+}
+
+static const struct nvfs_io_ops uring_ops = {
+	.complete = uring_complete,
+	.punt = nvfs_async_punt,
+};
+
+static int uring_prepare(struct nvfs_async *async, struct nvfs_batches *batches,
+			 struct io_uring_cmd *cmd)
+{
+	struct nvfs_request req;
+	int ret;
+
+	/* Once: the user may change the entry while we look */
+	memcpy(&req, nvfs_compat_uring_payload(cmd), sizeof(req));
+	ret = nvfs_async_check(&req);
+	if (ret)
+		return ret;
+	if (req.length > URING_MAX_LENGTH)
+		return -EINVAL;
+	async->batches = batches;
+	async->cmd = cmd;
+	uring_pdu(cmd)->async = async;
+	return nvfs_io_prepare(&async->io, batches->regions, &req, &uring_ops);
+}
+
+/**
+ * nvfs_batch_uring_cmd() - a request by io_uring
+ * @batches: of the open file
+ * @cmd: the command
+ * @issue_flags: of io_uring
+ *
+ * Context: process context; does not wait for other requests.
+ * Return: -EIOCBQUEUED when the command's end will be told; or an errno that the
+ * uapi header documents.
+ */
+int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
+			 unsigned int issue_flags)
+{
+	struct nvfs_async *async;
+	int ret;
+
+	if (cmd->cmd_op != NVFS_URING_CMD_REQUEST)
+		return -ENOTTY;
+	if (!(issue_flags & IO_URING_F_SQE128))
+		return -EINVAL;
+	if (!nvfs_batch_reserve(batches, 1))
+		return -EBUSY;
+	ret = -ENOMEM;
+	async = nvfs_async_alloc();
+	if (!async)
+		goto err_unreserve;
+	ret = uring_prepare(async, batches, cmd);
+	if (ret)
+		goto err_free_async;
+	async->cred = get_current_cred();
+	nvfs_stat_inc(uring_requests);
+	nvfs_io_start(&async->io);
+	return -EIOCBQUEUED;
+
+err_free_async:
+	nvfs_async_free(async);
+err_unreserve:
+	atomic_dec(&batches->depth);
+	return ret;
+}

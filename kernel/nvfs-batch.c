@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Batches: many requests submitted by one call, their ends collected by another.
+ *
+ * A request is, from its submission until it is reaped, in one of two lists of
+ * its batch: active, or events. The batch's lock guards the move from one to the
+ * other, which is the one moment at which a request ends for its user; so every
+ * request gives exactly one event, whoever completes, cancels or reaps at the
+ * same time. The lock is taken in interrupts and never held over anything else.
+ */
+#include <linux/blkdev.h>
+#include <linux/cred.h>
+#include <linux/hrtimer.h>
+#include <linux/kref.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+
+#include "nvfs-batch.h"
+#include "nvfs-mmap.h"
+#include "nvfs-stat.h"
+
+/* Requests that wait do so here, so many at a time for all of the machine */
+#define BATCH_MAX_WORKERS	256
+
+/* Requests that are copied from the user at a time; they are on the stack */
+#define BATCH_COPY		8
+
+/**
+ * struct nvfs_batch - a queue of asynchronous requests
+ * @ref: the index's reference and one for each call that uses the batch
+ * @rcu: lookups run under RCU
+ * @cred: of who made the batch; its requests run with them where they wait
+ * @depth: most requests in both lists
+ * @lock: guards all below; taken with interrupts off
+ * @active: submitted, not ended
+ * @events: ended, not reaped, oldest first
+ * @nr_active: requests in @active
+ * @nr_events: requests in @events, and being handed to a user
+ * @dead: destroyed; admits no request
+ * @wait: somebody may have to look at the lists
+ */
+struct nvfs_batch {
+	struct kref ref;
+	struct rcu_head rcu;
+	const struct cred *cred;
+	u32 depth;
+	spinlock_t lock; /* see above */
+	struct list_head active;
+	struct list_head events;
+	u32 nr_active;
+	u32 nr_events;
+	bool dead;
+	wait_queue_head_t wait;
+};
+
+static struct kmem_cache *async_cache;
+static struct workqueue_struct *async_wq;
+
+static void batch_release(struct kref *ref)
+{
+	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
+
+	put_cred(batch->cred);
+	kfree_rcu(batch, rcu);
+}
+
+static void batch_put(struct nvfs_batch *batch)
+{
+	kref_put(&batch->ref, batch_release);
+}
+
+static struct nvfs_batch *batch_get(struct nvfs_batches *batches, u32 id)
+{
+	struct nvfs_batch *batch;
+
+	rcu_read_lock();
+	batch = xa_load(&batches->index, id);
+	if (batch && !kref_get_unless_zero(&batch->ref))
+		batch = NULL;
+	rcu_read_unlock();
+	return batch;
+}
+
+static void async_work(struct work_struct *work)
+{
+	struct nvfs_async *async = container_of(work, struct nvfs_async, work);
+	const struct cred *old = override_creds(async->cred);
+
+	nvfs_io_run(&async->io);
+	revert_creds(old);
+}
+
+/**
+ * nvfs_async_punt() - have a worker run a request; an op of struct nvfs_io_ops
+ * @io: part of a struct nvfs_async
+ *
+ * Context: any.
+ */
+void nvfs_async_punt(struct nvfs_io *io)
+{
+	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
+
+	nvfs_stat_inc(punts);
+	INIT_WORK(&async->work, async_work);
+	queue_work(async_wq, &async->work);
+}
+
+/**
+ * nvfs_async_alloc() - memory for an asynchronous request
+ *
+ * Context: process context of the submitter.
+ * Return: the request, not prepared, or NULL.
+ */
+struct nvfs_async *nvfs_async_alloc(void)
+{
+	return kmem_cache_alloc(async_cache, GFP_KERNEL);
+}
+
+/**
+ * nvfs_async_free() - free a request that has been released
+ * @async: the request
+ *
+ * Context: any.
+ */
+void nvfs_async_free(struct nvfs_async *async)
+{
+	kmem_cache_free(async_cache, async);
+}
+
+/**
+ * nvfs_async_check() - does a request ask for something that exists?
+ * @req: the request
+ *
+ * Return: 0 or -EINVAL.
+ */
+int nvfs_async_check(const struct nvfs_request *req)
+{
+	if (req->op != NVFS_OP_READ && req->op != NVFS_OP_WRITE)
+		return -EINVAL;
+	return req->flags & ~NVFS_RW_BOUNCE ? -EINVAL : 0;
+}
+
+/* A request has ended: it becomes an event.  Any context. */
+static void batch_complete(struct nvfs_io *io)
+{
+	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
+	struct nvfs_batch *batch = async->batch;
+	unsigned long flags;
+
+	nvfs_io_delivered(io);
+	/* Before the event is seen: who has it may end the region */
+	nvfs_io_release(io);
+	spin_lock_irqsave(&batch->lock, flags);
+	list_move_tail(&async->node, &batch->events);
+	batch->nr_active--;
+	batch->nr_events++;
+	/* Under the lock, because afterwards the batch may be gone; and because
+	 * sleepers look with the lock held, none is missed without a barrier
+	 */
+	if (waitqueue_active(&batch->wait))
+		wake_up(&batch->wait);
+	spin_unlock_irqrestore(&batch->lock, flags);
+}
+
+static const struct nvfs_io_ops batch_ops = {
+	.complete = batch_complete,
+	.punt = nvfs_async_punt,
+};
+
+/**
+ * nvfs_batch_reserve() - count requests in the depth of an open file
+ * @batches: of the open file
+ * @nr: how many
+ *
+ * Context: any.
+ * Return: false when there would be too many.
+ */
+bool nvfs_batch_reserve(struct nvfs_batches *batches, unsigned int nr)
+{
+	if (atomic_add_return(nr, &batches->depth) <= NVFS_MAX_DEPTH)
+		return true;
+	atomic_sub(nr, &batches->depth);
+	return false;
+}
+
+/**
+ * nvfs_batch_create() - NVFS_IOC_BATCH_CREATE
+ * @batches: of the open file
+ * @args: the call's arguments
+ *
+ * Context: process context.
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_batch_create(struct nvfs_batches *batches,
+		      struct nvfs_batch_create *args)
+{
+	struct nvfs_batch *batch;
+	int ret;
+
+	if (args->flags || !args->depth || args->depth > NVFS_MAX_DEPTH)
+		return -EINVAL;
+	if (!nvfs_batch_reserve(batches, args->depth))
+		return -EBUSY;
+	ret = -ENOMEM;
+	batch = kzalloc(sizeof(*batch), GFP_KERNEL);
+	if (!batch)
+		goto err_unreserve;
+	kref_init(&batch->ref);
+	batch->cred = get_current_cred();
+	batch->depth = args->depth;
+	spin_lock_init(&batch->lock);
+	INIT_LIST_HEAD(&batch->active);
+	INIT_LIST_HEAD(&batch->events);
+	init_waitqueue_head(&batch->wait);
+	ret = xa_alloc(&batches->index, &args->batch, batch, xa_limit_31b,
+		       GFP_KERNEL);
+	if (ret)
+		goto err_free_batch;
+	return 0;
+
+err_free_batch:
+	put_cred(batch->cred);
+	kfree(batch);
+err_unreserve:
+	atomic_sub(args->depth, &batches->depth);
+	return ret == -EBUSY ? -ENOSPC : ret;
+}
+
+/* Requests on their way into a batch */
+struct submission {
+	struct nvfs_batches *batches;
+	struct nvfs_batch *batch;
+	struct nvfs_batch_submit *args;
+	struct list_head prepared;
+	struct nvfs_async *first;
+	struct nvfs_async **last;
+};
+
+static int submission_add(struct submission *sub,
+			  const struct nvfs_request *req)
+{
+	struct nvfs_async *async;
+	int ret;
+
+	ret = nvfs_async_check(req);
+	if (ret)
+		return ret;
+	async = nvfs_async_alloc();
+	if (!async)
+		return -ENOMEM;
+	async->batch = sub->batch;
+	async->cred = sub->batch->cred;
+	async->user_data = req->user_data;
+	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
+			      &batch_ops);
+	if (ret) {
+		sub->args->reason = async->io.reason;
+		nvfs_async_free(async);
+		return ret;
+	}
+	list_add_tail(&async->node, &sub->prepared);
+	async->next = NULL;
+	*sub->last = async;
+	sub->last = &async->next;
+	return 0;
+}
+
+/* Copy in and check all requests; @wrong says where it ended */
+static int submission_prepare(struct submission *sub)
+{
+	struct nvfs_request req[BATCH_COPY];
+	struct nvfs_request __user *user =
+		u64_to_user_ptr(sub->args->requests);
+	u32 nr = sub->args->nr, i;
+	int ret;
+
+	for (i = 0; i < nr; i++) {
+		sub->args->wrong = i;
+		if (i % BATCH_COPY == 0 &&
+		    copy_from_user(req, user + i, min_t(u32, nr - i, BATCH_COPY) *
+				   sizeof(*req)))
+			return -EFAULT;
+		ret = submission_add(sub, &req[i % BATCH_COPY]);
+		if (ret)
+			return ret;
+		if (need_resched()) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				return -EINTR;
+		}
+	}
+	sub->args->wrong = nr;
+	return 0;
+}
+
+static void submission_drop(struct submission *sub)
+{
+	struct nvfs_async *async, *next;
+
+	list_for_each_entry_safe(async, next, &sub->prepared, node) {
+		nvfs_io_release(&async->io);
+		nvfs_async_free(async);
+	}
+}
+
+/* Put all requests into the batch's list of active ones, or none */
+static int submission_enter(struct submission *sub)
+{
+	struct nvfs_batch *batch = sub->batch;
+	u32 nr = sub->args->nr;
+	int ret = 0;
+
+	spin_lock_irq(&batch->lock);
+	if (batch->dead) {
+		ret = -ENOENT;
+	} else if (nr > batch->depth - batch->nr_active - batch->nr_events) {
+		ret = -EBUSY;
+	} else {
+		batch->nr_active += nr;
+		list_splice_tail_init(&sub->prepared, &batch->active);
+	}
+	spin_unlock_irq(&batch->lock);
+	return ret;
+}
+
+/* Start what has been entered.  Each may be gone as soon as it is started. */
+static void submission_start(struct submission *sub)
+{
+	struct nvfs_async *async, *next;
+	struct blk_plug plug;
+
+	blk_start_plug(&plug);
+	for (async = sub->first; async; async = next) {
+		next = async->next;
+		nvfs_io_start(&async->io);
+	}
+	blk_finish_plug(&plug);
+}
+
+/**
+ * nvfs_batch_submit() - NVFS_IOC_BATCH_SUBMIT
+ * @batches: of the open file
+ * @args: the call's arguments
+ *
+ * Context: process context; does not wait for requests.
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_batch_submit(struct nvfs_batches *batches,
+		      struct nvfs_batch_submit *args)
+{
+	struct submission sub = { .batches = batches, .args = args };
+	int ret;
+
+	if (args->flags || !args->nr)
+		return -EINVAL;
+	args->wrong = args->nr;
+	args->reason = NVFS_REASON_NONE;
+	sub.batch = batch_get(batches, args->batch);
+	if (!sub.batch)
+		return -ENOENT;
+	INIT_LIST_HEAD(&sub.prepared);
+	sub.last = &sub.first;
+	/* Before nr requests are allocated; looked at again with the lock */
+	ret = args->nr > sub.batch->depth ? -EBUSY : submission_prepare(&sub);
+	if (!ret)
+		ret = submission_enter(&sub);
+	if (ret) {
+		submission_drop(&sub);
+	} else {
+		submission_start(&sub);
+		nvfs_stat_inc(batches);
+		nvfs_stat_add(batch_requests, args->nr);
+	}
+	batch_put(sub.batch);
+	return ret;
+}
+
+/* Take up to @max events out of a batch; they still count in its depth */
+static u32 reap_take(struct nvfs_batch *batch, struct list_head *list, u32 max)
+{
+	u32 nr = 0;
+
+	spin_lock_irq(&batch->lock);
+	while (nr < max && !list_empty(&batch->events)) {
+		list_move_tail(batch->events.next, list);
+		nr++;
+	}
+	spin_unlock_irq(&batch->lock);
+	return nr;
+}
+
+/* Events that could not be delivered go back to where they were */
+static void reap_undo(struct nvfs_batch *batch, struct list_head *list)
+{
+	spin_lock_irq(&batch->lock);
+	list_splice(list, &batch->events);
+	wake_up(&batch->wait);
+	spin_unlock_irq(&batch->lock);
+}
+
+static int reap_copy(const struct list_head *list,
+		     struct nvfs_event __user *user)
+{
+	const struct nvfs_async *async;
+
+	list_for_each_entry(async, list, node) {
+		const struct nvfs_event event = {
+			.user_data = async->user_data,
+			.done = async->io.done,
+			.error = -async->io.error,
+			.route = nvfs_io_route(&async->io),
+			.reason = async->io.reason,
+		};
+
+		if (copy_to_user(user++, &event, sizeof(event)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static void free_events(struct list_head *list)
+{
+	struct nvfs_async *async, *next;
+
+	list_for_each_entry_safe(async, next, list, node)
+		nvfs_async_free(async);
+}
+
+/* Hand up to @max events to the user.  Returns how many, or an errno. */
+static int reap_some(struct nvfs_batch *batch, struct nvfs_event __user *user,
+		     u32 max)
+{
+	LIST_HEAD(list);
+	u32 nr = reap_take(batch, &list, max);
+
+	if (!nr)
+		return 0;
+	if (reap_copy(&list, user)) {
+		reap_undo(batch, &list);
+		return -EFAULT;
+	}
+	free_events(&list);
+	spin_lock_irq(&batch->lock);
+	batch->nr_events -= nr;
+	spin_unlock_irq(&batch->lock);
+	return nr;
+}
+
+/* Is there a reason to look for events? */
+static bool reap_ready(struct nvfs_batch *batch, u32 min_nr)
+{
+	bool ready;
+
+	spin_lock_irq(&batch->lock);
+	ready = batch->dead || !batch->nr_active ||
+		(!list_empty(&batch->events) && batch->nr_events >= min_nr);
+	spin_unlock_irq(&batch->lock);
+	return ready;
+}
+
+static int reap_wait(struct nvfs_batch *batch, u32 min_nr, s64 timeout_ns)
+{
+	if (!min_nr || !timeout_ns || reap_ready(batch, min_nr))
+		return 0;
+	if (timeout_ns < 0)
+		return wait_event_interruptible(batch->wait,
+						reap_ready(batch, min_nr));
+	return wait_event_interruptible_hrtimeout(batch->wait,
+						  reap_ready(batch, min_nr),
+						  ns_to_ktime(timeout_ns));
+}
+
+/**
+ * nvfs_batch_reap() - NVFS_IOC_BATCH_REAP
+ * @batches: of the open file
+ * @args: the call's arguments
+ *
+ * Context: process context; waits as long as @args says.
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_batch_reap(struct nvfs_batches *batches, struct nvfs_batch_reap *args)
+{
+	struct nvfs_batch *batch;
+	int ret, wait;
+
+	if (args->flags || !args->max_nr || args->max_nr < args->min_nr)
+		return -EINVAL;
+	args->nr = 0;
+	batch = batch_get(batches, args->batch);
+	if (!batch)
+		return -ENOENT;
+	wait = reap_wait(batch, args->min_nr, args->timeout_ns);
+	ret = reap_some(batch, u64_to_user_ptr(args->events),
+			min(args->max_nr, batch->depth));
+	if (ret > 0)
+		args->nr = ret;
+	else if (!ret && wait == -ERESTARTSYS)
+		ret = -EINTR;
+	batch_put(batch);
+	return min(ret, 0);
+}
+
+/* Ask all active requests to end; returns how many will */
+static u32 cancel_all(struct nvfs_batch *batch)
+{
+	struct nvfs_async *async;
+	u32 nr = 0;
+
+	spin_lock_irq(&batch->lock);
+	list_for_each_entry(async, &batch->active, node)
+		nr += nvfs_io_cancel(&async->io);
+	spin_unlock_irq(&batch->lock);
+	nvfs_stat_add(cancels, nr);
+	return nr;
+}
+
+/**
+ * nvfs_batch_cancel() - NVFS_IOC_BATCH_CANCEL
+ * @batches: of the open file
+ * @args: the call's arguments
+ *
+ * Context: process context.
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_batch_cancel(struct nvfs_batches *batches,
+		      struct nvfs_batch_cancel *args)
+{
+	struct nvfs_batch *batch;
+
+	if (args->flags)
+		return -EINVAL;
+	batch = batch_get(batches, args->batch);
+	if (!batch)
+		return -ENOENT;
+	args->nr = cancel_all(batch);
+	batch_put(batch);
+	return 0;
+}
+
+static bool batch_is_idle(struct nvfs_batch *batch)
+{
+	bool idle;
+
+	spin_lock_irq(&batch->lock);
+	idle = !batch->nr_active;
+	spin_unlock_irq(&batch->lock);
+	return idle;
+}
+
+/* End a batch that is in no index any more */
+static void batch_end(struct nvfs_batches *batches, struct nvfs_batch *batch)
+{
+	LIST_HEAD(events);
+
+	spin_lock_irq(&batch->lock);
+	batch->dead = true;
+	wake_up_all(&batch->wait);
+	spin_unlock_irq(&batch->lock);
+	cancel_all(batch);
+	wait_event(batch->wait, batch_is_idle(batch));
+	spin_lock_irq(&batch->lock);
+	list_splice_init(&batch->events, &events);
+	spin_unlock_irq(&batch->lock);
+	free_events(&events);
+	atomic_sub(batch->depth, &batches->depth);
+	batch_put(batch);
+}
+
+/**
+ * nvfs_batch_destroy() - NVFS_IOC_BATCH_DESTROY
+ * @batches: of the open file
+ * @args: the call's arguments
+ *
+ * Context: process context; waits for the requests in flight.
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_batch_destroy(struct nvfs_batches *batches,
+		       struct nvfs_batch_destroy *args)
+{
+	struct nvfs_batch *batch;
+
+	if (args->flags || args->__reserved)
+		return -EINVAL;
+	batch = xa_erase(&batches->index, args->batch);
+	if (!batch)
+		return -ENOENT;
+	batch_end(batches, batch);
+	return 0;
+}
+
+/**
+ * nvfs_batches_init() - prepare a new open file
+ * @batches: of the open file
+ * @regions: of the open file
+ */
+void nvfs_batches_init(struct nvfs_batches *batches,
+		       struct nvfs_regions *regions)
+{
+	xa_init_flags(&batches->index, XA_FLAGS_ALLOC1);
+	batches->regions = regions;
+	atomic_set(&batches->depth, 0);
+}
+
+/**
+ * nvfs_batches_end() - end all batches of an open file that is closed
+ * @batches: of the open file
+ *
+ * Context: may sleep.  No io_uring command is in flight: each holds the file.
+ */
+void nvfs_batches_end(struct nvfs_batches *batches)
+{
+	struct nvfs_batch *batch;
+	unsigned long id;
+
+	xa_for_each(&batches->index, id, batch)
+		cancel_all(batch);
+	xa_for_each(&batches->index, id, batch)
+		batch_end(batches, batch);
+	xa_destroy(&batches->index);
+}
+
+/**
+ * nvfs_batch_init() - what all batches share
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int nvfs_batch_init(void)
+{
+	async_cache = KMEM_CACHE(nvfs_async, 0);
+	if (!async_cache)
+		return -ENOMEM;
+	async_wq = alloc_workqueue("nvfs", WQ_UNBOUND, BATCH_MAX_WORKERS);
+	if (!async_wq) {
+		kmem_cache_destroy(async_cache);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * nvfs_batch_exit() - undo nvfs_batch_init()
+ *
+ * Context: module unload; no request is left.
+ */
+void nvfs_batch_exit(void)
+{
+	destroy_workqueue(async_wq);
+	kmem_cache_destroy(async_cache);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _NVFS_BATCH_H
+#define _NVFS_BATCH_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <uapi/nvfs.h>
+
+#include "nvfs-io.h"
+
+struct cred;
+struct io_uring_cmd;
+struct nvfs_batch;
+struct nvfs_regions;
+
+/**
+ * struct nvfs_batches - the asynchronous requests of one open file
+ * @index: id -> batch
+ * @regions: the open file's regions
+ * @depth: sum of the batches' depths and of io_uring commands in flight
+ */
+struct nvfs_batches {
+	struct xarray index;
+	struct nvfs_regions *regions;
+	atomic_t depth;
+};
+
+/**
+ * struct nvfs_async - an asynchronous request
+ * @io: the request
+ * @work: runs it when it has to wait
+ * @cred: what @work runs with
+ * @next: submitted behind this one, by the same call
+ * @node: in the batch's list of active requests or of events
+ * @batch: whose request it is
+ * @batches: whose depth an io_uring command counts in
+ * @cmd: the io_uring command it is
+ * @user_data: comes back with the event
+ */
+struct nvfs_async {
+	struct nvfs_io io;
+	struct work_struct work;
+	const struct cred *cred;
+	struct nvfs_async *next;
+	struct list_head node;
+	struct nvfs_batch *batch;
+	struct nvfs_batches *batches;
+	struct io_uring_cmd *cmd;
+	u64 user_data;
+};
+
+int nvfs_batch_init(void);
+void nvfs_batch_exit(void);
+void nvfs_batches_init(struct nvfs_batches *batches,
+		       struct nvfs_regions *regions);
+void nvfs_batches_end(struct nvfs_batches *batches);
+
+int nvfs_batch_create(struct nvfs_batches *batches,
+		      struct nvfs_batch_create *args);
+int nvfs_batch_submit(struct nvfs_batches *batches,
+		      struct nvfs_batch_submit *args);
+int nvfs_batch_reap(struct nvfs_batches *batches, struct nvfs_batch_reap *args);
+int nvfs_batch_cancel(struct nvfs_batches *batches,
+		      struct nvfs_batch_cancel *args);
+int nvfs_batch_destroy(struct nvfs_batches *batches,
+		       struct nvfs_batch_destroy *args);
+int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
+			 unsigned int issue_flags);
+
+/* Between the files of nvfs-batch */
+bool nvfs_batch_reserve(struct nvfs_batches *batches, unsigned int nr);
+struct nvfs_async *nvfs_async_alloc(void);
+void nvfs_async_free(struct nvfs_async *async);
+int nvfs_async_check(const struct nvfs_request *req);
+void nvfs_async_punt(struct nvfs_io *io);
+
+#endif /* _NVFS_BATCH_H */

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way through host memory, for what can't go direct: bytes travel between
+ * file and buffer by a kiocb, between buffer and GPU by the CPU.
+ */
+#include <linux/bvec.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+
+#include "nvfs-dma.h"
+#include "nvfs-mmap.h"
+#include "nvfs-pci.h"
+
+/* There are few buffers; they are made when first needed and kept, and who finds
+ * none waits for one.
+ */
+#define BOUNCE_MAX_ORDER	6	/* 256 KiB with pages of 4 KiB */
+#define BOUNCE_MAX_BUFFERS	32
+
+/* A buffer of host memory */
+struct bounce_buffer {
+	struct list_head node;
+	struct page *page;
+	unsigned int order;
+};
+
+static struct {
+	spinlock_t lock; /* guards the rest */
+	struct list_head free;
+	unsigned int made;
+	wait_queue_head_t wait;
+} bounce_pool;
+
+/* A part of a bounce that is under way */
+struct bounce_slot {
+	struct kiocb kiocb;
+	struct completion done;
+	struct bounce_buffer *buffer;
+	struct bio_vec bvec;
+	u64 off;	/* in the region */
+	u32 want;	/* bytes of the request */
+	u32 skip;	/* bytes read before them, for alignment */
+	ssize_t ret;
+};
+
+/* Two slots: the drive fills one while the CPU empties the other */
+#define BOUNCE_SLOTS	2
+
+/* A bounce that is under way; slots are used in turn */
+struct bounce_run {
+	const struct nvfs_bounce *bounce;
+	struct bounce_slot slot[BOUNCE_SLOTS];
+	unsigned int nr_slots;
+	unsigned int issued;
+	unsigned int retired;
+	u64 begun;	/* bytes issued */
+	u64 done;	/* bytes moved, without a gap */
+	bool stop;	/* end of file or error: issue no more */
+	int error;
+};
+
+static struct bounce_buffer *bounce_make(void)
+{
+	struct bounce_buffer *buffer = kmalloc(sizeof(*buffer), GFP_KERNEL);
+	unsigned int order = BOUNCE_MAX_ORDER;
+
+	if (!buffer)
+		return NULL;
+	do {
+		buffer->page = alloc_pages(GFP_KERNEL | __GFP_COMP |
+					   __GFP_NOWARN | __GFP_NORETRY, order);
+		buffer->order = order;
+	} while (!buffer->page && order--);
+	if (buffer->page)
+		return buffer;
+	kfree(buffer);
+	return NULL;
+}
+
+/* Take a free buffer or the right to make one; false when there is neither */
+static bool bounce_take(struct bounce_buffer **buffer)
+{
+	bool ok = true;
+
+	spin_lock(&bounce_pool.lock);
+	*buffer = list_first_entry_or_null(&bounce_pool.free,
+					   struct bounce_buffer, node);
+	if (*buffer)
+		list_del(&(*buffer)->node);
+	else if (bounce_pool.made < BOUNCE_MAX_BUFFERS)
+		bounce_pool.made++;
+	else
+		ok = false;
+	spin_unlock(&bounce_pool.lock);
+	return ok;
+}
+
+static struct bounce_buffer *bounce_get(bool wait)
+{
+	struct bounce_buffer *buffer = NULL;
+
+	if (!bounce_take(&buffer)) {
+		if (!wait)
+			return ERR_PTR(-EAGAIN);
+		if (wait_event_killable(bounce_pool.wait, bounce_take(&buffer)))
+			return ERR_PTR(-EINTR);
+	}
+	if (buffer)
+		return buffer;
+	buffer = bounce_make();
+	if (buffer)
+		return buffer;
+	spin_lock(&bounce_pool.lock);
+	bounce_pool.made--;
+	spin_unlock(&bounce_pool.lock);
+	wake_up(&bounce_pool.wait);
+	return ERR_PTR(-ENOMEM);
+}
+
+static void bounce_put(struct bounce_buffer *buffer)
+{
+	spin_lock(&bounce_pool.lock);
+	list_add(&buffer->node, &bounce_pool.free);
+	spin_unlock(&bounce_pool.lock);
+	wake_up(&bounce_pool.wait);
+}
+
+/**
+ * nvfs_dma_init() - prepare the pool of bounce buffers, which is empty
+ */
+void nvfs_dma_init(void)
+{
+	spin_lock_init(&bounce_pool.lock);
+	INIT_LIST_HEAD(&bounce_pool.free);
+	init_waitqueue_head(&bounce_pool.wait);
+}
+
+/**
+ * nvfs_dma_exit() - free the bounce buffers
+ *
+ * Context: module unload; no request is left.
+ */
+void nvfs_dma_exit(void)
+{
+	struct bounce_buffer *buffer, *next;
+
+	list_for_each_entry_safe(buffer, next, &bounce_pool.free, node) {
+		__free_pages(buffer->page, buffer->order);
+		kfree(buffer);
+	}
+}
+
+/* Copy between host memory and one piece of GPU memory */
+static int copy_piece(const struct nvfs_gpu *gpu, phys_addr_t phys, void *host,
+		      size_t len, bool to_gpu)
+{
+	void __iomem *io = NULL;
+	void *mem = __va(phys);
+
+	if (gpu->source == NVFS_PAGES_NONE) {
+		io = ioremap_wc(phys, len);
+		if (!io)
+			return -ENOMEM;
+		mem = (void __force *)io;
+	}
+	if (to_gpu)
+		memcpy(mem, host, len);
+	else
+		memcpy(host, mem, len);
+	if (io)
+		iounmap(io);
+	return 0;
+}
+
+/* Copy between host memory and a range of a region */
+static int copy_range(const struct nvfs_region *region, u64 off, void *host,
+		      u64 len, bool to_gpu)
+{
+	const struct nvfs_piece *piece;
+	int ret = 0;
+
+	piece = region->pieces +
+		nvfs_piece_find(region->pieces, region->nr_pieces, off);
+	while (len && !ret) {
+		u64 skip = off - piece->off;
+		u64 n = min(piece->len - skip, len);
+
+		ret = copy_piece(region->gpu, piece->phys + skip, host, n,
+				 to_gpu);
+		host += n;
+		off += n;
+		len -= n;
+		piece++;
+	}
+	return ret;
+}
+
+static void bounce_done(struct kiocb *kiocb, long ret)
+{
+	struct bounce_slot *slot = container_of(kiocb, struct bounce_slot,
+						kiocb);
+
+	if (kiocb->ki_flags & IOCB_WRITE)
+		kiocb_end_write(kiocb);
+	slot->ret = ret;
+	complete(&slot->done);
+}
+
+/* Begin to move @len bytes at @pos of the file to or from a slot's buffer */
+static void bounce_submit(struct bounce_slot *slot,
+			  const struct nvfs_bounce *bounce, loff_t pos, u32 len,
+			  bool direct)
+{
+	struct iov_iter iter;
+	ssize_t ret;
+
+	init_sync_kiocb(&slot->kiocb, bounce->file);
+	slot->kiocb.ki_flags &= ~IOCB_DIRECT;
+	slot->kiocb.ki_pos = pos;
+	if (direct) {
+		slot->kiocb.ki_flags |= IOCB_DIRECT;
+		slot->kiocb.ki_complete = bounce_done;
+	}
+	if (bounce->write)
+		slot->kiocb.ki_flags |= IOCB_WRITE;
+	slot->bvec.bv_page = slot->buffer->page;
+	slot->bvec.bv_offset = 0;
+	slot->bvec.bv_len = len;
+	iov_iter_bvec(&iter, bounce->write ? ITER_SOURCE : ITER_DEST,
+		      &slot->bvec, 1, len);
+	reinit_completion(&slot->done);
+	if (bounce->write)
+		ret = vfs_iocb_iter_write(bounce->file, &slot->kiocb, &iter);
+	else
+		ret = vfs_iocb_iter_read(bounce->file, &slot->kiocb, &iter);
+	if (ret == -EIOCBQUEUED)
+		return;
+	slot->ret = ret;
+	complete(&slot->done);
+}
+
+/* Over-read whole blocks, so that the drive may be read with O_DIRECT */
+static void bounce_issue_read(struct bounce_slot *slot,
+			      const struct nvfs_bounce *bounce, loff_t pos,
+			      u64 left)
+{
+	u32 room = PAGE_SIZE << slot->buffer->order;
+	u32 align = bounce->align ?: 1;
+
+	slot->skip = pos & (align - 1);
+	slot->want = min_t(u64, left, room - slot->skip);
+	bounce_submit(slot, bounce, pos - slot->skip,
+		      round_up(slot->skip + slot->want, align), bounce->align);
+}
+
+/* Write whole blocks with O_DIRECT, parts of blocks through the page cache */
+static int bounce_issue_write(struct bounce_slot *slot,
+			      const struct nvfs_bounce *bounce, loff_t pos,
+			      u64 left)
+{
+	u32 room = PAGE_SIZE << slot->buffer->order;
+	u32 want = min_t(u64, left, room);
+	u32 align = bounce->align;
+	u32 skip = align ? pos & (align - 1) : 0;
+	bool direct = align && !skip && want >= align;
+	int ret;
+
+	if (direct)
+		want = round_down(want, align);
+	else if (align)
+		want = min(want, align - skip);
+	slot->skip = 0;
+	slot->want = want;
+	ret = copy_range(bounce->region, slot->off,
+			 page_address(slot->buffer->page), want, false);
+	if (ret)
+		return ret;
+	bounce_submit(slot, bounce, pos, want, direct);
+	return 0;
+}
+
+static void bounce_issue(struct bounce_run *run)
+{
+	const struct nvfs_bounce *bounce = run->bounce;
+	struct bounce_slot *slot = &run->slot[run->issued % run->nr_slots];
+	loff_t pos = bounce->pos + run->begun;
+	u64 left = bounce->len - run->begun;
+	int ret = 0;
+
+	slot->off = bounce->off + run->begun;
+	if (bounce->write)
+		ret = bounce_issue_write(slot, bounce, pos, left);
+	else
+		bounce_issue_read(slot, bounce, pos, left);
+	if (ret) {
+		run->error = ret;
+		run->stop = true;
+		return;
+	}
+	run->begun += slot->want;
+	run->issued++;
+}
+
+/* Wait for the oldest slot; what comes behind a gap does not count */
+static void bounce_retire(struct bounce_run *run)
+{
+	struct bounce_slot *slot = &run->slot[run->retired++ % run->nr_slots];
+	u32 got = 0;
+	int ret;
+
+	wait_for_completion(&slot->done);
+	if (run->stop)
+		return;
+	ret = min_t(ssize_t, slot->ret, 0);
+	if (slot->ret > slot->skip)
+		got = min_t(ssize_t, slot->ret - slot->skip, slot->want);
+	if (got && !run->bounce->write)
+		ret = copy_range(run->bounce->region, slot->off,
+				 page_address(slot->buffer->page) + slot->skip,
+				 got, true);
+	if (!ret)
+		run->done += got;
+	run->error = ret;
+	run->stop = ret || got < slot->want;
+}
+
+/* Get a buffer for each slot; one will do when buffers are short */
+static int bounce_begin(struct bounce_run *run)
+{
+	struct bounce_buffer *buffer;
+
+	for (; run->nr_slots < BOUNCE_SLOTS; run->nr_slots++) {
+		buffer = bounce_get(!run->nr_slots);
+		if (IS_ERR(buffer))
+			break;
+		run->slot[run->nr_slots].buffer = buffer;
+		init_completion(&run->slot[run->nr_slots].done);
+	}
+	return run->nr_slots ? 0 : PTR_ERR(buffer);
+}
+
+/**
+ * nvfs_dma_bounce() - move bytes through host memory
+ * @bounce: what to move
+ *
+ * Two buffers work in turn, so that the drive and the CPU work side by side.
+ *
+ * Context: process context; sleeps.
+ * Return: bytes moved, from the start without a gap, less than asked for at the
+ * end of the file or when an error came later; an errno when none was moved.
+ */
+ssize_t nvfs_dma_bounce(const struct nvfs_bounce *bounce)
+{
+	struct bounce_run run = { .bounce = bounce };
+	unsigned int i;
+	int ret;
+
+	ret = bounce_begin(&run);
+	if (ret)
+		return ret;
+	do {
+		while (!run.stop && run.begun < bounce->len &&
+		       run.issued - run.retired < run.nr_slots)
+			bounce_issue(&run);
+		if (run.issued != run.retired)
+			bounce_retire(&run);
+	} while (run.issued != run.retired ||
+		 (!run.stop && run.begun < bounce->len));
+
+	for (i = 0; i < run.nr_slots; i++)
+		bounce_put(run.slot[i].buffer);
+	/* What the CPU wrote to the GPU leaves its write buffers */
+	wmb();
+	return run.done ?: run.error;
+}

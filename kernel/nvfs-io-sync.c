@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * NVFS_IOC_READ and NVFS_IOC_WRITE: one request, run by its caller.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "nvfs-io.h"
+#include "nvfs-mmap.h"
+#include "nvfs-stat.h"
+
+/* The holes of a request, and where they go */
+struct rw_holes {
+	struct nvfs_hole *hole;
+	u32 nr;
+	u32 max;
+	u64 covered;
+};
+
+/* List the holes of the range.  The position of the user's file must not move,
+ * so look through one of our own.
+ */
+static int find_holes(struct nvfs_io *io, struct rw_holes *holes)
+{
+	struct file *file;
+	int ret;
+
+	holes->covered = io->left;
+	if (!S_ISREG(file_inode(io->file)->i_mode)) {
+		holes->nr = 0;
+		return 0;
+	}
+	file = dentry_open(&io->file->f_path, O_RDONLY | O_LARGEFILE,
+			   io->file->f_cred);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	holes->nr = holes->max;
+	ret = nvfs_handle_sparse_read_region(file, io->pos, io->left,
+					     holes->hole, &holes->nr,
+					     &holes->covered);
+	fput(file);
+	return ret;
+}
+
+/* Move the next @len bytes; true when they are all done */
+static bool move_span(struct nvfs_io *io, u64 len, int *ret)
+{
+	u64 behind = io->left - len;
+
+	io->left = len;
+	*ret = nvfs_io_move(io);
+	len = io->left;
+	io->left += behind;
+	return !*ret && !len;
+}
+
+/* Move the data between the holes, pass over the holes */
+static int move_between(struct nvfs_io *io, const struct rw_holes *holes)
+{
+	u64 behind = io->left - holes->covered;
+	int ret = 0;
+	u32 i;
+
+	io->left = holes->covered;
+	for (i = 0; i < holes->nr; i++) {
+		u64 span = holes->hole[i].file_offset - io->pos;
+
+		if (span && !move_span(io, span, &ret))
+			goto out;
+		nvfs_io_skip(io, holes->hole[i].length);
+	}
+	move_span(io, io->left, &ret);
+	nvfs_stat_add(holes, holes->nr);
+	nvfs_stat_add(hole_bytes, io->skipped);
+out:
+	io->left += behind;
+	return ret;
+}
+
+static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
+{
+	struct rw_holes holes = {
+		.max = min_t(u32, args->max_holes, NVFS_MAX_HOLES),
+	};
+	int ret;
+
+	holes.hole = kvcalloc(holes.max, sizeof(*holes.hole), GFP_KERNEL);
+	if (!holes.hole)
+		return -ENOMEM;
+	ret = find_holes(io, &holes);
+	if (!ret)
+		ret = move_between(io, &holes);
+	if (!ret && copy_to_user(u64_to_user_ptr(args->holes), holes.hole,
+				 holes.nr * sizeof(*holes.hole)))
+		ret = -EFAULT;
+	if (!ret)
+		args->nr_holes = holes.nr;
+	kvfree(holes.hole);
+	return ret;
+}
+
+static int rw_run(struct nvfs_io *io, struct nvfs_rw *args)
+{
+	int ret;
+
+	nvfs_io_run_begin(io);
+	ret = args->flags & NVFS_RW_REPORT_HOLES ? move_reporting(io, args) :
+						   nvfs_io_move(io);
+	nvfs_io_run_end(io, ret);
+	args->done = io->done;
+	args->route = nvfs_io_route(io);
+	return io->error;
+}
+
+/* With the region at hand */
+static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
+		     struct nvfs_rw *args)
+{
+	struct nvfs_io io;
+	struct fd f;
+	int ret;
+
+	ret = nvfs_io_check_range(req, region);
+	if (ret)
+		return ret;
+	f = fdget(req->fd);
+	if (fd_empty(f))
+		return -EBADF;
+	ret = nvfs_io_begin(&io, region, fd_file(f), req, NULL);
+	if (ret)
+		nvfs_io_refuse(&io, ret);
+	else
+		ret = rw_run(&io, args);
+	args->reason = io.reason;
+	fdput(f);
+	return ret;
+}
+
+static int check_flags(const struct nvfs_rw *args, bool write)
+{
+	bool report = args->flags & NVFS_RW_REPORT_HOLES;
+
+	if (args->flags & ~(NVFS_RW_BOUNCE | NVFS_RW_REPORT_HOLES))
+		return -EINVAL;
+	if (report && write)
+		return -EINVAL;
+	return report == !!args->max_holes ? 0 : -EINVAL;
+}
+
+/**
+ * nvfs_io_rw() - NVFS_IOC_READ and NVFS_IOC_WRITE
+ * @regions: regions of the open file
+ * @args: the request; the out fields are filled in, also on failure
+ * @write: GPU to file
+ *
+ * Context: process context; sleeps until the request is complete.  A direct
+ * request allocates at most once and takes no lock of its own.
+ *
+ * Return: 0, or an errno that the uapi header documents.
+ */
+int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
+{
+	const struct nvfs_request req = {
+		.op = write ? NVFS_OP_WRITE : NVFS_OP_READ,
+		.flags = args->flags,
+		.region = args->region,
+		.fd = args->fd,
+		.region_offset = args->region_offset,
+		.file_offset = args->file_offset,
+		.length = args->length,
+	};
+	struct nvfs_region *region;
+	int ret;
+
+	ret = check_flags(args, write);
+	if (ret)
+		return ret;
+	args->done = 0;
+	args->route = NVFS_ROUTE_NONE;
+	args->reason = NVFS_REASON_NONE;
+	args->nr_holes = 0;
+	region = nvfs_region_get(regions, args->region);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	ret = rw_region(region, &req, args);
+	nvfs_region_put(region);
+	if (ret)
+		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
+			 write ? "write" : "read", args->length, ERR_PTR(ret),
+			 args->reason, args->done);
+	return ret;
+}

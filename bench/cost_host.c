@@ -106,6 +106,11 @@ static int by_frame(const void *a, const void *b)
 	return (x->frame > y->frame) - (x->frame < y->frame);
 }
 
+static char *align_up(char *at, size_t size)
+{
+	return (char *)(((uintptr_t)at + size - 1) & -size);
+}
+
 static char *map_pages(size_t size)
 {
 	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -129,9 +134,11 @@ static int make_scattered(void)
 	size_t i;
 	int ret;
 
-	host.scattered = map_pages(COST_BUFFER_SIZE);
+	host.scattered = map_pages(2 * HUGE_SIZE);
 	if (!pool || !host.scattered)
 		return -ENOMEM;
+	/* Within one page table: a walk that goes on in another costs more */
+	host.scattered = align_up(host.scattered, HUGE_SIZE);
 	ret = read_frames(pool, frames, 2 * NR_PAGES);
 	if (ret)
 		return ret;
@@ -157,7 +164,7 @@ static int make_huge(void)
 
 	if (at == MAP_FAILED)
 		return -errno;
-	at = (char *)(((uintptr_t)at + HUGE_SIZE - 1) & -HUGE_SIZE);
+	at = align_up(at, HUGE_SIZE);
 	if (madvise(at, HUGE_SIZE, MADV_HUGEPAGE))
 		return -errno;
 	for (i = 0; i < HUGE_SIZE; i += PAGE)

@@ -125,8 +125,8 @@ def profile(kernel, name, repeats, workdir):
     """The most frequent piece of a case, and the symbols."""
     with cost.machine(kernel, workdir) as machine:
         kallsyms = machine.run("cat /proc/kallsyms", check=True).out
-        machine.run(f"{cost.PROGRAM} {cost.DISK} {name} {repeats} "
-                    ">/dev/null 2>&1 &", check=True)
+        machine.run(f"{cost.PROGRAM} -n {repeats} {cost.DISK} "
+                    f"{name} >/dev/null 2>&1 &", check=True)
         time.sleep(3)
         log = machine.workdir / "exec.log"
         record(machine, log)

@@ -25,6 +25,9 @@
 /* Requests that wait do so here, so many at a time for all of the machine */
 #define BATCH_MAX_WORKERS	256
 
+/* Most requests that the block layer is told to expect; its own limit */
+#define BATCH_PLUG		32
+
 /* Requests that are copied from the user at a time; they are on the stack */
 #define BATCH_COPY		8
 
@@ -271,7 +274,7 @@ static int submission_add(struct submission *sub,
 /* Copy in and check all requests; @wrong says where it ended */
 static int submission_prepare(struct submission *sub)
 {
-	struct nvfs_request req[BATCH_COPY];
+	struct nvfs_request req[BATCH_COPY] nvfs_no_auto_init;
 	struct nvfs_request __user *user =
 		u64_to_user_ptr(sub->args->requests);
 	u32 nr = sub->args->nr, i;
@@ -333,6 +336,8 @@ static void submission_start(struct submission *sub)
 	struct blk_plug plug;
 
 	blk_start_plug(&plug);
+	/* The block layer then gets requests for so many at a time */
+	plug.nr_ios = min_t(u32, sub->args->nr, BATCH_PLUG);
 	for (async = sub->first; async; async = next) {
 		next = async->next;
 		nvfs_io_start(&async->io);
@@ -622,6 +627,15 @@ void nvfs_batches_end(struct nvfs_batches *batches)
 	xa_destroy(&batches->index);
 }
 
+/*
+ * A cache with a constructor is not zeroed at each allocation; every field that
+ * is read is written first.
+ */
+static void async_construct(void *object)
+{
+	memset(object, 0, sizeof(struct nvfs_async));
+}
+
 /**
  * nvfs_batch_init() - what all batches share
  *
@@ -629,7 +643,8 @@ void nvfs_batches_end(struct nvfs_batches *batches)
  */
 int nvfs_batch_init(void)
 {
-	async_cache = KMEM_CACHE(nvfs_async, 0);
+	async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
+					0, SLAB_HWCACHE_ALIGN, async_construct);
 	if (!async_cache)
 		return -ENOMEM;
 	async_wq = alloc_workqueue("nvfs", WQ_UNBOUND, BATCH_MAX_WORKERS);

@@ -226,7 +226,7 @@ fault:
 static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
 		    bool write)
 {
-	struct nvfs_rw args;
+	struct nvfs_rw args nvfs_no_auto_init;
 	int ret;
 
 	if (rw_copy_in(&args, uarg))
@@ -241,23 +241,16 @@ static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
 	return rw_copy_out(&args, uarg) ? -EFAULT : ret;
 }
 
-static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+/* Any call, by the table.  Not inlined: its frame is large. */
+static noinline int ioctl_call(struct nvfs_context *ctx, unsigned int cmd,
+			       void __user *uarg, u32 size)
 {
 	const struct nvfs_call *call = find_call(cmd);
-	struct nvfs_context *ctx = filp->private_data;
-	void __user *uarg = (void __user *)arg;
-	union nvfs_args args;
-	u32 size;
+	union nvfs_args args nvfs_no_auto_init;
 	int ret;
 
 	if (!call)
 		return -ENOTTY;
-	/* The size stands first in every structure */
-	if (get_user(size, (u32 __user *)uarg))
-		return -EFAULT;
-	if (size == sizeof(struct nvfs_rw) &&
-	    (cmd == NVFS_IOC_READ || cmd == NVFS_IOC_WRITE))
-		return ioctl_rw(ctx, uarg, cmd == NVFS_IOC_WRITE);
 	if (size < call->min_size)
 		return -EINVAL;
 	ret = copy_struct_from_user(&args, call->size, uarg, size);
@@ -272,6 +265,23 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return -EFAULT;
 	}
 	return ret;
+}
+
+static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct nvfs_context *ctx = filp->private_data;
+	void __user *uarg = (void __user *)arg;
+	u32 size;
+
+	if (_IOC_TYPE(cmd) != NVFS_IOC_TYPE)
+		return -ENOTTY;
+	/* The size stands first in every structure */
+	if (get_user(size, (u32 __user *)uarg))
+		return -EFAULT;
+	if (size == sizeof(struct nvfs_rw) &&
+	    (cmd == NVFS_IOC_READ || cmd == NVFS_IOC_WRITE))
+		return ioctl_rw(ctx, uarg, cmd == NVFS_IOC_WRITE);
+	return ioctl_call(ctx, cmd, uarg, size);
 }
 
 static int nvfs_open(struct inode *inode, struct file *filp)

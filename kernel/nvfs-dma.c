@@ -306,6 +306,15 @@ void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
 			  info->through_host ? " and a host bridge" : "");
 }
 
+/* The piece that holds an offset; most regions have just one */
+static const struct nvfs_piece *piece_at(const struct nvfs_piece *pieces,
+					 u32 nr_pieces, u64 off)
+{
+	if (likely(nr_pieces == 1))
+		return pieces;
+	return pieces + nvfs_piece_find(pieces, nr_pieces, off);
+}
+
 /**
  * nvfs_dma_flush() - wait until the drive's last write has reached the GPU
  * @region: the region
@@ -319,8 +328,8 @@ void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
  */
 void nvfs_dma_flush(const struct nvfs_region *region, u64 off)
 {
-	u32 i = nvfs_piece_find(region->pieces, region->nr_pieces, off);
-	const struct nvfs_piece *piece = &region->pieces[i];
+	const struct nvfs_piece *piece =
+		piece_at(region->pieces, region->nr_pieces, off);
 	phys_addr_t phys = piece->phys + (off - piece->off);
 
 	READ_ONCE(*(u8 *)__va(phys));
@@ -343,9 +352,12 @@ void nvfs_dma_flush(const struct nvfs_region *region, u64 off)
 u32 nvfs_dma_count(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
 		   u64 len, u32 max)
 {
-	u32 first = nvfs_piece_find(pieces, nr_pieces, off);
-	u32 last = nvfs_piece_find(pieces, nr_pieces, off + len - 1);
+	u32 first, last;
 
+	if (likely(nr_pieces == 1))
+		return 1;
+	first = nvfs_piece_find(pieces, nr_pieces, off);
+	last = nvfs_piece_find(pieces, nr_pieces, off + len - 1);
 	return min(last - first + 1, max);
 }
 
@@ -370,7 +382,7 @@ u32 nvfs_dma_fill(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,
 	u64 left = *len;
 	u32 nr;
 
-	piece = pieces + nvfs_piece_find(pieces, nr_pieces, off);
+	piece = piece_at(pieces, nr_pieces, off);
 	for (nr = 0; nr < max && left; nr++, piece++) {
 		u64 skip = off - piece->off;
 		u64 n = min(piece->len - skip, left);

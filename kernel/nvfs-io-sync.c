@@ -119,7 +119,7 @@ static int rw_run(struct nvfs_io *io, struct nvfs_rw *args)
 static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 		     struct nvfs_rw *args)
 {
-	struct nvfs_io io;
+	struct nvfs_io io nvfs_no_auto_init;
 	struct fd f;
 	int ret;
 

@@ -50,13 +50,6 @@
 /* A transient failure is tried again so often, after 1, 2, 4 ... ms */
 #define NVFS_IO_TRIES		5
 
-/* For each state of a request a bit for each state that may follow */
-static const u8 io_next[NVFS_IO_STATE_NR] = {
-#define NVFS_IO_STATE(name, next) [name] = (next),
-#include "nvfs-io-state-list.h"
-#undef NVFS_IO_STATE
-};
-
 static const char * const io_state_name[NVFS_IO_STATE_NR] = {
 #define NVFS_IO_STATE(name, next) [name] = #name,
 #include "nvfs-io-state-list.h"
@@ -91,7 +84,7 @@ static bool io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from)
 {
 	*from = atomic_read(&io->state);
 	do {
-		if (!(io_next[*from] & BIT(to)))
+		if (!(nvfs_io_next[*from] & BIT(to)))
 			return false;
 	} while (!atomic_try_cmpxchg(&io->state, from, to));
 	return true;
@@ -109,6 +102,19 @@ static bool io_set_state(struct nvfs_io *io, enum nvfs_io_state to)
 		 io_state_name[from]);
 	return false;
 }
+
+/*
+ * The same for a request that nobody else can see, from one known state to the
+ * next; that the step is legal is proved when this is compiled.
+ */
+#define io_advance(io, from, to)					\
+do {									\
+	BUILD_BUG_ON(!(nvfs_io_next[from] & BIT(to)));			\
+	if (likely(atomic_read(&(io)->state) == (from)))		\
+		atomic_set(&(io)->state, (to));				\
+	else								\
+		io_set_state(io, to);					\
+} while (0)
 
 /* Blocks that the first @bytes of the request touch */
 static u32 io_blocks(const struct nvfs_io *io, u64 bytes)
@@ -132,11 +138,21 @@ static int io_set_blocks(struct nvfs_io *io, u64 from, u64 to,
 	return nvfs_mgroup_set_range(&io->mgroup, first, nr, state);
 }
 
+/* Is the step under way the whole request? */
+static bool step_is_all(const struct nvfs_io *io)
+{
+	return io->step_len == io->length;
+}
+
 static int step_begin(struct nvfs_io *io, u64 len)
 {
 	int ret;
 
 	io->step_len = len;
+	if (likely(step_is_all(io)) &&
+	    nvfs_mgroup_advance(&io->mgroup, NVFS_IO_INIT, NVFS_IO_QUEUED) &&
+	    nvfs_mgroup_advance(&io->mgroup, NVFS_IO_QUEUED, NVFS_IO_DMA_START))
+		return 0;
 	ret = io_set_blocks(io, io->done, io->done + len, NVFS_IO_QUEUED);
 	return ret ?: io_set_blocks(io, io->done, io->done + len,
 				    NVFS_IO_DMA_START);
@@ -147,8 +163,10 @@ static void step_end(struct nvfs_io *io, u64 moved, bool direct)
 {
 	u64 start = io->done, end = start + io->step_len;
 
-	io_set_blocks(io, start, end, NVFS_IO_DONE);
-	if (moved < io->step_len)
+	if (!step_is_all(io) ||
+	    !nvfs_mgroup_advance(&io->mgroup, NVFS_IO_DMA_START, NVFS_IO_DONE))
+		io_set_blocks(io, start, end, NVFS_IO_DONE);
+	if (unlikely(moved < io->step_len))
 		io_set_blocks(io, start + moved, end, NVFS_IO_INIT);
 	io->off += moved;
 	io->pos += moved;
@@ -282,7 +300,7 @@ static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
 
 static ssize_t step_direct(struct nvfs_io *io, u64 len)
 {
-	struct iov_iter iter;
+	struct iov_iter iter nvfs_no_auto_init;
 	bool buffered;
 	ssize_t ret;
 
@@ -543,7 +561,8 @@ static void io_close(struct nvfs_io *io, int error)
 					      io_blocks(io, io->done)) &&
 	    !error)
 		io->error = -EIO;
-	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
+	if (!nvfs_mgroup_advance(&io->mgroup, NVFS_IO_DONE, NVFS_IO_FREE))
+		nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
 	if (io->done && !io->write)
 		nvfs_dma_flush(io->region, io->off - 1);
 	account(io);
@@ -635,7 +654,7 @@ static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
 	io->bvec = NULL;
 	atomic_set(&io->state, IO_FREE);
-	io_set_state(io, IO_INIT);
+	io_advance(io, IO_FREE, IO_INIT);
 }
 
 /* Find the route; refuse what can't go direct when it may not bounce */
@@ -678,9 +697,8 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	if (ret)
 		return ret;
 	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
-	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_ALLOC, true, false);
-	nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_INIT, true, false);
-	io_set_state(io, IO_READY);
+	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
+	io_advance(io, IO_INIT, IO_READY);
 	return 0;
 }
 
@@ -835,7 +853,7 @@ static bool can_start_nowait(const struct nvfs_io *io)
  */
 void nvfs_io_start(struct nvfs_io *io)
 {
-	struct iov_iter iter;
+	struct iov_iter iter nvfs_no_auto_init;
 	u64 len = io->left;
 	ssize_t ret;
 	int from;
@@ -851,7 +869,7 @@ void nvfs_io_start(struct nvfs_io *io)
 		io->ops->punt(io);
 		return;
 	}
-	io->kiocb.ki_flags |= IOCB_NOWAIT;
+	io->kiocb.ki_flags |= IOCB_NOWAIT | IOCB_ALLOC_CACHE;
 	io->kiocb.ki_complete = kiocb_done;
 	ret = direct_submit(io, &iter);
 	if (ret != -EIOCBQUEUED)
@@ -885,7 +903,7 @@ void nvfs_io_run(struct nvfs_io *io)
 void nvfs_io_run_begin(struct nvfs_io *io)
 {
 	account_begin(io->write);
-	io_set_state(io, IO_IN_PROGRESS);
+	io_advance(io, IO_READY, IO_IN_PROGRESS);
 }
 
 /**
@@ -897,10 +915,10 @@ void nvfs_io_run_begin(struct nvfs_io *io)
  */
 void nvfs_io_run_end(struct nvfs_io *io, int error)
 {
-	io_set_state(io, IO_CALLBACK_REQ);
+	io_advance(io, IO_IN_PROGRESS, IO_CALLBACK_REQ);
 	io_close(io, error);
-	io_set_state(io, IO_CALLBACK_END);
-	io_set_state(io, IO_FREE);
+	io_advance(io, IO_CALLBACK_REQ, IO_CALLBACK_END);
+	io_advance(io, IO_CALLBACK_END, IO_FREE);
 	put_bvecs(io);
 }
 
@@ -916,5 +934,5 @@ void nvfs_io_refuse(struct nvfs_io *io, int error)
 	account_begin(io->write);
 	io->error = error;
 	account(io);
-	io_set_state(io, IO_FREE);
+	io_advance(io, IO_INIT, IO_FREE);
 }

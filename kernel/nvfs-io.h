@@ -24,7 +24,14 @@ enum nvfs_io_state {
 };
 
 /* So many bvecs need no allocation */
-#define NVFS_IO_INLINE_BVECS	8
+#define NVFS_IO_INLINE_BVECS	4
+
+/* For each state of a request a bit for each state that may follow */
+static const u8 nvfs_io_next[NVFS_IO_STATE_NR] = {
+#define NVFS_IO_STATE(name, next) [name] = (next),
+#include "nvfs-io-state-list.h"
+#undef NVFS_IO_STATE
+};
 
 struct nvfs_io;
 

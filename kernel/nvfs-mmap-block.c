@@ -16,13 +16,6 @@
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
-/* For each block state a bit for each state that may follow */
-static const u8 block_next[NVFS_BLOCK_STATE_NR] = {
-#define NVFS_BLOCK_STATE(name, next) [name] = (next),
-#include "nvfs-block-state-list.h"
-#undef NVFS_BLOCK_STATE
-};
-
 static const char * const block_state_name[NVFS_BLOCK_STATE_NR] = {
 #define NVFS_BLOCK_STATE(name, next) [name] = #name,
 #include "nvfs-block-state-list.h"
@@ -66,7 +59,7 @@ void nvfs_block_refused_show(struct seq_file *m)
 /* May a block go from one state to another?  A refusal is counted. */
 static bool block_may(u32 from, enum nvfs_block_state to)
 {
-	if (likely(block_next[from] & BIT(to)))
+	if (likely(nvfs_block_next[from] & BIT(to)))
 		return true;
 	atomic_inc(&block_refused[from][to]);
 	nvfs_dbg("block state %s can't follow %s\n", block_state_name[to],
@@ -75,7 +68,7 @@ static bool block_may(u32 from, enum nvfs_block_state to)
 }
 
 /**
- * nvfs_mgroup_init() - a memory group of blocks that are FREE
+ * nvfs_mgroup_init() - a memory group of blocks that are ALLOC
  * @nvfs_mgroup: the group
  * @off: first byte in the region
  * @len: bytes; a block that is touched in part counts
@@ -88,7 +81,7 @@ void nvfs_mgroup_init(nvfs_mgroup_ptr_t nvfs_mgroup, u64 off, u64 len)
 				 (off >> NVFS_BLOCK_SHIFT);
 	nvfs_mgroup->nr_runs = 1;
 	nvfs_mgroup->run[0].nr = nvfs_mgroup->nr_blocks;
-	nvfs_mgroup->run[0].state = NVFS_IO_FREE;
+	nvfs_mgroup->run[0].state = NVFS_IO_ALLOC;
 	nvfs_mgroup->nr_done = 0;
 	nvfs_mgroup->nr_failed = 0;
 }

@@ -2,6 +2,8 @@
 #ifndef _NVFS_MMAP_H
 #define _NVFS_MMAP_H
 
+#include <linux/bits.h>
+#include <linux/build_bug.h>
 #include <linux/completion.h>
 #include <linux/percpu-refcount.h>
 #include <linux/refcount.h>
@@ -28,6 +30,13 @@ enum nvfs_block_state {
 #include "nvfs-block-state-list.h"
 #undef NVFS_BLOCK_STATE
 	NVFS_BLOCK_STATE_NR
+};
+
+/* For each block state a bit for each state that may follow */
+static const u8 nvfs_block_next[NVFS_BLOCK_STATE_NR] = {
+#define NVFS_BLOCK_STATE(name, next) [name] = (next),
+#include "nvfs-block-state-list.h"
+#undef NVFS_BLOCK_STATE
 };
 
 /* A request works front to back, so its blocks are in few runs: done, under
@@ -177,6 +186,35 @@ int nvfs_handle_sparse_read_region(struct file *file, u64 pos, u64 len,
 				   struct nvfs_hole *holes, u32 *nr_holes,
 				   u64 *covered);
 void nvfs_block_refused_show(struct seq_file *m);
+
+/**
+ * nvfs_mgroup_advance() - bring all blocks from one known state to the next
+ * @m: the group
+ * @from: state that all blocks are in; a constant
+ * @to: state that may follow; a constant
+ *
+ * For the way that nearly every request goes; that the step is legal is proved
+ * when this is compiled.
+ *
+ * Return: false, and nothing changed, when not all blocks are in @from.
+ */
+#define nvfs_mgroup_advance(m, from, to)				\
+({									\
+	BUILD_BUG_ON(!(nvfs_block_next[from] & BIT(to)));		\
+	__nvfs_mgroup_advance(m, from, to);				\
+})
+
+static inline bool __nvfs_mgroup_advance(nvfs_mgroup_ptr_t nvfs_mgroup,
+					 enum nvfs_block_state from,
+					 enum nvfs_block_state to)
+{
+	if (nvfs_mgroup->nr_runs != 1 || nvfs_mgroup->run[0].state != from)
+		return false;
+	nvfs_mgroup->run[0].state = to;
+	if (to == NVFS_IO_DONE)
+		nvfs_mgroup->nr_done = nvfs_mgroup->nr_blocks;
+	return true;
+}
 
 /* Pure functions, but for the count of refusals */
 void nvfs_mgroup_init(nvfs_mgroup_ptr_t nvfs_mgroup, u64 off, u64 len);

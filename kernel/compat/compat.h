@@ -14,6 +14,17 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 
+/*
+ * Distributions have the compiler zero every variable on the stack. This keeps
+ * it from doing so for a large one that is filled in field by field on the path
+ * of a request.
+ */
+#if __has_attribute(__uninitialized__)
+#define nvfs_no_auto_init __attribute__((__uninitialized__))
+#else
+#define nvfs_no_auto_init
+#endif
+
 #ifdef NVFS_COMPAT_CLASS_CREATE_OWNER
 static inline struct class *nvfs_compat_class_create(const char *name)
 {

@@ -3,11 +3,11 @@
 # pure functions, the breaks, and `make test`.
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz failnth \
-		   module
+		   module fsx
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
-		   fix_mod.o)
+		   fix_mod.o fix_async.o)
 TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)
 TEST_LINK	= $(TEST_OBJ)
 TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h

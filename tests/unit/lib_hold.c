@@ -189,21 +189,29 @@ static char runtime[] = "/tmp/nvfs-unit-XXXXXX";
 
 static void directories_must_be_private(void **state)
 {
-	char path[256], link[256];
+	char path[256], good[256];
 
 	(void)state;
 	assert_non_null(mkdtemp(runtime));
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
+	snprintf(good, sizeof(good), "%s/nvfs", runtime);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOENT);
 	assert_int_equal(hold_dir(path, sizeof(path)), 0);
-	assert_memory_equal(path, runtime, strlen(runtime));
-	assert_int_equal(chmod(path, 0750), 0);
-	assert_int_equal(hold_dir(path, sizeof(path)), -EPERM);
-	assert_int_equal(rmdir(path), 0);
+	assert_string_equal(path, good);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), 0);
+	/* Open to others: not used. */
+	assert_int_equal(chmod(good, 0750), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -EPERM);
+	assert_int_equal(rmdir(good), 0);
 	/* Somebody else's directory, by a link. */
-	snprintf(link, sizeof(link), "%s", path);
-	assert_int_equal(symlink("/tmp", link), 0);
-	assert_int_equal(hold_dir(path, sizeof(path)), -ENOTDIR);
-	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink("/tmp", good), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOTDIR);
+	assert_int_equal(unlink(good), 0);
+	assert_int_equal(hold_find_dir(0, path, 5), -ENAMETOOLONG);
+	/* A directory of everybody's is no runtime directory. */
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/tmp", 1), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOENT);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
 }
 
 /* A whole holder, in a thread, over the model of the module. */

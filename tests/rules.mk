@@ -2,7 +2,7 @@
 # Self-tests for the guest, tests of the harness, unit tests of the module's
 # pure functions, the breaks, and `make test`.
 
-SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz module
+SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool module
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o)
@@ -51,7 +51,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test
-tests-build: $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
+tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

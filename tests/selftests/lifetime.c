@@ -243,6 +243,49 @@ TEST(persistent_region_outlives_its_memory)
 	ASSERT_EQ(gpu_pins(), 0);
 }
 
+/*
+ * A region may count its requests in another way once it has seen many: its end
+ * comes around the requests at which that could happen.
+ */
+static void end_of_a_busy_region(bool unregister)
+{
+	uint64_t state = 10;
+	int round;
+
+	for (round = 0; round < 24; round++) {
+		struct busy b, second;
+
+		make_busy(&b, EXT4, false);
+		b.x.length = BLOCK;
+		second = b;
+		start_thread(&b);
+		start_thread(&second);
+		wait_for_request(&b, 1 + (int)(random_next(&state) % 400));
+		if (unregister)
+			ASSERT_EQ(nv_unregister(b.x.dev, b.x.region), 0);
+		else
+			gpu_free(&b.buf);
+		ASSERT_EQ(gpu_pins(), 0);
+		ASSERT_EQ(pthread_join(b.thread, NULL), 0);
+		ASSERT_EQ(pthread_join(second.thread, NULL), 0);
+		ASSERT_TRUE(b.end_errno == ESTALE || b.end_errno == ENOENT);
+		if (unregister)
+			gpu_free(&b.buf);
+		close(b.x.file);
+		close(b.x.dev);
+	}
+}
+
+TEST_LIMIT(free_under_many_small_requests, 120)
+{
+	end_of_a_busy_region(false);
+}
+
+TEST_LIMIT(unregister_under_many_small_requests, 120)
+{
+	end_of_a_busy_region(true);
+}
+
 /* --------------------------------------------- regions that are ended */
 
 TEST_LIMIT(unregister_during_io_waits_for_its_dma, 120)

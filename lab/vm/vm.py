@@ -45,7 +45,7 @@ import qmp  # noqa: E402
 
 TOP = HERE.parent.parent
 BUILD = Path(os.environ.get("NVFS_BUILD", TOP / "build")).resolve()
-BOOT_TIMEOUT = 120
+BOOT_TIMEOUT = 90
 DEFAULT_DRIVES = {"nvme0": "1G", "nvme1": "1G", "vblk0": "256M"}
 NSIDS = {"nvme0": 1, "nvme1": 2}
 GPU_PORTS = ("04", "06")  # slots of the root ports above gpu0 and gpu1

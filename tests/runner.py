@@ -75,7 +75,7 @@ def guest_job(run, kernel):
     with Guest(kernel, run.log, cpu="EPYC", group=f"{kernel}-EPYC",
                want=run.wanted) as session:
         session.run_program(BIN / "route")
-        if run.wanted("witness.far"):
+        if any_wanted(run, "witness."):
             outside.run_cases(session, lambda w: w.far_cases(True))
 
 

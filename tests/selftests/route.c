@@ -267,6 +267,7 @@ TEST(query_of_a_gpu_without_a_region)
 	ASSERT_EQ(by_gpu.distance, by_region.distance);
 	ASSERT_EQ(by_gpu.offset_align, by_region.offset_align);
 	ASSERT_EQ(by_gpu.mem_align, by_region.mem_align);
+	ASSERT_EQ(by_gpu.page_source, NVFS_PAGES_NONE);
 }
 
 TEST(query_names_the_drive)

@@ -138,7 +138,7 @@ class Vm:
     drives: {name: size} or {name: Path of an image}, of nvme0, nvme1, vblk0
     nvfs, labgpu: load that module; a string is its parameters
     workdir: where images and logs go and stay; None: a directory that goes
-        away with the machine, unless that ended in an exception
+        away with the machine; its logs stay if that ended in an exception
     append: more of the kernel's command line
     icount: guest time is executed instructions; one CPU
     qemu_args: more of QEMU's command line
@@ -358,9 +358,14 @@ class Vm:
             self._qmp.close()
 
     def close(self, keep=False):
-        """End the machine at once.  keep: leave a temporary workdir."""
+        """End the machine at once.  keep: leave the logs of a temporary
+        workdir."""
         self._hang_up()
-        if self._temporary and not keep:
+        if self._temporary and keep:
+            for path in (*self.workdir.glob("*.img"),
+                         *self.workdir.glob("*.mem")):
+                path.unlink()
+        elif self._temporary:
             shutil.rmtree(self.workdir, ignore_errors=True)
 
     def alive(self):

@@ -3,7 +3,8 @@
  * The same requests as io_uring commands on the device.
  *
  * The command's end is told from the task that submitted it, as io_uring wants
- * it.
+ * it: by task work, or at once when the request is done before the submission
+ * is.
  */
 #include <linux/cred.h>
 
@@ -47,7 +48,10 @@ static void uring_complete(struct nvfs_io *io)
 
 	nvfs_io_delivered(io);
 	nvfs_io_release(io);
-	io_uring_cmd_complete_in_task(async->cmd, uring_end);
+	if (io->by_submitter)
+		uring_end(async->cmd, async->issue_flags);
+	else
+		io_uring_cmd_complete_in_task(async->cmd, uring_end);
 }
 
 static const struct nvfs_io_ops uring_ops = {
@@ -104,6 +108,7 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 	if (ret)
 		goto err_free_async;
 	async->cred = get_current_cred();
+	async->issue_flags = issue_flags;
 	nvfs_stat_inc(uring_requests);
 	nvfs_io_start(&async->io);
 	return -EIOCBQUEUED;

@@ -62,10 +62,20 @@ struct nvfs_batch {
 static struct kmem_cache *async_cache;
 static struct workqueue_struct *async_wq;
 
+static void free_events(struct list_head *list)
+{
+	struct nvfs_async *async, *next;
+
+	list_for_each_entry_safe(async, next, list, node)
+		nvfs_async_free(async);
+}
+
 static void batch_release(struct kref *ref)
 {
 	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
 
+	/* A reaper that could not deliver its events gives them back late */
+	free_events(&batch->events);
 	put_cred(batch->cred);
 	kfree_rcu(batch, rcu);
 }
@@ -424,14 +434,6 @@ static int reap_copy(const struct list_head *list,
 			return -EFAULT;
 	}
 	return 0;
-}
-
-static void free_events(struct list_head *list)
-{
-	struct nvfs_async *async, *next;
-
-	list_for_each_entry_safe(async, next, list, node)
-		nvfs_async_free(async);
 }
 
 /* Hand up to @max events to the user.  Returns how many, or an errno. */

@@ -38,6 +38,7 @@ struct nvfs_batches {
  * @batch: whose request it is
  * @batches: whose depth an io_uring command counts in
  * @cmd: the io_uring command it is
+ * @issue_flags: of io_uring, for as long as the command is being submitted
  * @user_data: comes back with the event
  */
 struct nvfs_async {
@@ -49,6 +50,7 @@ struct nvfs_async {
 	struct nvfs_batch *batch;
 	struct nvfs_batches *batches;
 	struct io_uring_cmd *cmd;
+	unsigned int issue_flags;
 	u64 user_data;
 };
 

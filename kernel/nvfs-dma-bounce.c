@@ -63,6 +63,7 @@ struct bounce_run {
 	u64 begun;	/* bytes issued */
 	u64 done;	/* bytes moved, without a gap */
 	bool stop;	/* end of file or error: issue no more */
+	bool direct;	/* the slots under way use O_DIRECT */
 	int error;
 };
 
@@ -260,54 +261,6 @@ static void bounce_issue_read(struct bounce_slot *slot,
 		      round_up(slot->skip + slot->want, align), bounce->align);
 }
 
-/* Write whole blocks with O_DIRECT, parts of blocks through the page cache */
-static int bounce_issue_write(struct bounce_slot *slot,
-			      const struct nvfs_bounce *bounce, loff_t pos,
-			      u64 left)
-{
-	u32 room = PAGE_SIZE << slot->buffer->order;
-	u32 want = min_t(u64, left, room);
-	u32 align = bounce->align;
-	u32 skip = align ? pos & (align - 1) : 0;
-	bool direct = align && !skip && want >= align;
-	int ret;
-
-	if (direct)
-		want = round_down(want, align);
-	else if (align)
-		want = min(want, align - skip);
-	slot->skip = 0;
-	slot->want = want;
-	ret = copy_range(bounce->region, slot->off,
-			 page_address(slot->buffer->page), want, false);
-	if (ret)
-		return ret;
-	bounce_submit(slot, bounce, pos, want, direct);
-	return 0;
-}
-
-static void bounce_issue(struct bounce_run *run)
-{
-	const struct nvfs_bounce *bounce = run->bounce;
-	struct bounce_slot *slot = &run->slot[run->issued % run->nr_slots];
-	loff_t pos = bounce->pos + run->begun;
-	u64 left = bounce->len - run->begun;
-	int ret = 0;
-
-	slot->off = bounce->off + run->begun;
-	if (bounce->write)
-		ret = bounce_issue_write(slot, bounce, pos, left);
-	else
-		bounce_issue_read(slot, bounce, pos, left);
-	if (ret) {
-		run->error = ret;
-		run->stop = true;
-		return;
-	}
-	run->begun += slot->want;
-	run->issued++;
-}
-
 /* Wait for the oldest slot; what comes behind a gap does not count */
 static void bounce_retire(struct bounce_run *run)
 {
@@ -329,6 +282,80 @@ static void bounce_retire(struct bounce_run *run)
 		run->done += got;
 	run->error = ret;
 	run->stop = ret || got < slot->want;
+}
+
+static void bounce_retire_all(struct bounce_run *run)
+{
+	while (run->issued != run->retired)
+		bounce_retire(run);
+}
+
+/* How many bytes may the next slot of a write move, and with O_DIRECT? */
+static u32 write_want(const struct nvfs_bounce *bounce, loff_t pos, u64 left,
+		      u32 room, bool *direct)
+{
+	u32 want = min_t(u64, left, room);
+	u32 align = bounce->align;
+	u32 skip = align ? pos & (align - 1) : 0;
+
+	*direct = align && !skip && want >= align;
+	if (*direct)
+		return round_down(want, align);
+	return align ? min(want, align - skip) : want;
+}
+
+/*
+ * Write whole blocks with O_DIRECT, parts of blocks through the page cache.
+ * Never both at a time: a page that is read into the cache while the drive
+ * writes a part of it would be stale, and be written back later.
+ */
+static int bounce_issue_write(struct bounce_run *run, struct bounce_slot *slot,
+			      loff_t pos, u64 left)
+{
+	const struct nvfs_bounce *bounce = run->bounce;
+	bool direct;
+	u32 want;
+	int ret;
+
+	want = write_want(bounce, pos, left, PAGE_SIZE << slot->buffer->order,
+			  &direct);
+	if (direct != run->direct)
+		bounce_retire_all(run);
+	if (run->stop)
+		return -ECANCELED;
+	run->direct = direct;
+	slot->skip = 0;
+	slot->want = want;
+	ret = copy_range(bounce->region, slot->off,
+			 page_address(slot->buffer->page), want, false);
+	if (ret)
+		return ret;
+	bounce_submit(slot, bounce, pos, want, direct);
+	return 0;
+}
+
+static void bounce_issue(struct bounce_run *run)
+{
+	const struct nvfs_bounce *bounce = run->bounce;
+	struct bounce_slot *slot = &run->slot[run->issued % run->nr_slots];
+	loff_t pos = bounce->pos + run->begun;
+	u64 left = bounce->len - run->begun;
+	int ret = 0;
+
+	slot->off = bounce->off + run->begun;
+	if (bounce->write)
+		ret = bounce_issue_write(run, slot, pos, left);
+	else
+		bounce_issue_read(slot, bounce, pos, left);
+	if (ret) {
+		/* What stopped the run before counts */
+		if (!run->stop)
+			run->error = ret;
+		run->stop = true;
+		return;
+	}
+	run->begun += slot->want;
+	run->issued++;
 }
 
 /* Get a buffer for each slot; one will do when buffers are short */

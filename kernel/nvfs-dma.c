@@ -11,6 +11,7 @@
 #include <linux/blk-integrity.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
+#include <linux/fileattr.h>
 #include <linux/fs.h>
 #include <linux/log2.h>
 #include <linux/magic.h>
@@ -39,7 +40,7 @@ static const char * const reason_text[NVFS_REASON_NR] = {
 	[NVFS_REASON_NO_PAGES] = "the GPU's BAR has no struct pages",
 	[NVFS_REASON_NO_DIO] = "the file system offers no O_DIRECT for this file",
 	[NVFS_REASON_FS_CPU] = "the file system may work on the data with the CPU",
-	[NVFS_REASON_NO_BDEV] = "the file is not on a block device",
+	[NVFS_REASON_NO_BDEV] = "the file is not on a block device that NVFS can tell",
 	[NVFS_REASON_STACKED] = "the block device is a virtual one (md, dm, loop)",
 	[NVFS_REASON_NOT_PCI] = "the drive is no PCI device",
 	[NVFS_REASON_QUEUE] = "the drive's driver does not take peer memory",
@@ -73,6 +74,16 @@ static bool fs_leaves_data_alone(const struct inode *inode)
 	       inode->i_sb->s_magic == XFS_SUPER_MAGIC;
 }
 
+/* Is this a file of the realtime section of xfs, which is on another device? */
+static bool file_is_elsewhere(struct file *file)
+{
+	struct fileattr fa;
+
+	return file_inode(file)->i_sb->s_magic == XFS_SUPER_MAGIC &&
+	       !vfs_fileattr_get(file->f_path.dentry, &fa) &&
+	       (fa.fsx_xflags & FS_XFLAG_REALTIME);
+}
+
 /* Does the file system say that this very file takes no O_DIRECT? */
 static bool file_refuses_dio(struct file *file)
 {
@@ -97,6 +108,8 @@ static enum nvfs_reason judge_file(struct file *file, struct block_device *bdev)
 		return NVFS_REASON_FS_CPU;
 	if (file_refuses_dio(file))
 		return NVFS_REASON_NO_DIO;
+	if (S_ISREG(inode->i_mode) && file_is_elsewhere(file))
+		return NVFS_REASON_NO_BDEV;
 	return NVFS_REASON_NONE;
 }
 

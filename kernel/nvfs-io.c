@@ -563,7 +563,8 @@ static void io_close(struct nvfs_io *io, int error)
 		io->error = -EIO;
 	if (!nvfs_mgroup_advance(&io->mgroup, NVFS_IO_DONE, NVFS_IO_FREE))
 		nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
-	if (io->done && !io->write)
+	/* What the CPU moved is ordered already */
+	if (io->direct && !io->write)
 		nvfs_dma_flush(io->region, io->off - 1);
 	account(io);
 }
@@ -652,6 +653,7 @@ static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io->tries = 0;
 	io->write = req->op == NVFS_OP_WRITE;
 	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
+	io->by_submitter = false;
 	io->bvec = NULL;
 	atomic_set(&io->state, IO_FREE);
 	io_advance(io, IO_FREE, IO_INIT);
@@ -813,6 +815,7 @@ static void nowait_done(struct nvfs_io *io, long ret)
 
 	if (unlikely(ret < 0)) {
 		step_roll_back(io);
+		io->by_submitter = false;
 		/* A worker may wait, and finds out how bad it is */
 		io->ops->punt(io);
 		return;
@@ -831,7 +834,9 @@ static void kiocb_done(struct kiocb *kiocb, long ret)
 
 	if (kiocb->ki_flags & IOCB_WRITE)
 		kiocb_end_write(kiocb);
-	nowait_done(io, ret);
+	io->step_ret = ret;
+	if (atomic_dec_and_test(&io->step_users))
+		nowait_done(io, ret);
 }
 
 /* Is the request one direct step that needs no waiting? */
@@ -871,9 +876,19 @@ void nvfs_io_start(struct nvfs_io *io)
 	}
 	io->kiocb.ki_flags |= IOCB_NOWAIT | IOCB_ALLOC_CACHE;
 	io->kiocb.ki_complete = kiocb_done;
+	/*
+	 * The drive may be done while the file system still looks at the kiocb
+	 * and the inode: whoever of the two comes last ends the step.
+	 */
+	atomic_set(&io->step_users, 2);
 	ret = direct_submit(io, &iter);
-	if (ret != -EIOCBQUEUED)
-		nowait_done(io, ret);
+	if (ret == -EIOCBQUEUED) {
+		if (!atomic_dec_and_test(&io->step_users))
+			return;
+		ret = io->step_ret;
+	}
+	io->by_submitter = true;
+	nowait_done(io, ret);
 }
 
 /**

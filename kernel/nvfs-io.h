@@ -64,12 +64,14 @@ struct nvfs_io_ops {
  * @step_len: bytes of the step that is under way
  * @step_done: where somebody waits for the step
  * @step_ret: what became of that step
+ * @step_users: of a step that nobody waits for: its submitter, its completion
  * @error: how it ended, 0 or a negative errno
  * @reason: enum nvfs_reason
  * @state: enum nvfs_io_state
  * @tries: transient failures in a row
  * @write: GPU to file
  * @bounce_ok: the caller allows host memory
+ * @by_submitter: it ends in nvfs_io_start()
  * @mgroup: the blocks of GPU memory
  * @bvec: bvecs of the step
  * @max_bvecs: room at @bvec
@@ -92,12 +94,14 @@ struct nvfs_io {
 	u64 step_len;
 	struct completion *step_done;
 	ssize_t step_ret;
+	atomic_t step_users;
 	int error;
 	u32 reason;
 	atomic_t state;
 	u8 tries;
 	bool write;
 	bool bounce_ok;
+	bool by_submitter;
 	struct nvfs_mgroup mgroup;
 	u32 max_bvecs;
 	struct bio_vec *bvec;

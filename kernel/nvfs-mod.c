@@ -167,6 +167,7 @@ int nvfs_mod_pin(struct nvfs_pin *pin)
 {
 	int ret;
 
+	pin->free_table = provider.free_page_table;
 	ret = provider_pin(pin);
 	if (ret)
 		return ret == -EOPNOTSUPP || ret == -ENOMEM ? ret : -EFAULT;
@@ -208,5 +209,5 @@ int nvfs_mod_unpin(struct nvfs_pin *pin)
  */
 void nvfs_mod_revoked(struct nvfs_pin *pin)
 {
-	provider.free_page_table(pin->table);
+	pin->free_table(pin->table);
 }

@@ -16,6 +16,8 @@
  *	before it returns and call nvfs_mod_revoked() last.
  * @data: argument of @revoked
  * @table: out: the provider's pages
+ * @free_table: out: the provider's function that frees @table in a revocation;
+ *	here, because the last region may let go of the provider meanwhile
  *
  * The provider calls @revoked with its own locks held: nothing in it may wait
  * for a call into the provider.
@@ -27,6 +29,7 @@ struct nvfs_pin {
 	void (*revoked)(void *data);
 	void *data;
 	struct nvidia_p2p_page_table *table;
+	int (*free_table)(struct nvidia_p2p_page_table *table);
 };
 
 int nvfs_provider_get(void);

@@ -47,16 +47,25 @@ static const struct {
 	{ PCI_VENDOR_ID_INTEL, 0x09a2, false },	/* Ice Lake, Sapphire Rapids */
 };
 
+/* A function's address; domains may be wider than 16 bits (Intel VMD) */
+static u64 pci_id(const struct pci_dev *pdev)
+{
+	return (u64)pci_domain_nr(pdev->bus) << 16 |
+	       PCI_DEVID(pdev->bus->number, pdev->devfn);
+}
+
 /**
  * nvfs_pci_bdf() - a PCI function's address in one word
  * @pdev: the function
  *
- * Return: domain << 16 | bus << 8 | devfn, as in the uapi.
+ * Return: domain << 16 | bus << 8 | devfn, as in the uapi; NVFS_BDF_NONE when
+ * the domain does not fit.
  */
 u32 nvfs_pci_bdf(const struct pci_dev *pdev)
 {
-	return (u32)pci_domain_nr(pdev->bus) << 16 |
-	       PCI_DEVID(pdev->bus->number, pdev->devfn);
+	u64 id = pci_id(pdev);
+
+	return id > U32_MAX ? NVFS_BDF_NONE : id;
 }
 
 /**
@@ -106,7 +115,7 @@ static void snapshot_host(struct pci_dev *top, struct nvfs_pci_path *path)
 {
 	struct pci_dev *root;
 
-	path->host_bridge = nvfs_pci_bdf(top) & ~0xffU;
+	path->host_bridge = pci_id(top) & ~0xffULL;
 	root = pci_get_slot(top->bus, PCI_DEVFN(0, 0));
 	if (!root && pci_pcie_type(top) == PCI_EXP_TYPE_ROOT_PORT)
 		root = pci_dev_get(top);
@@ -137,7 +146,7 @@ void nvfs_pci_snapshot(struct pci_dev *pdev, struct nvfs_pci_path *path)
 			return;
 		}
 		hop = &path->hop[path->nr_hops++];
-		hop->bdf = nvfs_pci_bdf(pdev);
+		hop->id = pci_id(pdev);
 		hop->acs_redirect = acs_redirects(pdev);
 		top = pdev;
 	}
@@ -175,7 +184,7 @@ int nvfs_pci_distance(const struct nvfs_pci_path *a,
 
 	for (i = 0; i < a->nr_hops; i++) {
 		for (j = 0; j < b->nr_hops; j++) {
-			if (a->hop[i].bdf != b->hop[j].bdf)
+			if (a->hop[i].id != b->hop[j].id)
 				continue;
 			/* the shared bridge itself counts, too */
 			*redirected = path_redirects(a, i + 1) ||

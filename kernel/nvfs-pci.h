@@ -23,11 +23,11 @@ struct pci_dev;
 
 /**
  * struct nvfs_pci_hop - one PCI function on the way up
- * @bdf: the function, as in the uapi
+ * @id: the function: domain << 16 | bus << 8 | devfn, of any domain
  * @acs_redirect: its access control services send peer-to-peer requests up
  */
 struct nvfs_pci_hop {
-	u32 bdf;
+	u64 id;
 	bool acs_redirect;
 };
 
@@ -45,7 +45,7 @@ struct nvfs_pci_hop {
 struct nvfs_pci_path {
 	unsigned int nr_hops;
 	struct nvfs_pci_hop hop[NVFS_PCI_MAX_HOPS];
-	u32 host_bridge;
+	u64 host_bridge;
 	u16 host_vendor;
 	u16 host_device;
 };

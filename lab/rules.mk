@@ -24,7 +24,7 @@ all: $(RELEASES) $(AGENT) labgpu
 
 .PHONY: run shell vm kernels update-kernels lab-test
 
-run: all ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)
+run: all $(if $(filter-out wrong-page,$(BREAK)),$(BUILD)/tests/breaks/$(BREAK).so) ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)
 	$(Q)python3 lab/run.py --kernel $(KERNEL) --size $(SIZE) $(if $(BREAK),--break $(BREAK))
 
 shell: all ## a prompt in a lab guest (KERNEL=6.12, CPU=max|EPYC)
@@ -35,8 +35,10 @@ vm: all $(T:%=$(BUILD)/tests/selftests/%) ## one self-test in a lab guest: make 
 
 kernels: $(RELEASES) ## fetch the kernels that the lab boots
 
-update-kernels: ## fetch them anew: the newest in the package index
-	$(Q)rm -f $(RELEASES)
+# What was built for the old ones goes with them: it would not load.
+update-kernels: ## fetch the newest kernels, and their package index first
+	$(Q)[ "$$(id -u)" -ne 0 ] || apt-get -q update
+	$(Q)rm -rf $(RELEASES) $(CHECKPATCH) $(KERNELS:%=$(BUILD)/%)
 	$(Q)$(MAKE) --no-print-directory kernels
 
 lab-test: ## tests of the lab's own code

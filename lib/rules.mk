@@ -72,6 +72,8 @@ install-man: $(MAN_PAGES)
 # Unit tests: library and command once more, with sanitizers, in one archive
 # without main().  tests/rules.mk runs what LIB_UNIT_TESTS names.
 UNIT_CFLAGS	= -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror \
+		  -DSOURCE_DIR='"$(CURDIR)"' \
+		  -DSHARED_LIBRARY='"$(abspath $(LIB_SO))"' \
 		  $(LIB_INCLUDES) -Ilib -Itools -fno-omit-frame-pointer \
 		  -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/unit/%.o) \
@@ -91,7 +93,7 @@ $(BUILD)/obj/unit/all.a: $(UNIT_OBJ)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
+$(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a $(LIB_SO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \

@@ -103,12 +103,15 @@ class Guest:
             code = machine.stream(command, take, PROGRAM_LIMIT_S).rc
         except lab.GuestTimeout:
             ended = f"hang: the program did not end in {PROGRAM_LIMIT_S} s"
-            self.close_after_failure()
+            self.close()
         except lab.LostVm as err:
             ended = (f"lost VM during {report.running()}: "
                      f"{str(err).splitlines()[0]}")
             self.log.say(f"{self.group}: {err}".replace("\n", "\n#   "))
-            self.close_after_failure()
+            self.close()
+        except lab.GuestError as err:
+            ended = f"a module does not load: {err}"
+            self.close()
         seconds = time.monotonic() - began
         for test in report.finish(code, ended):
             self.log.add(self.group, f"{suite}.{test.name}", "FAIL", seconds,
@@ -121,10 +124,6 @@ class Guest:
         new = splats[self.splats_known:]
         self.splats_known = len(splats)
         return new
-
-    def close_after_failure(self):
-        """What is left of the machine is of no use."""
-        self.close()
 
     def _judge_console(self, suite, report):
         """A splat that no test was blamed for fails the program."""

@@ -79,7 +79,9 @@ EXPECTED = [
     }),
     ("leak", {
         "passes_before": ("ok", ""),
-        "region_outlives_the_test": ("FAIL", "leak: "),
+        "open_file_outlives_the_test": ("FAIL", "leak: opens"),
+        "region_outlives_the_test": ("FAIL", "leak: pinned"),
+        "passes_behind": ("ok", ""),
     }),
     ("dead", {
         "passes_before": ("ok", ""),

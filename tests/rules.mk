@@ -2,8 +2,8 @@
 # Self-tests for the guest, tests of the harness, unit tests of the module's
 # pure functions, the breaks, and `make test`.
 
-SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz failnth \
-		   module fsx
+SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
+		   module fsx batch
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
@@ -53,7 +53,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test
-tests-build: $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
+tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

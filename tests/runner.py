@@ -22,7 +22,7 @@ import time
 import breaks
 import meta
 import report
-import witness
+import outside
 from guest import TOP, Guest
 
 KERNELS = ("6.1", "6.12")
@@ -76,14 +76,14 @@ def guest_job(run, kernel):
     with Guest(kernel, run.log, cpu="EPYC", group=f"{kernel}-EPYC",
                want=run.wanted) as session:
         session.run_program(BIN / "route")
-        if run.wanted("witness.far"):
-            witness.run_cases(session, lambda w: w.far_cases(True))
+        if any_wanted(run, "witness."):
+            outside.run_cases(session, lambda w: w.far_cases(True))
 
 
 def witness_lane(run, session):
     """The tests that are judged from outside."""
     if run.has("core") and any_wanted(run, "witness."):
-        witness.run_cases(session, lambda w: [*w.near_cases(),
+        outside.run_cases(session, lambda w: [*w.near_cases(),
                                               *w.far_cases(False)])
 
 

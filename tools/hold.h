@@ -100,11 +100,20 @@ int hold_check_peer(int sock);
 
 /* hold_dir.c */
 
+/* How many places there are where the directory of the sockets may be. */
+#define HOLD_DIRS	3
+
 /*
- * The directory of the sockets: private to this user, created when it is not
- * there.  0 or a negative errno value.
+ * The directory for a new socket: private to this user, created when it is
+ * not there, at the first place that will do.  0 or a negative errno value.
  */
 int hold_dir(char *path, size_t size);
+
+/*
+ * The directory at place @nr, which must be private to this user.  The place
+ * of a holder need not be ours: its environment may have been another.
+ */
+int hold_find_dir(unsigned int nr, char *path, size_t size);
 
 /* hold_client.c */
 

@@ -8,17 +8,15 @@
 
 #include "hold.h"
 
-int hold_connect(unsigned int gpu)
+static int connect_in(const char *dir, unsigned int gpu)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	char dir[80];
-	int sock, ret;
+	int sock, ret = 0;
+	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/gpu%u.sock",
+			 dir, gpu);
 
-	ret = hold_dir(dir, sizeof(dir));
-	if (ret)
-		return ret;
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/gpu%u.sock", dir,
-		 gpu);
+	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
@@ -32,6 +30,25 @@ int hold_connect(unsigned int gpu)
 		return ret;
 	}
 	return sock;
+}
+
+int hold_connect(unsigned int gpu)
+{
+	int ret = -ENOENT;
+	char dir[256];
+
+	for (unsigned int nr = 0; nr < HOLD_DIRS; nr++) {
+		int sock = hold_find_dir(nr, dir, sizeof(dir));
+
+		if (!sock)
+			sock = connect_in(dir, gpu);
+		if (sock >= 0)
+			return sock;
+		/* What stands in the way is told, unless another is found. */
+		if (ret == -ENOENT)
+			ret = sock;
+	}
+	return ret;
 }
 
 int hold_ask(int sock, const struct hold_msg *request, int fd,

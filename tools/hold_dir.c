@@ -29,27 +29,46 @@ static int make_private(const char *path)
 	return check_private(path);
 }
 
-/*
- * $XDG_RUNTIME_DIR may be another user's (su, sudo): then it is not used.  The
- * order is fixed, so that every command of a user finds the same directory.
- */
-int hold_dir(char *path, size_t size)
+/* The @nr-th place where the directory may be; -ENOENT: not for this user. */
+static int candidate(unsigned int nr, char *path, size_t size)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	int n;
 
-	if (runtime && runtime[0] == '/' && !check_private(runtime)) {
+	switch (nr) {
+	case 0:
+		/* After su and sudo it may be another user's. */
+		if (!runtime || runtime[0] != '/' || check_private(runtime))
+			return -ENOENT;
 		n = snprintf(path, size, "%s/nvfs", runtime);
-		if (n > 0 && (size_t)n < size)
-			return make_private(path);
-	}
-	if (!geteuid()) {
+		break;
+	case 1:
+		if (geteuid())
+			return -ENOENT;
 		n = snprintf(path, size, "/run/nvfs");
-		if (!make_private(path))
-			return 0;
+		break;
+	default:
+		n = snprintf(path, size, "/tmp/nvfs-%u",
+			     (unsigned int)geteuid());
 	}
-	n = snprintf(path, size, "/tmp/nvfs-%u", (unsigned int)geteuid());
-	if (n < 0 || (size_t)n >= size)
-		return -ENAMETOOLONG;
-	return make_private(path);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int hold_dir(char *path, size_t size)
+{
+	int ret = -ENOENT;
+
+	for (unsigned int nr = 0; nr < HOLD_DIRS && ret; nr++) {
+		if (candidate(nr, path, size))
+			continue;
+		ret = make_private(path);
+	}
+	return ret;
+}
+
+int hold_find_dir(unsigned int nr, char *path, size_t size)
+{
+	int ret = candidate(nr, path, size);
+
+	return ret ? ret : check_private(path);
 }

@@ -28,12 +28,18 @@ static void on_signal(int sig)
 int hold_claim(struct holding *holding, unsigned int gpu)
 {
 	char path[sizeof(holding->dir) + 32];
-	int ret = hold_dir(holding->dir, sizeof(holding->dir));
+	int sock = hold_connect(gpu);
+	int ret;
 
+	holding->listener = -1;
+	if (sock >= 0) {
+		close(sock);
+		return -EBUSY;
+	}
+	ret = hold_dir(holding->dir, sizeof(holding->dir));
 	if (ret)
 		return ret;
 	holding->gpu = gpu;
-	holding->listener = -1;
 	snprintf(path, sizeof(path), "%s/gpu%u.lock", holding->dir, gpu);
 	holding->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 			     0600);

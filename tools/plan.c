@@ -41,6 +41,8 @@ static int find_end(int fd, uint64_t *end)
 	/* Some have an end, which means nothing. */
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return -ESPIPE;
 	at = lseek(fd, 0, SEEK_END);
 	if (at < 0)
 		return -errno;

@@ -91,6 +91,11 @@ class BytesTest(unittest.TestCase):
         self.medium.write_bytes(self.medium.read_bytes()[:-1])
         self.assertEqual(self.difference(), 4095)
 
+    def test_place(self):
+        self.medium.write_bytes(bytes(len(self.bytes) + 4096))
+        witness.place(self.data, self.medium, self.extents, 8192)
+        self.assertIsNone(self.difference())
+
     def test_poison(self):
         witness.poison(self.medium, 1 << 20)
         self.assertTrue(witness.untouched(self.medium))

@@ -45,7 +45,7 @@ import qmp  # noqa: E402
 
 TOP = HERE.parent.parent
 BUILD = Path(os.environ.get("NVFS_BUILD", TOP / "build")).resolve()
-BOOT_TIMEOUT = 120
+BOOT_TIMEOUT = 90
 DEFAULT_DRIVES = {"nvme0": "1G", "nvme1": "1G", "vblk0": "256M"}
 NSIDS = {"nvme0": 1, "nvme1": 2}
 GPU_PORTS = ("04", "06")  # slots of the root ports above gpu0 and gpu1
@@ -138,7 +138,7 @@ class Vm:
     drives: {name: size} or {name: Path of an image}, of nvme0, nvme1, vblk0
     nvfs, labgpu: load that module; a string is its parameters
     workdir: where images and logs go and stay; None: a directory that goes
-        away with the machine, unless that ended in an exception
+        away with the machine; its logs stay if that ended in an exception
     append: more of the kernel's command line
     icount: guest time is executed instructions; one CPU
     qemu_args: more of QEMU's command line
@@ -265,7 +265,8 @@ class Vm:
         except (OSError, initramfs.InitramfsError) as err:
             raise LostVm(f"can't start: {err}") from err
         line = ("console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off "
-                "random.trust_cpu=on cryptomgr.notests watchdog_thresh=30 "
+                "random.trust_cpu=on cryptomgr.notests no_timer_check "
+                "watchdog_thresh=30 "
                 "rcupdate.rcu_cpu_stall_timeout=60 nvme.use_cmb_sqs=0 "
                 f"NVFS_ROOT={TOP} NVFS_SHARE={self.share} "
                 f"NVFS_MODULES={modules} {self.append}")
@@ -301,7 +302,26 @@ class Vm:
         self.close(keep=kind is not None)
 
     def start(self):
-        """Boot, wait for the agent, load the modules; or LostVm."""
+        """Boot, wait for the agent, load the modules; or LostVm.
+
+        On a busy host an emulated PC now and then loses a timer interrupt
+        before it has run anything of ours: a boot is tried twice.
+        """
+        try:
+            self._boot()
+        except LostVm as err:
+            if not self._qemu:
+                raise
+            print(f"lab: {str(err).splitlines()[0]}; booting once more "
+                  f"({self._console_path})", file=sys.stderr, flush=True)
+            self._hang_up()
+            self._console_path.rename(self.workdir / "console-1.log")
+            self._boot()
+        for name, wanted in self._modules:
+            if wanted:
+                self._insmod(name, wanted if isinstance(wanted, str) else "")
+
+    def _boot(self):
         agent, agent_peer = socket.socketpair()
         control, control_peer = socket.socketpair()
         began = time.monotonic()
@@ -322,9 +342,6 @@ class Vm:
         except agentlink.LinkDown as err:
             raise self._lost(err) from err
         self.boot_seconds = time.monotonic() - began
-        for name, wanted in self._modules:
-            if wanted:
-                self._insmod(name, wanted if isinstance(wanted, str) else "")
 
     def _insmod(self, name, parameters):
         path = BUILD / self.kernel / f"{name}.ko"
@@ -332,15 +349,23 @@ class Vm:
             raise LostVm(f"{path} is missing: run make first")
         self.run(f"insmod {shlex.quote(str(path))} {parameters}", check=True)
 
-    def close(self, keep=False):
-        """End the machine at once.  keep: leave a temporary workdir."""
+    def _hang_up(self):
         if self._qemu:
             self._qemu.kill()
             self._qemu.wait()
             self._qemu = None
             self._link.close()
             self._qmp.close()
-        if self._temporary and not keep:
+
+    def close(self, keep=False):
+        """End the machine at once.  keep: leave the logs of a temporary
+        workdir."""
+        self._hang_up()
+        if self._temporary and keep:
+            for path in (*self.workdir.glob("*.img"),
+                         *self.workdir.glob("*.mem")):
+                path.unlink()
+        elif self._temporary:
             shutil.rmtree(self.workdir, ignore_errors=True)
 
     def alive(self):

@@ -94,6 +94,17 @@ def difference(wanted, medium, extents, length):
     return None if at == length else at
 
 
+def place(source, medium, extents, length):
+    """Put the first bytes of the file `source` where an object lies in the
+    extents of the file `medium`."""
+    with open(source, "rb") as data, open(medium, "r+b") as dest:
+        for logical, physical, size in cut(extents, length):
+            data.seek(logical)
+            dest.seek(physical)
+            for at in range(0, size, CHUNK):
+                dest.write(data.read(min(CHUNK, size - at)))
+
+
 def poison(path, size):
     """Fill GPU memory with a pattern that no test's data has."""
     block = bytes([POISON]) * CHUNK

@@ -71,20 +71,43 @@ static uint64_t address_of(int dev, uint32_t id)
 }
 
 /* The copy engine that the process uses anyway. */
-static int gpu_copy(uint64_t gpu, void *host, size_t n, int to_gpu)
+static struct {
+	int (*h2d)(uint64_t to, const void *from, size_t n);
+	int (*d2h)(void *to, uint64_t from, size_t n);
+	int (*attribute)(void *value, int attribute, uint64_t gpu);
+	int (*push)(void *context);
+	int (*pop)(void **context);
+} cu;
+
+#define POINTER_ATTRIBUTE_CONTEXT	1
+
+static int find_copy_engine(void)
 {
-	static int (*h2d)(uint64_t to, const void *from, size_t n);
-	static int (*d2h)(void *to, uint64_t from, size_t n);
 	void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
 
 	if (!lib)
 		return -1;
-	*(void **)&h2d = dlsym(lib, "cuMemcpyHtoD_v2");
-	*(void **)&d2h = dlsym(lib, "cuMemcpyDtoH_v2");
+	*(void **)&cu.h2d = dlsym(lib, "cuMemcpyHtoD_v2");
+	*(void **)&cu.d2h = dlsym(lib, "cuMemcpyDtoH_v2");
+	*(void **)&cu.attribute = dlsym(lib, "cuPointerGetAttribute");
+	*(void **)&cu.push = dlsym(lib, "cuCtxPushCurrent_v2");
+	*(void **)&cu.pop = dlsym(lib, "cuCtxPopCurrent_v2");
 	dlclose(lib);
-	if (!h2d || !d2h)
+	return cu.h2d && cu.d2h && cu.attribute && cu.push && cu.pop ? 0 : -1;
+}
+
+static int gpu_copy(uint64_t gpu, void *host, size_t n, int to_gpu)
+{
+	void *context;
+	int ret;
+
+	if (find_copy_engine() ||
+	    cu.attribute(&context, POINTER_ATTRIBUTE_CONTEXT, gpu) ||
+	    cu.push(context))
 		return -1;
-	return to_gpu ? h2d(gpu, host, n) : d2h(host, gpu, n);
+	ret = to_gpu ? cu.h2d(gpu, host, n) : cu.d2h(host, gpu, n);
+	cu.pop(&context);
+	return ret;
 }
 
 /* One piece; returns bytes moved, -1 on error. */

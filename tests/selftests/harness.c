@@ -379,6 +379,8 @@ static enum verdict run_test(const struct test_case *test, char *why,
 	verdict = run_process(test, why, size);
 	if (verdict == VERDICT_STUCK)
 		return verdict;
+	/* a line without a newline is shown only when another one follows */
+	log_verdict(test->name, "ended");
 	left = hook_after ? hook_after() : NULL;
 	if (left && verdict != VERDICT_FAIL) {
 		snprintf(why, size, "%s", left);

@@ -2,6 +2,7 @@
 /* The holder: what it takes from a socket, and a whole one at work. */
 #include "lib_mock.h"
 
+#include <dirent.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -114,13 +115,16 @@ static void requests_are_checked(void **state)
 	assert_int_equal(hold_check_request(&msg, 3, 100), -EPROTO);
 }
 
-/* The lowest free descriptor: the same before and after means none leaked. */
-static int lowest_fd(void)
+static int count_fds(void)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	DIR *dir = opendir("/proc/self/fd");
+	int nr = 0;
 
-	close(fd);
-	return fd;
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
 }
 
 static void send_fds(int sock, const struct hold_msg *msg, int nr)
@@ -152,7 +156,7 @@ static void files_are_passed_and_never_leaked(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	before = lowest_fd();
+	before = count_fds();
 	hold_init(&msg, HOLD_WRITE);
 	assert_int_equal(hold_send(pair[0], &msg, 0), 0);
 	assert_int_equal(hold_recv(pair[1], &got, &fd), 0);
@@ -174,7 +178,7 @@ static void files_are_passed_and_never_leaked(void **state)
 	assert_int_equal(hold_recv(pair[1], &got, &fd), -EPROTO);
 	assert_int_equal(send(pair[0], "x", 1, 0), 1);
 	assert_int_equal(hold_recv(pair[1], &got, &fd), -EPROTO);
-	assert_int_equal(lowest_fd(), before);
+	assert_int_equal(count_fds(), before);
 	close(pair[0]);
 	assert_int_equal(hold_recv(pair[1], &got, &fd), -EPIPE);
 	assert_int_equal(hold_send(pair[1], &msg, -1), -EPIPE);
@@ -185,21 +189,29 @@ static char runtime[] = "/tmp/nvfs-unit-XXXXXX";
 
 static void directories_must_be_private(void **state)
 {
-	char path[256], link[256];
+	char path[256], good[256];
 
 	(void)state;
 	assert_non_null(mkdtemp(runtime));
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
+	snprintf(good, sizeof(good), "%s/nvfs", runtime);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOENT);
 	assert_int_equal(hold_dir(path, sizeof(path)), 0);
-	assert_memory_equal(path, runtime, strlen(runtime));
-	assert_int_equal(chmod(path, 0750), 0);
-	assert_int_equal(hold_dir(path, sizeof(path)), -EPERM);
-	assert_int_equal(rmdir(path), 0);
+	assert_string_equal(path, good);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), 0);
+	/* Open to others: not used. */
+	assert_int_equal(chmod(good, 0750), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -EPERM);
+	assert_int_equal(rmdir(good), 0);
 	/* Somebody else's directory, by a link. */
-	snprintf(link, sizeof(link), "%s", path);
-	assert_int_equal(symlink("/tmp", link), 0);
-	assert_int_equal(hold_dir(path, sizeof(path)), -ENOTDIR);
-	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink("/tmp", good), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOTDIR);
+	assert_int_equal(unlink(good), 0);
+	assert_int_equal(hold_find_dir(0, path, 5), -ENAMETOOLONG);
+	/* A directory of everybody's is no runtime directory. */
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/tmp", 1), 0);
+	assert_int_equal(hold_find_dir(0, path, sizeof(path)), -ENOENT);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
 }
 
 /* A whole holder, in a thread, over the model of the module. */
@@ -364,6 +376,14 @@ static void a_holder_survives_nonsense(void **state)
 	hold_init(&msg, HOLD_RESULT);
 	assert_int_equal(hold_ask(sock, &msg, fd, NULL, &result), 0);
 	assert_int_equal(result.error, -EPROTO);
+	close(sock);
+	/* A command asks twice. */
+	sock = hold_connect(3);
+	hold_init(&msg, HOLD_INFO);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(hold_ask(sock, &msg, -1, NULL, &result), 0);
+		assert_int_equal(result.held, 4096);
+	}
 	close(sock);
 	/* More than is held. */
 	result = ask(HOLD_VERIFY, 4097, 0, fd);

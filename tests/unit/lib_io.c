@@ -297,6 +297,42 @@ static void bounce_writes_the_file(void **state)
 	close(fd);
 }
 
+/* More than the library has in host memory at a time, from odd places. */
+static void a_large_bounce_is_whole(void **state)
+{
+	uint64_t length = (5 << 20) / 2 + 13;
+	int fd = mock_file(length + 77), copy = mock_file(100);
+	unsigned char *want = malloc(length), *got = malloc(length);
+	struct nvfs_region *region;
+	struct nvfs_result res;
+	struct nvfs_buf *buf;
+	struct nvfs *nvfs;
+
+	(void)state;
+	mock_open_errno = ENOENT;
+	assert_int_equal(nvfs_open(NVFS_OPEN_NO_MODULE, &nvfs), 0);
+	assert_int_equal(nvfs_buf_alloc(nvfs, 0, length + 5, &buf), 0);
+	assert_int_equal(nvfs_region_register(buf, NVFS_REGION_ALLOW_BOUNCE,
+					      &region), 0);
+	assert_int_equal(nvfs_read(region, 5, fd, 77, length,
+				   NVFS_IO_ALLOW_BOUNCE, &res), length);
+	assert_int_equal(pread(fd, want, length, 77), length);
+	assert_int_equal(nvfs_buf_copy_out(buf, 5, got, length), 0);
+	assert_memory_equal(want, got, length);
+	assert_int_equal(nvfs_write(region, 5, copy, 100, length,
+				    NVFS_IO_ALLOW_BOUNCE, &res), length);
+	assert_int_equal(res.bounce, length);
+	assert_int_equal(pread(copy, got, length, 100), length);
+	assert_memory_equal(want, got, length);
+	assert_int_equal(nvfs_region_unregister(region), 0);
+	assert_int_equal(nvfs_buf_free(buf), 0);
+	assert_int_equal(nvfs_close(nvfs), 0);
+	free(want);
+	free(got);
+	close(fd);
+	close(copy);
+}
+
 static void bounce_errors_are_errors(void **state)
 {
 	int fd = mock_file(65536);
@@ -461,6 +497,7 @@ int main(void)
 		mock_test(no_bounce_without_permission),
 		mock_test(bounce_reads_the_file),
 		mock_test(bounce_writes_the_file),
+		mock_test(a_large_bounce_is_whole),
 		mock_test(bounce_errors_are_errors),
 		mock_test(only_unaligned_ends_bounce),
 		mock_test(a_refused_middle_bounces_too),

@@ -190,7 +190,7 @@ static inline void mock_end(void)
 
 static bool mock_gpu_missing, mock_gpu_misaligned, mock_gpu_full;
 static int mock_gpu_inits, mock_gpu_exits, mock_gpu_live, mock_gpu_copy_error;
-static uint64_t mock_gpu_copied;
+static uint64_t mock_gpu_copied, mock_gpu_end;
 
 static inline int mock_gpu_init(void)
 {
@@ -233,6 +233,7 @@ static inline int mock_gpu_alloc(unsigned int index, uint64_t length,
 	/* As drivers do with small ones: only these are cut out. */
 	if (mock_gpu_misaligned)
 		*addr += 512;
+	mock_gpu_end = *addr + length;
 	mock_gpu_live++;
 	return 0;
 }

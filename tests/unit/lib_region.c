@@ -120,6 +120,7 @@ static void a_buffer_is_aligned_and_padded(void **state)
 	assert_int_equal(nvfs_buf_addr(buf) % 65536, 0);
 	assert_int_equal(nvfs_buf_length(buf), 65537);
 	assert_int_equal(nvfs_buf_capacity(buf), 131072);
+	assert_true(nvfs_buf_addr(buf) + 131072 <= mock_gpu_end);
 	assert_int_equal(mock_gpu_live, 1);
 	assert_int_equal(nvfs_buf_free(buf), 0);
 	assert_int_equal(nvfs_close(nvfs), 0);

@@ -157,6 +157,7 @@ static void strings_are_json_whatever_they_hold(void **state)
 		{ "\xff\xc3", "\"\\udcff\\udcc3\"" },
 		{ "\xc0\x80", "\"\\udcc0\\udc80\"" },
 		{ "\xed\xa0\x80", "\"\\udced\\udca0\\udc80\"" },
+		{ "\xf4\x90\x80\x80", "\"\\udcf4\\udc90\\udc80\\udc80\"" },
 		{ "\xe2\x82", "\"\\udce2\\udc82\"" },
 	};
 
@@ -192,6 +193,12 @@ static void reads_are_planned(void **state)
 	assert_int_equal(plan_read(pipes[0], 0, 5, 512, &plan), -ESPIPE);
 	close(pipes[0]);
 	close(pipes[1]);
+	pipes[0] = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(plan_read(pipes[0], 0, 5, 512, &plan), -ESPIPE);
+	close(pipes[0]);
+	pipes[0] = open("/", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(plan_read(pipes[0], 0, 5, 512, &plan), -EISDIR);
+	close(pipes[0]);
 	close(fd);
 }
 
@@ -272,6 +279,13 @@ static void the_first_failure_counts(void **state)
 	transfer_run(&transfer, &outcome);
 	assert_int_equal(outcome.error, -EIO);
 	assert_int_equal(outcome.done, 40960);
+	/* One at a time: nothing is begun after it. */
+	transfer.threads = 1;
+	model_requests = 0;
+	transfer_run(&transfer, &outcome);
+	assert_int_equal(outcome.done, 40960);
+	assert_int_equal(model_requests, 11);
+	transfer.threads = 8;
 	model_bad_offset = UINT64_MAX;
 	model_reason = NVFS_REASON_IOMMU;
 	transfer_run(&transfer, &outcome);
@@ -279,6 +293,44 @@ static void the_first_failure_counts(void **state)
 	assert_int_equal(outcome.reason, NVFS_REASON_IOMMU);
 	assert_int_equal(outcome.done, 0);
 	assert_int_equal(outcome.route, NVFS_ROUTE_NONE);
+	session_close(&session);
+	close(fd);
+}
+
+static pthread_barrier_t both_here;
+
+/* The second chunk fails too, and after the first. */
+static int failing_call(unsigned long request, void *arg)
+{
+	struct nvfs_rw *rw = arg;
+
+	if (request != NVFS_IOC_READ)
+		return model_call(request, arg);
+	pthread_barrier_wait(&both_here);
+	if (!rw->file_offset)
+		return model_fail(EIO);
+	usleep(50000);
+	return model_fail(ENOSPC);
+}
+
+static void a_later_failure_does_not_count(void **state)
+{
+	int fd = mock_file(8192);
+	struct outcome outcome;
+	struct session session;
+	struct transfer transfer = {
+		.fd = fd, .length = 8192, .chunk = 4096, .threads = 2,
+	};
+
+	(void)state;
+	start(&session, 8192);
+	transfer.region = session.region;
+	mock_handler = failing_call;
+	assert_int_equal(pthread_barrier_init(&both_here, NULL, 2), 0);
+	transfer_run(&transfer, &outcome);
+	assert_int_equal(outcome.error, -EIO);
+	assert_int_equal(outcome.done, 0);
+	pthread_barrier_destroy(&both_here);
 	session_close(&session);
 	close(fd);
 }
@@ -404,6 +456,7 @@ int main(void)
 		cmocka_unit_test(writes_never_destroy_what_follows),
 		mock_test(a_transfer_moves_every_chunk),
 		mock_test(the_first_failure_counts),
+		mock_test(a_later_failure_does_not_count),
 		mock_test(a_transfer_can_be_stopped),
 		mock_test(differences_are_found),
 		cmocka_unit_test(drives_are_listed),

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from guest import TOP, lab
+import witness as layout  # lab/vm
 
 EREMOTEIO = 121
 DIRECT = 1
@@ -170,17 +171,10 @@ class Hand:
             raise Wrong(f"alloc: {words}")
         listing = self.vm.run("cat /sys/kernel/debug/labgpu/history",
                               check=True).out
-        self.extents = []
-        for line in listing.splitlines():
-            index, va, _, state, runs = line.split()
-            if int(index) != gpu or int(va, 16) != int(words[1], 16) \
-                    or state != "live":
-                continue
-            start = 0
-            for run in runs.removeprefix("extents=").split(","):
-                place, length = (int(word, 16) for word in run.split(":"))
-                self.extents.append(Extent(start, place, length))
-                start += length
+        self.extents = [
+            Extent(*extent) for one in layout.parse_history(listing)
+            if one.gpu == gpu and one.addr == int(words[1], 16)
+            and one.state == "live" for extent in one.extents]
         if not self.extents:
             raise Wrong(f"the GPU's driver does not list {words[1]}")
 

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/* The nvfs command, as a user would type it: results, exit codes, JSON. */
+#include "fix.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEED	81
+#define OUT	8192
+
+static char out[OUT];
+
+/* Runs "nvfs <args>"; output in out[], exit status returned. */
+static int nvfs(const char *args)
+{
+	return shell(out, OUT,
+		     "LD_LIBRARY_PATH=%s/build/lab %s/build/tools/nvfs %s 2>&1",
+		     top_dir(), top_dir(), args);
+}
+
+#define EXPECT(args, status) do {					\
+	int _s = nvfs(args);						\
+	if (_s != (status))						\
+		FAIL("nvfs %s: exit %d, not %d: %.600s", args, _s,	\
+		     status, out);					\
+} while (0)
+
+/* The value of a key in the line of JSON in out[], as text. */
+static const char *json(const char *key)
+{
+	static char value[256];
+	char name[64];
+	char *p;
+
+	snprintf(name, sizeof(name), "\"%s\":", key);
+	p = strstr(out, name);
+	if (!p)
+		FAIL("no key %s in %.600s", key, out);
+	p += strlen(name);
+	p += *p == '"';
+	snprintf(value, sizeof(value), "%.*s",
+		 (int)strcspn(p, p[-1] == '"' ? "\"" : ",}"), p);
+	return value;
+}
+
+#define EXPECT_JSON(key, want) do {					\
+	const char *_v = json(key);					\
+	if (strcmp(_v, want))						\
+		FAIL("%s is %s, not %s: %.600s", key, _v, want, out);	\
+} while (0)
+
+/* A file of the pattern that has a name, for the command line. */
+static const char *named_file(enum target target, uint64_t length)
+{
+	static char path[300];
+
+	fix_path(target, path, sizeof(path));
+	close(file_make_at(path, 0, length, SEED, O_RDWR));
+	return path;
+}
+
+static const char *with(const char *format, const char *path)
+{
+	static char args[700];
+
+	snprintf(args, sizeof(args), format, path, path);
+	return args;
+}
+
+TEST(check_finds_a_direct_pair)
+{
+	fix_place("disk");
+	EXPECT("check", 0);
+	EXPECT("check --json", 0);
+	ASSERT_CONTAINS(out, "\"kind\":\"module\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"gpu\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"pair\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"verdict\"");
+}
+
+TEST(check_of_a_file_that_can_not_go_direct)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/check", fix_place("tmpfs"));
+	close(file_make_at(path, 0, 4096, SEED, O_RDWR));
+	EXPECT(with("check %s", path), 1);
+	unlink(path);
+}
+
+TEST(check_of_a_file_that_is_not_there)
+{
+	ASSERT_NE(nvfs("check /no/such/file"), 0);
+	ASSERT_CONTAINS(out, "/no/such/file");
+}
+
+static void copy(enum target target)
+{
+	const char *path = named_file(target, 3 * MIB);
+
+	EXPECT(with("cp --json %s gpu:0", path), 0);
+	EXPECT_JSON("cmd", "cp");
+	EXPECT_JSON("gpu", "0");
+	EXPECT_JSON("direction", "read");
+	EXPECT_JSON("bytes", "3145728");
+	EXPECT_JSON("route", "direct");
+	EXPECT_JSON("reason", "none");
+	EXPECT_JSON("error", "null");
+	ASSERT_CONTAINS(json("gpu_addr"), "0x");
+	EXPECT(with("verify %s gpu:0", path), 0);
+	unlink(path);
+}
+
+TEST(cp_reads_an_ext4_file)
+{
+	copy(EXT4);
+}
+
+TEST(cp_reads_an_xfs_file)
+{
+	copy(XFS);
+}
+
+TEST(cp_reads_a_device)
+{
+	close(file_make(PART, 1 * MIB, SEED, O_RDWR));
+	EXPECT(with("cp --json --size 1M %s gpu:0", fix_place("part")), 0);
+	EXPECT_JSON("bytes", "1048576");
+	EXPECT_JSON("route", "direct");
+}
+
+/* Into the GPU, verified there, out again to a second file, and freed. */
+TEST(bytes_held_on_the_gpu_go_round)
+{
+	const uint64_t length = 1 * MIB + 1234;
+	char second[320];
+	struct stat st;
+	int fd;
+
+	snprintf(second, sizeof(second), "%s.copy", named_file(EXT4, length));
+	second[strlen(second) - 5] = '\0';
+	EXPECT(with("cp --hold %s gpu:0", second), 0);
+	EXPECT(with("verify %s gpu:0", second), 0);
+	EXPECT(with("cp --json gpu:0 %s.copy", second), 0);
+	EXPECT_JSON("direction", "write");
+	EXPECT_JSON("route", "direct");
+	unlink(second);
+	strcat(second, ".copy");
+	fd = open(second, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(fstat(fd, &st), 0);
+	ASSERT_EQ(st.st_size, length);
+	file_check(fd, 0, 0, length, SEED);
+	EXPECT("free gpu:0", 0);
+	ASSERT_EQ(gpu_pins(), 0);
+	unlink(second);
+}
+
+TEST(verify_sees_one_wrong_byte)
+{
+	const char *path = named_file(EXT4, 1 * MIB);
+	int fd;
+
+	EXPECT(with("cp --hold %s gpu:0", path), 0);
+	EXPECT(with("verify %s gpu:0", path), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_EQ(pwrite(fd, "\x01\x02", 2, 700001), 2);
+	EXPECT(with("verify %s gpu:0", path), 1);
+	ASSERT_TRUE(strstr(out, "700001") || strstr(out, "700002"));
+	EXPECT("free gpu:0", 0);
+	unlink(path);
+}
+
+TEST(nothing_is_held)
+{
+	char path[300];
+
+	fix_path(EXT4, path, sizeof(path));
+	EXPECT("free gpu:0", 2);
+	EXPECT(with("cp gpu:0 %s", path), 2);
+	ASSERT_TRUE(access(path, F_OK));
+}
+
+TEST(closed_way_is_an_error_and_not_a_detour)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/cp", fix_place("tmpfs"));
+	close(file_make_at(path, 0, 1 * MIB, SEED, O_RDWR));
+	EXPECT(with("cp --json %s gpu:0", path), 1);
+	EXPECT_JSON("error", "EREMOTEIO");
+	EXPECT_JSON("bytes", "0");
+	EXPECT_JSON("route", "none");
+	EXPECT(with("cp --bounce --json %s gpu:0", path), 0);
+	EXPECT_JSON("route", "bounce");
+	EXPECT_JSON("bytes", "1048576");
+	unlink(path);
+}
+
+TEST(bad_usage_is_2)
+{
+	EXPECT("", 2);
+	EXPECT("no-such-command", 2);
+	EXPECT("cp", 2);
+	EXPECT("cp /etc/hostname", 2);
+	EXPECT("cp /etc/hostname gpu:x", 2);
+	EXPECT("cp /etc/hostname gpu:99", 2);
+	EXPECT("cp /no/such/file gpu:0", 2);
+	EXPECT("cp --size 12Q /etc/hostname gpu:0", 2);
+	EXPECT("cp --no-such-option /etc/hostname gpu:0", 2);
+	EXPECT("help", 0);
+	ASSERT_CONTAINS(out, "usage: nvfs");
+}
+
+TEST(version_is_that_of_the_header)
+{
+	char want[32];
+
+	snprintf(want, sizeof(want), "%d.%d.%d", NVFS_VERSION_MAJOR,
+		 NVFS_VERSION_MINOR, NVFS_VERSION_PATCH);
+	EXPECT("version", 0);
+	ASSERT_CONTAINS(out, want);
+}
+
+/* Interrupted at any moment the command leaves nothing behind. */
+TEST(killed_command_leaves_nothing)
+{
+	const char *path = named_file(XFS, 16 * MIB);
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		shell(NULL, 0, "LD_LIBRARY_PATH=%s/build/lab timeout -s KILL "
+		      "0.%d5 %s/build/tools/nvfs cp --quiet %s gpu:0 "
+		      "2>/dev/null", top_dir(), i, top_dir(), path);
+		ASSERT_EQ(gpu_pins(), 0);
+	}
+	unlink(path);
+}

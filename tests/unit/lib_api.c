@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The public names: what the header declares, what the symbol map exports and
+ * what the shared library has are the same, and nothing else gets out.
+ */
+#include "lib_mock.h"
+
+#include <dlfcn.h>
+
+#define MAX_NAMES	128
+
+struct names {
+	unsigned int nr;
+	char name[MAX_NAMES][64];
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* All words of @file that start with nvfs_ and end with @end. */
+static void collect(const char *path, char end, struct names *names)
+{
+	char line[512];
+	FILE *file = fopen(path, "re");
+
+	assert_non_null(file);
+	names->nr = 0;
+	while (fgets(line, sizeof(line), file)) {
+		char *word = strstr(line, "nvfs_");
+		size_t length;
+
+		/* Not in comments, and not part of another word. */
+		if (line[0] == '/' || line[0] == ' ' || line[0] == '#' || !word)
+			continue;
+		length = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
+		if (word[length] != end)
+			continue;
+		assert_true(names->nr < MAX_NAMES && length < 64);
+		memcpy(names->name[names->nr], word, length);
+		names->name[names->nr++][length] = '\0';
+	}
+	fclose(file);
+	qsort(names->name, names->nr, sizeof(names->name[0]), by_name);
+}
+
+static void header_and_map_agree(void **state)
+{
+	static struct names header, map;
+
+	(void)state;
+	collect(SOURCE_DIR "/lib/include/libnvfs.h", '(', &header);
+	collect(SOURCE_DIR "/lib/libnvfs.map", ';', &map);
+	assert_true(map.nr > 20);
+	for (unsigned int i = 0; i < map.nr && i < header.nr; i++)
+		assert_string_equal(map.name[i], header.name[i]);
+	assert_int_equal(map.nr, header.nr);
+}
+
+static void the_shared_library_has_them_and_no_others(void **state)
+{
+	static const char *const private[] = { "abi_read", "gpu_get", "gpu_cuda",
+					       "ctx_gpu", "bounce_move" };
+	void *library = dlopen(SHARED_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	static struct names map;
+
+	(void)state;
+	if (!library)
+		fail_msg("%s", dlerror());
+	collect(SOURCE_DIR "/lib/libnvfs.map", ';', &map);
+	for (unsigned int i = 0; i < map.nr; i++) {
+		if (!dlvsym(library, map.name[i], "LIBNVFS_0.1"))
+			fail_msg("%s is not exported", map.name[i]);
+	}
+	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++)
+		assert_null(dlsym(library, private[i]));
+	dlclose(library);
+}
+
+/* What callers were compiled with. */
+static void layouts_do_not_change(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(struct nvfs_gpu), 128);
+	assert_int_equal(offsetof(struct nvfs_gpu, memory), 8);
+	assert_int_equal(offsetof(struct nvfs_gpu, name), 16);
+	assert_int_equal(sizeof(struct nvfs_result), 64);
+	assert_int_equal(offsetof(struct nvfs_result, route), 24);
+	assert_int_equal(offsetof(struct nvfs_result, reason), 28);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(header_and_map_agree),
+		cmocka_unit_test(the_shared_library_has_them_and_no_others),
+		cmocka_unit_test(layouts_do_not_change),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

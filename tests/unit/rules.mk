@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# Unit tests of the module's pure functions: its own files, compiled as they
+# are against tests/unit/shim, with cmocka, ASan and UBSan.
+
+KUNIT_DIR	:= $(BUILD)/tests/kunit
+KUNIT_SRC	:= nvfs-pci nvfs-dma nvfs-mmap nvfs-mod nvfs-stat
+KUNIT_OBJ	:= $(KUNIT_SRC:%=$(KUNIT_DIR)/%.o)
+KUNIT_TESTS	:= $(patsubst tests/unit/kernel/%.c,$(BUILD)/tests/unit/kernel_%, \
+		   $(wildcard tests/unit/kernel/*.c))
+KUNIT_CFLAGS	= -std=gnu11 -O1 -g -I$(KUNIT_DIR)/shim -Itests/unit/shim \
+		  -Iinclude -Ikernel -include shim.h -fno-omit-frame-pointer \
+		  -fsanitize=address,undefined -fno-sanitize-recover=all
+KUNIT_STAMP	:= $(KUNIT_DIR)/shim/stamp
+
+# Every <linux/...> that the module includes is the one shim, but for those that
+# user space has with the same meaning.
+$(KUNIT_STAMP): $(wildcard kernel/*.[ch]) tests/unit/shim/shim.h
+	$(Q)mkdir -p $(KUNIT_DIR)/shim/linux
+	$(Q)sed -n 's,^#include <\(linux/[a-z0-9_-]*\.h\)>.*,\1,p' kernel/*.[ch] \
+		| grep -v -e /types.h -e /errno.h -e /stat.h -e /magic.h \
+		| sort -u | while read -r header; do \
+		echo '#include "shim.h"' >$(KUNIT_DIR)/shim/$$header; done
+	$(Q)touch $@
+
+# -w: the kernel's build warns; here undeclared functions are not called.
+$(KUNIT_OBJ): $(KUNIT_DIR)/%.o: kernel/%.c $(KUNIT_STAMP)
+	$(Q)$(CC) $(KUNIT_CFLAGS) -w -c -o $@ $<
+
+$(KUNIT_TESTS): $(BUILD)/tests/unit/kernel_%: tests/unit/kernel/%.c $(KUNIT_OBJ)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(KUNIT_CFLAGS) -Wall -Wextra -Werror -no-pie -o $@ $< \
+		$(KUNIT_OBJ) -lcmocka -Wl,--unresolved-symbols=ignore-all
+
+.PHONY: unit-tests
+unit-tests: $(KUNIT_TESTS) lib-unit-tests ## build the unit tests

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * So much of the kernel's headers that the module's own files compile, as they
+ * are, into a program for unit tests. Every <linux/...> that they include is
+ * made by tests/rules.mk and includes this file.
+ *
+ * Only what pure functions use works. The rest has the right type and is never
+ * called: a function that is not declared here is not defined anywhere either,
+ * and a test that reached it would crash.
+ */
+#ifndef NVFS_TEST_SHIM_H
+#define NVFS_TEST_SHIM_H
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <linux/types.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+typedef int64_t s64;
+typedef u64 phys_addr_t;
+typedef u64 resource_size_t;
+typedef unsigned short umode_t;
+
+/* ------------------------------------------------------------- compiler */
+
+#define __init
+#define __exit
+#define __user
+#define __rcu
+#define likely(x)		(x)
+#define unlikely(x)		(x)
+#define READ_ONCE(x)		(x)
+#define WRITE_ONCE(x, v)	((x) = (v))
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#define BUILD_BUG_ON(x)		_Static_assert(!(x), #x)
+#define IS_ENABLED(option)	1
+#define container_of(p, type, member) \
+	((type *)((char *)(p) - offsetof(type, member)))
+#define offsetofend(type, member) \
+	(offsetof(type, member) + sizeof(((type *)0)->member))
+
+/* ----------------------------------------------------------- arithmetic */
+
+#define BITS_PER_LONG		64
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define U64_MAX			UINT64_MAX
+#define BIT_ULL(n)		(1ULL << (n))
+#define GENMASK_ULL(h, l)	(~0ULL >> (63 - (h)) & ~0ULL << (l))
+#define FIELD_PREP(mask, v)	((u64)(v) << __builtin_ctzll(mask) & (mask))
+#define FIELD_GET(mask, v)	(((v) & (mask)) >> __builtin_ctzll(mask))
+#define IS_ALIGNED(x, a)	(((x) & ((typeof(x))(a) - 1)) == 0)
+#define ALIGN_DOWN(x, a)	((x) & ~((typeof(x))(a) - 1))
+#define ALIGN(x, a)		ALIGN_DOWN((x) + (a) - 1, a)
+#define round_down(x, a)	ALIGN_DOWN(x, a)
+#define min(a, b)		((a) < (b) ? (a) : (b))
+#define max(a, b)		((a) > (b) ? (a) : (b))
+#define min_t(type, a, b)	min((type)(a), (type)(b))
+#define div_u64(a, b)		((u64)(a) / (b))
+#define check_add_overflow(a, b, d) __builtin_add_overflow(a, b, d)
+
+/* ------------------------------------------------- errors in pointers */
+
+#define MAX_ERRNO		4095
+#define IS_ERR(p)		((unsigned long)(p) >= -(unsigned long)MAX_ERRNO)
+#define ERR_PTR(e)		((void *)(long)(e))
+#define PTR_ERR(p)		((long)(p))
+#define ERR_CAST(p)		((void *)(p))
+
+/* --------------------------------------------------------------- module */
+
+#define THIS_MODULE		((void *)0)
+#define __MUTEX_INITIALIZER(m)	{ 0 }
+#define DEFINE_MUTEX(m)		struct mutex m
+#define MODULE_PARM_DESC(name, text)
+#define module_param(name, type, mode)
+#define module_param_named(name, var, type, mode)
+#define pr_info(...)		((void)0)
+#define pr_warn(...)		((void)0)
+#define pr_warn_once(...)	((void)0)
+#define pr_debug(...)		((void)0)
+#define pr_info_ratelimited(...) ((void)0)
+#define symbol_get(x)		(&(x))
+#define symbol_put(x)		((void)0)
+#define lockdep_assert_held(m)	((void)0)
+
+/* -------------------------------------------------------------- structs */
+
+struct mutex { int held; };
+struct list_head { struct list_head *next, *prev; };
+struct hlist_head { struct hlist_node *first; };
+struct hlist_node { struct hlist_node *next, **pprev; };
+struct kref { int refs; };
+struct xarray { void *entries; };
+struct rcu_head { void *next; };
+struct completion { int done; };
+struct percpu_ref { int count; };
+typedef struct { int counter; } atomic_t;
+typedef struct { int refs; } refcount_t;
+struct notifier_block { int (*notifier_call)(struct notifier_block *nb,
+					     unsigned long action, void *p); };
+struct range { u64 start, end; };
+struct dev_pagemap { int type; struct range range; int nr_range; void *owner; };
+struct device { struct device *parent; };
+struct pci_bus { unsigned char number; };
+struct pci_dev {
+	struct pci_bus *bus;
+	unsigned int devfn;
+	unsigned short vendor, device;
+	struct device dev;
+};
+struct iommu_domain { unsigned int type; };
+struct page { int unused; };
+struct bio_vec {
+	struct page *bv_page;
+	unsigned int bv_len;
+	unsigned int bv_offset;
+};
+struct gendisk { u64 diskseq; };
+struct block_device { struct gendisk *bd_disk; };
+struct super_block { struct block_device *s_bdev; unsigned long s_magic; };
+struct inode { umode_t i_mode; struct super_block *i_sb; };
+struct address_space { struct inode *host; };
+struct path { void *dentry; };
+struct file {
+	struct address_space *f_mapping;
+	unsigned int f_mode, f_flags;
+	struct path f_path;
+};
+struct kstat { u32 result_mask, dio_offset_align; };
+struct seq_file { char text[8192]; size_t used; };
+
+#define hlist_for_each_entry(pos, head, member) for (pos = NULL; pos;)
+#define hlist_for_each_entry_safe(pos, n, head, member) \
+	for (pos = NULL, (void)(n); pos;)
+#define xa_for_each(xa, index, entry) \
+	for (entry = NULL, (void)(index); entry;)
+#define for_each_pci_dev(d)	while (d)
+#define to_pci_dev(d)		container_of(d, struct pci_dev, dev)
+
+/* ------------------------------------------- memory and PCI by numbers */
+
+#define PHYS_PFN(x)		((u64)(x) >> PAGE_SHIFT)
+#define offset_in_page(x)	((u64)(x) & (PAGE_SIZE - 1))
+/* A page's address tells its number, so that tests can check it. */
+#define pfn_to_page(pfn)	((struct page *)((u64)(pfn) << PAGE_SHIFT))
+#define __va(x)			((void *)(uintptr_t)(x))
+#define rmb()			((void)0)
+#define PCI_VENDOR_ID_INTEL	0x8086
+#define PCI_DEVFN(slot, fn)	(((slot) & 0x1f) << 3 | ((fn) & 7))
+#define PCI_DEVID(bus, devfn)	((u16)(bus) << 8 | (devfn))
+
+/* Constants of code that is not reached: any value does. */
+enum shim_constants {
+	PCI_EXT_CAP_ID_ACS, PCI_ACS_CTRL, PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_EC,
+	PCI_EXP_TYPE_ROOT_PORT, PCI_STD_NUM_BARS, IORESOURCE_MEM,
+	PAGES_PER_SUBSECTION, CC_ATTR_MEM_ENCRYPT, MEMORY_DEVICE_GENERIC,
+	__IOMMU_DOMAIN_PAGING, BUS_NOTIFY_DEL_DEVICE,
+	BUS_NOTIFY_UNBOUND_DRIVER, NOTIFY_DONE, GFP_KERNEL,
+	FMODE_CAN_ODIRECT, AT_STATX_DONT_SYNC, XA_FLAGS_ALLOC1, XA_MARK_1, xa_limit_31b,
+	PERCPU_REF_INIT_ATOMIC, shim_pci_bus_type,
+};
+extern int pci_bus_type;
+
+/* What the module's headers and its files need declared. */
+struct inode *file_inode(const struct file *file);
+void percpu_ref_put(struct percpu_ref *ref);
+
+/* ------------------------------------------------------------- counters */
+
+#define SHIM_CPUS		4
+/* The variable's own name is the copy of CPU 0, on which everything runs. */
+#define DECLARE_PER_CPU(type, name) extern type name, name##_others[SHIM_CPUS]
+#define DEFINE_PER_CPU(type, name) type name, name##_others[SHIM_CPUS]
+#define per_cpu(name, cpu)	(*((cpu) ? &name##_others[cpu] : &name))
+#define this_cpu_add(var, n)	((var) += (n))
+#define for_each_possible_cpu(c) for ((c) = 0; (c) < SHIM_CPUS; (c)++)
+
+static inline void seq_printf(struct seq_file *m, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	m->used += (size_t)vsnprintf(m->text + m->used,
+				     sizeof(m->text) - m->used, format, args);
+	va_end(args);
+}
+
+static inline int scnprintf(char *to, size_t size, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(to, size, format, args);
+	va_end(args);
+	return n < (int)size ? n : (int)size - 1;
+}
+
+#endif /* NVFS_TEST_SHIM_H */

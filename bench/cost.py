@@ -130,7 +130,7 @@ def machine(kernel, workdir=None):
     """A machine whose guest time is executed instructions, with null_blk."""
     return CostVm(kernel, icount=True, nvfs="assume_reachable=1",
                   drives={"vblk0": "16M"}, workdir=workdir,
-                  boot_timeout=600)
+                  append="slub_max_order=0", boot_timeout=600)
 
 
 @dataclass

@@ -6,7 +6,6 @@
  * it: by task work, or at once when the request is done before the submission
  * is.
  */
-#include <linux/cred.h>
 
 #include "nvfs-batch.h"
 #include "nvfs-mmap.h"
@@ -36,7 +35,6 @@ static void uring_end(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	u64 extra = nvfs_io_route(io) | (u64)io->reason << 8;
 
 	atomic_dec(&async->batches->depth);
-	put_cred(async->cred);
 	nvfs_async_free(async);
 	io_uring_cmd_done(cmd, ret, extra, issue_flags);
 }
@@ -107,7 +105,6 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 	ret = uring_prepare(async, batches, cmd);
 	if (ret)
 		goto err_free_async;
-	async->cred = get_current_cred();
 	async->issue_flags = issue_flags;
 	nvfs_stat_inc(uring_requests);
 	nvfs_io_start(&async->io);

@@ -35,26 +35,28 @@
  * struct nvfs_batch - a queue of asynchronous requests
  * @ref: the index's reference and one for each call that uses the batch
  * @rcu: lookups run under RCU
- * @cred: of who made the batch; its requests run with them where they wait
  * @depth: most requests in both lists
  * @lock: guards all below; taken with interrupts off
  * @active: submitted, not ended
  * @events: ended, not reaped, oldest first
  * @nr_active: requests in @active
- * @nr_events: requests in @events, and being handed to a user
+ * @nr_events: requests in @events
+ * @nr_taken: events that are being handed to a user
+ * @nr_coming: requests that are being submitted
  * @dead: destroyed; admits no request
  * @wait: somebody may have to look at the lists
  */
 struct nvfs_batch {
 	struct kref ref;
 	struct rcu_head rcu;
-	const struct cred *cred;
 	u32 depth;
 	spinlock_t lock; /* see above */
 	struct list_head active;
 	struct list_head events;
 	u32 nr_active;
 	u32 nr_events;
+	u32 nr_taken;
+	u32 nr_coming;
 	bool dead;
 	wait_queue_head_t wait;
 };
@@ -76,7 +78,6 @@ static void batch_release(struct kref *ref)
 
 	/* A reaper that could not deliver its events gives them back late */
 	free_events(&batch->events);
-	put_cred(batch->cred);
 	kfree_rcu(batch, rcu);
 }
 
@@ -129,7 +130,11 @@ void nvfs_async_punt(struct nvfs_io *io)
  */
 struct nvfs_async *nvfs_async_alloc(void)
 {
-	return kmem_cache_alloc(async_cache, GFP_KERNEL);
+	struct nvfs_async *async = kmem_cache_alloc(async_cache, GFP_KERNEL);
+
+	if (async)
+		async->cred = get_current_cred();
+	return async;
 }
 
 /**
@@ -140,6 +145,7 @@ struct nvfs_async *nvfs_async_alloc(void)
  */
 void nvfs_async_free(struct nvfs_async *async)
 {
+	put_cred(async->cred);
 	kmem_cache_free(async_cache, async);
 }
 
@@ -193,10 +199,13 @@ static const struct nvfs_io_ops batch_ops = {
  */
 bool nvfs_batch_reserve(struct nvfs_batches *batches, unsigned int nr)
 {
-	if (atomic_add_return(nr, &batches->depth) <= NVFS_MAX_DEPTH)
-		return true;
-	atomic_sub(nr, &batches->depth);
-	return false;
+	int depth = atomic_read(&batches->depth);
+
+	do {
+		if (depth + nr > NVFS_MAX_DEPTH)
+			return false;
+	} while (!atomic_try_cmpxchg(&batches->depth, &depth, depth + nr));
+	return true;
 }
 
 /**
@@ -218,11 +227,10 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	if (!nvfs_batch_reserve(batches, args->depth))
 		return -EBUSY;
 	ret = -ENOMEM;
-	batch = kzalloc(sizeof(*batch), GFP_KERNEL);
+	batch = kzalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
 	if (!batch)
 		goto err_unreserve;
 	kref_init(&batch->ref);
-	batch->cred = get_current_cred();
 	batch->depth = args->depth;
 	spin_lock_init(&batch->lock);
 	INIT_LIST_HEAD(&batch->active);
@@ -235,7 +243,6 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	return 0;
 
 err_free_batch:
-	put_cred(batch->cred);
 	kfree(batch);
 err_unreserve:
 	atomic_sub(args->depth, &batches->depth);
@@ -265,7 +272,6 @@ static int submission_add(struct submission *sub,
 	if (!async)
 		return -ENOMEM;
 	async->batch = sub->batch;
-	async->cred = sub->batch->cred;
 	async->user_data = req->user_data;
 	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
 			      &batch_ops);
@@ -319,24 +325,39 @@ static void submission_drop(struct submission *sub)
 	}
 }
 
+/* Before anything is allocated: is there room for all? */
+static int submission_reserve(struct submission *sub)
+{
+	struct nvfs_batch *batch = sub->batch;
+	u32 used, nr = sub->args->nr;
+	int ret = -EBUSY;
+
+	spin_lock_irq(&batch->lock);
+	used = batch->nr_active + batch->nr_events + batch->nr_taken +
+	       batch->nr_coming;
+	if (nr <= batch->depth - used) {
+		batch->nr_coming += nr;
+		ret = 0;
+	}
+	spin_unlock_irq(&batch->lock);
+	return ret;
+}
+
 /* Put all requests into the batch's list of active ones, or none */
-static int submission_enter(struct submission *sub)
+static int submission_enter(struct submission *sub, bool good)
 {
 	struct nvfs_batch *batch = sub->batch;
 	u32 nr = sub->args->nr;
-	int ret = 0;
 
 	spin_lock_irq(&batch->lock);
-	if (batch->dead) {
-		ret = -ENOENT;
-	} else if (nr > batch->depth - batch->nr_active - batch->nr_events) {
-		ret = -EBUSY;
-	} else {
+	batch->nr_coming -= nr;
+	good = good && !batch->dead;
+	if (good) {
 		batch->nr_active += nr;
 		list_splice_tail_init(&sub->prepared, &batch->active);
 	}
 	spin_unlock_irq(&batch->lock);
-	return ret;
+	return good ? 0 : -ENOENT;
 }
 
 /* Start what has been entered.  Each may be gone as soon as it is started. */
@@ -369,19 +390,23 @@ int nvfs_batch_submit(struct nvfs_batches *batches,
 	struct submission sub = { .batches = batches, .args = args };
 	int ret;
 
-	if (args->flags || !args->nr)
-		return -EINVAL;
 	args->wrong = args->nr;
 	args->reason = NVFS_REASON_NONE;
+	if (args->flags || !args->nr)
+		return -EINVAL;
 	sub.batch = batch_get(batches, args->batch);
 	if (!sub.batch)
 		return -ENOENT;
 	INIT_LIST_HEAD(&sub.prepared);
 	sub.last = &sub.first;
-	/* Before nr requests are allocated; looked at again with the lock */
-	ret = args->nr > sub.batch->depth ? -EBUSY : submission_prepare(&sub);
-	if (!ret)
-		ret = submission_enter(&sub);
+	ret = submission_reserve(&sub);
+	if (!ret) {
+		int entered;
+
+		ret = submission_prepare(&sub);
+		entered = submission_enter(&sub, !ret);
+		ret = ret ?: entered;
+	}
 	if (ret) {
 		submission_drop(&sub);
 	} else {
@@ -403,15 +428,19 @@ static u32 reap_take(struct nvfs_batch *batch, struct list_head *list, u32 max)
 		list_move_tail(batch->events.next, list);
 		nr++;
 	}
+	batch->nr_events -= nr;
+	batch->nr_taken += nr;
 	spin_unlock_irq(&batch->lock);
 	return nr;
 }
 
 /* Events that could not be delivered go back to where they were */
-static void reap_undo(struct nvfs_batch *batch, struct list_head *list)
+static void reap_undo(struct nvfs_batch *batch, struct list_head *list, u32 nr)
 {
 	spin_lock_irq(&batch->lock);
 	list_splice(list, &batch->events);
+	batch->nr_events += nr;
+	batch->nr_taken -= nr;
 	wake_up(&batch->wait);
 	spin_unlock_irq(&batch->lock);
 }
@@ -446,12 +475,12 @@ static int reap_some(struct nvfs_batch *batch, struct nvfs_event __user *user,
 	if (!nr)
 		return 0;
 	if (reap_copy(&list, user)) {
-		reap_undo(batch, &list);
+		reap_undo(batch, &list, nr);
 		return -EFAULT;
 	}
 	free_events(&list);
 	spin_lock_irq(&batch->lock);
-	batch->nr_events -= nr;
+	batch->nr_taken -= nr;
 	spin_unlock_irq(&batch->lock);
 	return nr;
 }
@@ -462,8 +491,7 @@ static bool reap_ready(struct nvfs_batch *batch, u32 min_nr)
 	bool ready;
 
 	spin_lock_irq(&batch->lock);
-	ready = batch->dead || !batch->nr_active ||
-		(!list_empty(&batch->events) && batch->nr_events >= min_nr);
+	ready = batch->dead || !batch->nr_active || batch->nr_events >= min_nr;
 	spin_unlock_irq(&batch->lock);
 	return ready;
 }
@@ -646,7 +674,7 @@ static void async_construct(void *object)
 int nvfs_batch_init(void)
 {
 	async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
-					0, SLAB_HWCACHE_ALIGN, async_construct);
+					0, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT, async_construct);
 	if (!async_cache)
 		return -ENOMEM;
 	async_wq = alloc_workqueue("nvfs", WQ_UNBOUND, BATCH_MAX_WORKERS);

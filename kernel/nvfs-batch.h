@@ -32,7 +32,7 @@ struct nvfs_batches {
  * struct nvfs_async - an asynchronous request
  * @io: the request
  * @work: runs it when it has to wait
- * @cred: what @work runs with
+ * @cred: of the submitter; @work runs with them
  * @next: submitted behind this one, by the same call
  * @node: in the batch's list of active requests or of events
  * @batch: whose request it is

@@ -231,10 +231,6 @@ static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
 
 	if (rw_copy_in(&args, uarg))
 		return -EFAULT;
-	args.done = 0;
-	args.route = NVFS_ROUTE_NONE;
-	args.reason = NVFS_REASON_NONE;
-	args.nr_holes = 0;
 	ret = nvfs_io_rw(&ctx->regions, &args, write);
 	if (ret)
 		nvfs_stat_inc(ioctl_errors);
@@ -256,6 +252,9 @@ static noinline int ioctl_call(struct nvfs_context *ctx, unsigned int cmd,
 	ret = copy_struct_from_user(&args, call->size, uarg, size);
 	if (ret)
 		return ret;
+	/* Nothing begins whose results can't be told */
+	if (put_user(size, (u32 __user *)uarg))
+		return -EFAULT;
 	ret = call->handle(ctx, &args);
 	if (ret)
 		nvfs_stat_inc(ioctl_errors);

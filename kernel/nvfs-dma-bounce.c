@@ -223,7 +223,7 @@ static void bounce_submit(struct bounce_slot *slot,
 	ssize_t ret;
 
 	init_sync_kiocb(&slot->kiocb, bounce->file);
-	slot->kiocb.ki_flags &= ~IOCB_DIRECT;
+	slot->kiocb.ki_flags &= ~(IOCB_DIRECT | IOCB_APPEND);
 	slot->kiocb.ki_pos = pos;
 	if (direct) {
 		slot->kiocb.ki_flags |= IOCB_DIRECT;

@@ -13,7 +13,6 @@
 #include <linux/bvec.h>
 #include <linux/fileattr.h>
 #include <linux/fs.h>
-#include <linux/log2.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -134,10 +133,6 @@ static void judge_drive(const struct nvfs_pci_path *gpu,
 	info->distance = verdict.distance;
 	info->through_host = verdict.through_host;
 	info->reason = verdict.reason;
-	if (!blk_queue_pci_p2pdma(bdev_get_queue(bdev)))
-		info->reason = NVFS_REASON_QUEUE;
-	else if (bdev_get_integrity(bdev))
-		info->reason = NVFS_REASON_INTEGRITY;
 	pci_dev_put(pdev);
 }
 
@@ -161,6 +156,24 @@ static void verdict_unpack(const void *entry, struct nvfs_route_info *info)
 	info->drive = FIELD_GET(VERDICT_DRIVE, v);
 }
 
+/* What the drive's driver and the block layer say today */
+static enum nvfs_reason judge_queue(struct block_device *bdev)
+{
+	if (assume_reachable)
+		return NVFS_REASON_NONE;
+	if (!blk_queue_pci_p2pdma(bdev_get_queue(bdev)))
+		return NVFS_REASON_QUEUE;
+	return bdev_get_integrity(bdev) ? NVFS_REASON_INTEGRITY :
+					  NVFS_REASON_NONE;
+}
+
+static void set_alignment(struct block_device *bdev,
+			  struct nvfs_route_info *info)
+{
+	info->offset_align = bdev_logical_block_size(bdev);
+	info->mem_align = bdev_dma_alignment(bdev) + 1;
+}
+
 /* Fill in what does not depend on the GPU.  True when the drive is to judge. */
 static bool route_begin(struct file *file, struct block_device *bdev,
 			struct nvfs_route_info *info)
@@ -173,74 +186,60 @@ static bool route_begin(struct file *file, struct block_device *bdev,
 	info->reason = judge_file(file, bdev);
 	if (info->reason)
 		return false;
-	info->offset_align = bdev_logical_block_size(bdev);
-	info->mem_align = bdev_dma_alignment(bdev) + 1;
+	set_alignment(bdev, info);
 	return true;
 }
 
 /*
  * The last good way of a region in one word, so that it is read and written
- * whole: the disk's sequence number, the GPU's count of changes, the alignments
- * as powers of 2.  Only ways that go direct are kept there.
+ * whole: the disk's sequence number and the GPU's count of changes.  What may
+ * change in a disk's life (block size, metadata) is looked at each time.
  */
-#define LAST_MEM_ALIGN		GENMASK_ULL(3, 0)
-#define LAST_OFFSET_ALIGN	GENMASK_ULL(8, 4)
-#define LAST_CHANGES		GENMASK_ULL(23, 16)
+#define LAST_CHANGES		GENMASK_ULL(23, 0)
 #define LAST_DISK		GENMASK_ULL(63, 24)
-#define LAST_KEY		(LAST_CHANGES | LAST_DISK)
 
-static u64 last_key(const struct nvfs_gpu *gpu, const struct gendisk *disk)
+static u64 last_word(u32 changes, const struct gendisk *disk)
 {
-	return FIELD_PREP(LAST_DISK, disk->diskseq & (LAST_DISK >> 24)) |
-	       FIELD_PREP(LAST_CHANGES, (u8)READ_ONCE(gpu->changes));
+	return FIELD_PREP(LAST_DISK, disk->diskseq & FIELD_MAX(LAST_DISK)) |
+	       FIELD_PREP(LAST_CHANGES, changes & FIELD_MAX(LAST_CHANGES));
 }
 
-/* Is this block device's way the one that the region used last? */
+/* Is this a block device whose way is the one that the region used last? */
 static bool route_is_last(struct nvfs_region *region, struct file *file,
 			  struct nvfs_route_info *info)
 {
-	u64 last = atomic64_read(&region->route);
-	const struct gendisk *disk;
+	struct block_device *bdev;
 
 	if (!S_ISBLK(file_inode(file)->i_mode) ||
 	    !(file->f_mode & FMODE_CAN_ODIRECT))
 		return false;
-	disk = I_BDEV(file->f_mapping->host)->bd_disk;
-	if (!last || (last & LAST_KEY) != last_key(region->gpu, disk))
+	bdev = I_BDEV(file->f_mapping->host);
+	if (atomic64_read(&region->route) !=
+	    last_word(READ_ONCE(region->gpu->changes), bdev->bd_disk))
 		return false;
-	info->reason = NVFS_REASON_NONE;
-	info->offset_align = 1U << FIELD_GET(LAST_OFFSET_ALIGN, last);
-	info->mem_align = 1U << FIELD_GET(LAST_MEM_ALIGN, last);
+	info->reason = judge_queue(bdev);
+	set_alignment(bdev, info);
 	return true;
 }
 
-static void route_set_last(struct nvfs_region *region,
-			   const struct gendisk *disk,
-			   const struct nvfs_route_info *info)
-{
-	u64 last = last_key(region->gpu, disk);
-
-	if (info->reason || ilog2(info->mem_align) > FIELD_MAX(LAST_MEM_ALIGN))
-		return;
-	last |= FIELD_PREP(LAST_MEM_ALIGN, ilog2(info->mem_align)) |
-		FIELD_PREP(LAST_OFFSET_ALIGN, ilog2(info->offset_align));
-	atomic64_set(&region->route, last);
-}
-
-/* The drive's verdict, from memory or made */
-static void route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
-			struct nvfs_route_info *info)
+/* The drive's verdict, from memory or made; true when it still holds */
+static bool route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
+			u32 changes, struct nvfs_route_info *info)
 {
 	unsigned long disk = bdev->bd_disk->diskseq;
 	void *entry = xa_load(&gpu->verdicts, disk);
 
 	if (entry) {
 		verdict_unpack(entry, info);
-		return;
+		return true;
 	}
 	judge_drive(&gpu->path, bdev, info);
+	/* A device went meanwhile: good for this request, not to be kept */
+	if (changes != READ_ONCE(gpu->changes))
+		return false;
 	/* Not remembering costs time, nothing else */
 	xa_store(&gpu->verdicts, disk, verdict_pack(info), GFP_KERNEL);
+	return true;
 }
 
 /**
@@ -254,7 +253,9 @@ static void route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
 void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		    struct nvfs_route_info *info)
 {
+	u32 changes = READ_ONCE(region->gpu->changes);
 	struct block_device *bdev;
+	bool keep;
 
 	if (likely(route_is_last(region, file, info)))
 		return;
@@ -264,9 +265,12 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 	info->reason = region->gpu->reason;
 	if (info->reason)
 		return;
-	route_drive(region->gpu, bdev, info);
-	if (S_ISBLK(file_inode(file)->i_mode))
-		route_set_last(region, bdev->bd_disk, info);
+	keep = route_drive(region->gpu, bdev, changes, info);
+	if (!info->reason)
+		info->reason = judge_queue(bdev);
+	if (keep && !info->reason)
+		atomic64_set(&region->route,
+			     last_word(changes, bdev->bd_disk));
 }
 
 /**
@@ -282,24 +286,30 @@ void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 {
 	struct block_device *bdev = file_bdev_of(file);
 
-	if (route_begin(file, bdev, info))
-		judge_drive(gpu, bdev, info);
+	if (!route_begin(file, bdev, info))
+		return;
+	judge_drive(gpu, bdev, info);
+	if (!info->reason)
+		info->reason = judge_queue(bdev);
 }
 
 /**
- * nvfs_dma_aligned() - is a request aligned for O_DIRECT?
+ * nvfs_dma_mem_aligned() - may a direct request begin at an offset of a region?
  * @info: from nvfs_dma_route()
- * @region_offset: where in the region
- * @file_offset: where in the file
- * @len: bytes
+ * @region: the region
+ * @off: the offset
  *
- * Return: true when it is.
+ * The drive's alignment is enough for one piece.  The block layer wants every
+ * bvec but the last to end on a block, so where there are several pieces the
+ * first may not begin inside one.
+ *
+ * Return: true when it may.
  */
-bool nvfs_dma_aligned(const struct nvfs_route_info *info, u64 region_offset,
-		      u64 file_offset, u64 len)
+bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
+			  const struct nvfs_region *region, u64 off)
 {
-	return IS_ALIGNED(file_offset | len, info->offset_align) &&
-	       IS_ALIGNED(region_offset, info->mem_align);
+	return IS_ALIGNED(off, info->mem_align) &&
+	       (region->nr_pieces == 1 || IS_ALIGNED(off, info->offset_align));
 }
 
 /**

@@ -59,8 +59,8 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		    struct nvfs_route_info *info);
 void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 			 struct nvfs_route_info *info);
-bool nvfs_dma_aligned(const struct nvfs_route_info *info, u64 region_offset,
-		      u64 file_offset, u64 len);
+bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
+			  const struct nvfs_region *region, u64 off);
 void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
 		       size_t size);
 void nvfs_dma_flush(const struct nvfs_region *region, u64 off);

@@ -74,6 +74,12 @@ int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args)
 	if ((args->flags & NVFS_QUERY_GPU) && args->region)
 		return -EINVAL;
 	memset(args->text, 0, sizeof(args->text));
+	args->drive = NVFS_BDF_NONE;
+	args->route = NVFS_ROUTE_NONE;
+	args->reason = NVFS_REASON_NONE;
+	args->distance = -1;
+	args->offset_align = 0;
+	args->mem_align = 0;
 	args->page_source = NVFS_PAGES_NONE;
 	f = fdget(args->fd);
 	if (fd_empty(f))

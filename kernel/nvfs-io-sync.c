@@ -16,6 +16,7 @@
 struct rw_holes {
 	struct nvfs_hole *hole;
 	u32 nr;
+	u32 passed;
 	u32 max;
 	u64 covered;
 };
@@ -58,7 +59,7 @@ static bool move_span(struct nvfs_io *io, u64 len, int *ret)
 }
 
 /* Move the data between the holes, pass over the holes */
-static int move_between(struct nvfs_io *io, const struct rw_holes *holes)
+static int move_between(struct nvfs_io *io, struct rw_holes *holes)
 {
 	u64 behind = io->left - holes->covered;
 	int ret = 0;
@@ -71,13 +72,28 @@ static int move_between(struct nvfs_io *io, const struct rw_holes *holes)
 		if (span && !move_span(io, span, &ret))
 			goto out;
 		nvfs_io_skip(io, holes->hole[i].length);
+		holes->passed++;
 	}
 	move_span(io, io->left, &ret);
-	nvfs_stat_add(holes, holes->nr);
-	nvfs_stat_add(hole_bytes, io->skipped);
 out:
 	io->left += behind;
+	nvfs_stat_add(holes, holes->passed);
+	nvfs_stat_add(hole_bytes, io->skipped);
 	return ret;
+}
+
+/* Tell of the holes that were passed; one that can't be told was not passed */
+static int report_holes(struct nvfs_io *io, const struct rw_holes *holes,
+			struct nvfs_rw *args)
+{
+	if (!copy_to_user(u64_to_user_ptr(args->holes), holes->hole,
+			  holes->passed * sizeof(*holes->hole))) {
+		args->nr_holes = holes->passed;
+		return 0;
+	}
+	io->done = min(io->done, holes->hole[0].file_offset -
+				 args->file_offset);
+	return -EFAULT;
 }
 
 static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
@@ -93,11 +109,8 @@ static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
 	ret = find_holes(io, &holes);
 	if (!ret)
 		ret = move_between(io, &holes);
-	if (!ret && copy_to_user(u64_to_user_ptr(args->holes), holes.hole,
-				 holes.nr * sizeof(*holes.hole)))
+	if (report_holes(io, &holes, args))
 		ret = -EFAULT;
-	if (!ret)
-		args->nr_holes = holes.nr;
 	kvfree(holes.hole);
 	return ret;
 }
@@ -125,10 +138,11 @@ static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 
 	ret = nvfs_io_check_range(req, region);
 	if (ret)
-		return ret;
+		goto refused;
+	ret = -EBADF;
 	f = fdget(req->fd);
 	if (fd_empty(f))
-		return -EBADF;
+		goto refused;
 	ret = nvfs_io_begin(&io, region, fd_file(f), req, NULL);
 	if (ret)
 		nvfs_io_refuse(&io, ret);
@@ -136,6 +150,10 @@ static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 		ret = rw_run(&io, args);
 	args->reason = io.reason;
 	fdput(f);
+	return ret;
+
+refused:
+	nvfs_io_count_refused(req->op == NVFS_OP_WRITE, ret);
 	return ret;
 }
 
@@ -147,7 +165,9 @@ static int check_flags(const struct nvfs_rw *args, bool write)
 		return -EINVAL;
 	if (report && write)
 		return -EINVAL;
-	return report == !!args->max_holes ? 0 : -EINVAL;
+	if (report)
+		return args->max_holes ? 0 : -EINVAL;
+	return args->holes || args->max_holes ? -EINVAL : 0;
 }
 
 /**
@@ -175,13 +195,13 @@ int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
 	struct nvfs_region *region;
 	int ret;
 
-	ret = check_flags(args, write);
-	if (ret)
-		return ret;
 	args->done = 0;
 	args->route = NVFS_ROUTE_NONE;
 	args->reason = NVFS_REASON_NONE;
 	args->nr_holes = 0;
+	ret = check_flags(args, write);
+	if (ret)
+		return ret;
 	region = nvfs_region_get(regions, args->region);
 	if (IS_ERR(region))
 		return PTR_ERR(region);

@@ -20,7 +20,6 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
-#include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -50,59 +49,6 @@
 /* A transient failure is tried again so often, after 1, 2, 4 ... ms */
 #define NVFS_IO_TRIES		5
 
-static const char * const io_state_name[NVFS_IO_STATE_NR] = {
-#define NVFS_IO_STATE(name, next) [name] = #name,
-#include "nvfs-io-state-list.h"
-#undef NVFS_IO_STATE
-};
-
-/* Refused transitions: from, to.  Touched only when something is wrong. */
-static atomic_t io_refused[NVFS_IO_STATE_NR][NVFS_IO_STATE_NR];
-
-/**
- * nvfs_io_refused_show() - print the request transitions that were refused
- * @m: where to; a line "io_refused FROM TO count" for each pair
- *
- * Context: process context.
- */
-void nvfs_io_refused_show(struct seq_file *m)
-{
-	int from, to, nr;
-
-	for (from = 0; from < NVFS_IO_STATE_NR; from++)
-		for (to = 0; to < NVFS_IO_STATE_NR; to++) {
-			nr = atomic_read(&io_refused[from][to]);
-			if (nr)
-				seq_printf(m, "io_refused %s %s %d\n",
-					   io_state_name[from],
-					   io_state_name[to], nr);
-		}
-}
-
-/* Bring a request to a state if it may go there from where it is */
-static bool io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from)
-{
-	*from = atomic_read(&io->state);
-	do {
-		if (!(nvfs_io_next[*from] & BIT(to)))
-			return false;
-	} while (!atomic_try_cmpxchg(&io->state, from, to));
-	return true;
-}
-
-/* The one function that changes states; a refusal is counted */
-static bool io_set_state(struct nvfs_io *io, enum nvfs_io_state to)
-{
-	int from;
-
-	if (likely(io_try_state(io, to, &from)))
-		return true;
-	atomic_inc(&io_refused[from][to]);
-	nvfs_dbg("request state %s can't follow %s\n", io_state_name[to],
-		 io_state_name[from]);
-	return false;
-}
-
 /*
  * The same for a request that nobody else can see, from one known state to the
  * next; that the step is legal is proved when this is compiled.
@@ -113,7 +59,7 @@ do {									\
 	if (likely(atomic_read(&(io)->state) == (from)))		\
 		atomic_set(&(io)->state, (to));				\
 	else								\
-		io_set_state(io, to);					\
+		nvfs_io_set_state(io, to);					\
 } while (0)
 
 /* Blocks that the first @bytes of the request touch */
@@ -194,7 +140,7 @@ static u64 direct_len(const struct nvfs_io *io)
 	u64 len;
 
 	if (route->reason || !IS_ALIGNED(io->pos, route->offset_align) ||
-	    !IS_ALIGNED(io->off, route->mem_align))
+	    !nvfs_dma_mem_aligned(route, io->region, io->off))
 		return 0;
 	len = min(io->left, io->step_max);
 	return round_down(len, route->offset_align);
@@ -209,7 +155,7 @@ static u64 bounce_len(const struct nvfs_io *io)
 	if (route->reason)
 		return min(io->left, io->step_max);
 	head = -io->pos & (route->offset_align - 1);
-	if (head && IS_ALIGNED(io->off + head, route->mem_align))
+	if (head && nvfs_dma_mem_aligned(route, io->region, io->off + head))
 		return min(io->left, head);
 	return min(io->left, io->step_max);
 }
@@ -227,6 +173,8 @@ static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
 		*len = round_down(*len, io->route.offset_align);
 	init_sync_kiocb(&io->kiocb, io->file);
 	io->kiocb.ki_flags |= IOCB_DIRECT;
+	/* Somebody may have set O_APPEND since it was looked for */
+	io->kiocb.ki_flags &= ~IOCB_APPEND;
 	io->kiocb.ki_pos = io->pos;
 	if (io->write)
 		io->kiocb.ki_flags |= IOCB_WRITE;
@@ -249,7 +197,8 @@ static int get_bvecs(struct nvfs_io *io)
 	if (io->bvec)
 		return 0;
 	io->max_bvecs = nvfs_dma_count(io->region->pieces,
-				       io->region->nr_pieces, io->off, io->left,
+				       io->region->nr_pieces, io->off,
+				       io->length - io->done,
 				       NVFS_IO_MAX_BVECS);
 	if (io->max_bvecs <= NVFS_IO_INLINE_BVECS)
 		io->bvec = io->inline_bvec;
@@ -439,10 +388,12 @@ static ssize_t step(struct nvfs_io *io)
 /* Was a step that moved @moved bytes the last, because the file ends? */
 static bool at_end(const struct nvfs_io *io, u64 moved)
 {
-	if (!moved)
-		return true;
-	return !io->write && moved < io->step_len &&
-	       io->pos >= i_size_read(io->file->f_mapping->host);
+	const struct inode *inode = io->file->f_mapping->host;
+
+	/* A device ends for writers, too */
+	if (io->write && !S_ISBLK(inode->i_mode))
+		return false;
+	return moved < io->step_len && io->pos >= i_size_read(inode);
 }
 
 /**
@@ -460,6 +411,9 @@ int nvfs_io_move(struct nvfs_io *io)
 		ret = step(io);
 		if (ret >= 0 && at_end(io, ret))
 			break;
+		/* Nothing moved, and no reason told: not to be tried for ever */
+		if (!ret)
+			return -EIO;
 		ret = ret < 0 ? recover(io, ret) : 0;
 		if (!ret && io->left)
 			ret = interrupted(io);
@@ -569,71 +523,6 @@ static void io_close(struct nvfs_io *io, int error)
 	account(io);
 }
 
-/**
- * nvfs_io_check_file_type() - is this a file that has bytes at offsets?
- * @file: the file
- *
- * Return: 0; -EISDIR, -ESPIPE or -EINVAL.
- */
-int nvfs_io_check_file_type(struct file *file)
-{
-	umode_t mode = file_inode(file)->i_mode;
-
-	if (S_ISREG(mode) || S_ISBLK(mode))
-		return 0;
-	if (S_ISDIR(mode))
-		return -EISDIR;
-	if (S_ISFIFO(mode) || S_ISSOCK(mode) || !(file->f_mode & FMODE_PREAD))
-		return -ESPIPE;
-	return -EINVAL;
-}
-
-/* May this request use this file at all? */
-static int check_file(struct file *file, bool write)
-{
-	int ret;
-
-	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
-		return -EBADF;
-	ret = nvfs_io_check_file_type(file);
-	if (ret || !write)
-		return ret;
-	if ((file->f_flags & O_APPEND) || IS_IMMUTABLE(file_inode(file)) ||
-	    IS_APPEND(file_inode(file)))
-		return -EPERM;
-	return 0;
-}
-
-/**
- * nvfs_io_check_range() - does a request lie in its region and in any file?
- * @req: the request
- * @region: the region
- *
- * Return: 0; -EOVERFLOW or -ERANGE.
- */
-int nvfs_io_check_range(const struct nvfs_request *req,
-			const struct nvfs_region *region)
-{
-	u64 end;
-
-	if (check_add_overflow(req->region_offset, req->length, &end) ||
-	    req->file_offset > LLONG_MAX ||
-	    req->length > LLONG_MAX - req->file_offset)
-		return -EOVERFLOW;
-	return end > region->len ? -ERANGE : 0;
-}
-
-/* A worker's file size limit is not the caller's, so look at it here */
-static int check_size_limit(const struct nvfs_request *req, struct file *file)
-{
-	u64 limit = rlimit(RLIMIT_FSIZE);
-
-	if (req->op != NVFS_OP_WRITE || limit == RLIM_INFINITY ||
-	    !S_ISREG(file_inode(file)->i_mode))
-		return 0;
-	return req->file_offset + req->length > limit ? -EFBIG : 0;
-}
-
 /* Everything but the blocks, the file and the region */
 static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
 		    const struct nvfs_io_ops *ops)
@@ -659,19 +548,6 @@ static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io_advance(io, IO_FREE, IO_INIT);
 }
 
-/* Find the route; refuse what can't go direct when it may not bounce */
-static int io_find_route(struct nvfs_io *io)
-{
-	nvfs_dma_route(io->region, io->file, &io->route);
-	if (io->bounce_ok)
-		return 0;
-	io->reason = io->route.reason;
-	if (!io->reason &&
-	    !nvfs_dma_aligned(&io->route, io->off, io->pos, io->left))
-		io->reason = NVFS_REASON_ALIGN;
-	return io->reason ? -EREMOTEIO : 0;
-}
-
 /**
  * nvfs_io_begin() - a request with region and file at hand
  * @io: the request's memory
@@ -693,9 +569,7 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	io_init(io, req, ops);
 	io->region = region;
 	io->file = file;
-	ret = check_file(file, io->write);
-	if (!ret)
-		ret = io_find_route(io);
+	ret = nvfs_io_admit(io);
 	if (ret)
 		return ret;
 	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
@@ -744,7 +618,7 @@ int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 		goto err_put_region;
 	ret = nvfs_io_begin(io, region, file, req, ops);
 	if (!ret)
-		ret = check_size_limit(req, file);
+		ret = nvfs_io_check_size_limit(req, file);
 	if (ret)
 		goto err_put_file;
 	return 0;
@@ -775,8 +649,8 @@ static void io_deliver(struct nvfs_io *io, int error)
 	int from;
 
 	/* Whatever was cancelled too late ends as it ends */
-	if (!io_try_state(io, IO_CALLBACK_REQ, &from))
-		io_set_state(io, IO_TERMINATED);
+	if (!nvfs_io_try_state(io, IO_CALLBACK_REQ, &from))
+		nvfs_io_set_state(io, IO_TERMINATED);
 	io_close(io, io->left ? error : 0);
 	io->ops->complete(io);
 }
@@ -790,8 +664,8 @@ static void io_deliver(struct nvfs_io *io, int error)
 void nvfs_io_delivered(struct nvfs_io *io)
 {
 	if (atomic_read(&io->state) == IO_CALLBACK_REQ)
-		io_set_state(io, IO_CALLBACK_END);
-	io_set_state(io, IO_FREE);
+		nvfs_io_set_state(io, IO_CALLBACK_END);
+	nvfs_io_set_state(io, IO_FREE);
 }
 
 /**
@@ -805,7 +679,7 @@ bool nvfs_io_cancel(struct nvfs_io *io)
 {
 	int from;
 
-	return io_try_state(io, IO_TERMINATE_REQ, &from);
+	return nvfs_io_try_state(io, IO_TERMINATE_REQ, &from);
 }
 
 /* The end of a step that was started without waiting.  Any context. */
@@ -825,7 +699,10 @@ static void nowait_done(struct nvfs_io *io, long ret)
 		direct = false;
 	}
 	step_end(io, ret, direct);
-	io_deliver(io, 0);
+	if (unlikely(io->left && !at_end(io, ret)))
+		io->ops->punt(io);
+	else
+		io_deliver(io, 0);
 }
 
 static void kiocb_done(struct kiocb *kiocb, long ret)
@@ -869,12 +746,12 @@ void nvfs_io_start(struct nvfs_io *io)
 		return;
 	}
 	direct_prepare(io, &iter, &len);
-	if (len < io->left || !io_try_state(io, IO_IN_PROGRESS, &from) ||
+	if (len < io->left || !nvfs_io_try_state(io, IO_IN_PROGRESS, &from) ||
 	    step_begin(io, len)) {
 		io->ops->punt(io);
 		return;
 	}
-	io->kiocb.ki_flags |= IOCB_NOWAIT | IOCB_ALLOC_CACHE;
+	io->kiocb.ki_flags |= IOCB_NOWAIT;
 	io->kiocb.ki_complete = kiocb_done;
 	/*
 	 * The drive may be done while the file system still looks at the kiocb
@@ -902,7 +779,7 @@ void nvfs_io_run(struct nvfs_io *io)
 	int from, ret;
 
 	/* It may have been started before, or cancelled */
-	io_try_state(io, IO_IN_PROGRESS, &from);
+	nvfs_io_try_state(io, IO_IN_PROGRESS, &from);
 	ret = interrupted(io);
 	if (!ret)
 		ret = nvfs_io_move(io);
@@ -946,8 +823,31 @@ void nvfs_io_run_end(struct nvfs_io *io, int error)
  */
 void nvfs_io_refuse(struct nvfs_io *io, int error)
 {
-	account_begin(io->write);
-	io->error = error;
-	account(io);
+	nvfs_io_count_refused(io->write, error);
 	io_advance(io, IO_INIT, IO_FREE);
+}
+
+/**
+ * nvfs_io_count_refused() - count a request that was refused
+ * @write: GPU to file
+ * @error: why
+ *
+ * Context: any.
+ */
+void nvfs_io_count_refused(bool write, int error)
+{
+	account_begin(write);
+	if (write) {
+		nvfs_stat_inc(write_ended);
+		if (error == -EREMOTEIO)
+			nvfs_stat_inc(write_refused);
+		else
+			nvfs_stat_inc(write_errors);
+	} else {
+		nvfs_stat_inc(read_ended);
+		if (error == -EREMOTEIO)
+			nvfs_stat_inc(read_refused);
+		else
+			nvfs_stat_inc(read_errors);
+	}
 }

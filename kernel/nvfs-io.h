@@ -28,7 +28,7 @@ enum nvfs_io_state {
 
 /* For each state of a request a bit for each state that may follow */
 static const u8 nvfs_io_next[NVFS_IO_STATE_NR] = {
-#define NVFS_IO_STATE(name, next) [name] = (next),
+#define NVFS_IO_STATE(name, next) (next),
 #include "nvfs-io-state-list.h"
 #undef NVFS_IO_STATE
 };
@@ -113,6 +113,7 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 		  struct file *file, const struct nvfs_request *req,
 		  const struct nvfs_io_ops *ops);
 void nvfs_io_refuse(struct nvfs_io *io, int error);
+void nvfs_io_count_refused(bool write, int error);
 void nvfs_io_run_begin(struct nvfs_io *io);
 int nvfs_io_move(struct nvfs_io *io);
 void nvfs_io_skip(struct nvfs_io *io, u64 len);
@@ -130,6 +131,11 @@ void nvfs_io_release(struct nvfs_io *io);
 enum nvfs_route nvfs_io_route(const struct nvfs_io *io);
 void nvfs_io_refused_show(struct seq_file *m);
 
+bool nvfs_io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from);
+bool nvfs_io_set_state(struct nvfs_io *io, enum nvfs_io_state to);
+int nvfs_io_admit(struct nvfs_io *io);
+int nvfs_io_check_size_limit(const struct nvfs_request *req,
+			     struct file *file);
 int nvfs_io_check_file_type(struct file *file);
 int nvfs_io_check_range(const struct nvfs_request *req,
 			const struct nvfs_region *region);

@@ -17,7 +17,7 @@
 #include "nvfs-stat.h"
 
 static const char * const block_state_name[NVFS_BLOCK_STATE_NR] = {
-#define NVFS_BLOCK_STATE(name, next) [name] = #name,
+#define NVFS_BLOCK_STATE(name, next) #name,
 #include "nvfs-block-state-list.h"
 #undef NVFS_BLOCK_STATE
 };

@@ -129,7 +129,7 @@ static struct nvfs_region *region_alloc(void)
 {
 	struct nvfs_region *region;
 
-	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
 		return NULL;
 	if (percpu_ref_init(&region->users, region_drained,
@@ -186,6 +186,8 @@ static void region_revoked(void *data)
 	struct nvfs_region *region = data;
 	bool orphan;
 
+	/* From here on the pages are ours to let go of, not to give back */
+	WRITE_ONCE(region->revoked, true);
 	region_wait_dead(region, region_kill(region));
 	nvfs_mod_revoked(&region->pin);
 	nvfs_stat_inc(regions_revoked);
@@ -214,8 +216,11 @@ static void region_destroy(struct nvfs_region *region, bool winner)
 	u64 len = region->pin.len;
 
 	region_wait_dead(region, winner);
-	/* Only a provider that took the pages back will not call back */
-	if (!nvfs_mod_unpin(&region->pin) || region->pin.persistent)
+	/* Only a provider that took the pages back will not call back.  Once it
+	 * has called, its table is gone, and the address may be another one's.
+	 */
+	if (!READ_ONCE(region->revoked) &&
+	    (!nvfs_mod_unpin(&region->pin) || region->pin.persistent))
 		region_ref_put(region);
 	else
 		region_orphan(region);
@@ -280,7 +285,8 @@ static int region_map(struct nvfs_region *region, u64 addr)
 			       region->len, NULL);
 	if (!nr)
 		return -EFAULT;
-	region->pieces = kvcalloc(nr, sizeof(*region->pieces), GFP_KERNEL);
+	region->pieces = kvcalloc(nr, sizeof(*region->pieces),
+				  GFP_KERNEL_ACCOUNT);
 	if (!region->pieces)
 		return -ENOMEM;
 	region->nr_pieces = nr;
@@ -389,7 +395,8 @@ int nvfs_region_register(struct nvfs_regions *regions,
 	ret = register_check(args);
 	if (ret)
 		return ret;
-	ret = xa_alloc(&regions->index, &id, NULL, xa_limit_31b, GFP_KERNEL);
+	ret = xa_alloc(&regions->index, &id, NULL,
+		       XA_LIMIT(1, NVFS_MAX_REGIONS), GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret == -EBUSY ? -ENOSPC : ret;
 
@@ -463,6 +470,7 @@ struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id)
 	struct nvfs_region *region;
 
 	rcu_read_lock();
+	/* Pairs with the release in nvfs_region_register() */
 	region = smp_load_acquire(region_slot(regions, id));
 	if (!region || region->id != id)
 		region = xa_load(&regions->index, id);

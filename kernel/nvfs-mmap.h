@@ -34,7 +34,7 @@ enum nvfs_block_state {
 
 /* For each block state a bit for each state that may follow */
 static const u8 nvfs_block_next[NVFS_BLOCK_STATE_NR] = {
-#define NVFS_BLOCK_STATE(name, next) [name] = (next),
+#define NVFS_BLOCK_STATE(name, next) (next),
 #include "nvfs-block-state-list.h"
 #undef NVFS_BLOCK_STATE
 };
@@ -116,6 +116,7 @@ struct nvfs_piece {
  * @route: the last way that was judged; see nvfs-dma.c
  * @gets: lookups, up to where @users changes to counters per CPU
  * @ref: one of the owner's, one that the provider's callback holds
+ * @revoked: the provider's callback has begun
  * @callback: what has become of the provider's callback
  * @pin: what the provider pinned, with up to one page more at both ends
  * @dying: @state is past NVFS_REGION_LIVE
@@ -138,6 +139,7 @@ struct nvfs_region {
 	atomic64_t route;
 	u32 gets;
 	refcount_t ref;
+	bool revoked;
 	atomic_t callback;
 	struct nvfs_pin pin;
 	struct completion dying;

@@ -454,6 +454,9 @@ struct nvfs_gpu *nvfs_gpu_find(phys_addr_t phys)
 
 	mutex_lock(&gpu_lock);
 	gpu = gpu_lookup(phys);
+	/* It may have been short of memory; nobody looks while no region is left */
+	if (gpu && gpu->source == NVFS_PAGES_NONE && kref_read(&gpu->ref) == 1)
+		gpu_make_pages(gpu);
 	if (!gpu) {
 		int bar = -1;
 
@@ -473,7 +476,7 @@ struct nvfs_gpu *nvfs_gpu_find(phys_addr_t phys)
 	return gpu;
 }
 
-/* Forget @pdev when it is a GPU (or every GPU, NULL); its regions keep it */
+/* Forget @dev when it is a GPU (NULL: every GPU); its regions keep it */
 static void gpu_forget(struct device *dev)
 {
 	struct nvfs_gpu *gpu;
@@ -489,6 +492,7 @@ static void gpu_forget(struct device *dev)
 			if (dev && dev != &gpu->pdev->dev)
 				continue;
 			hlist_del(&gpu->node);
+			WRITE_ONCE(gpu->gone, true);
 			nvfs_gpu_put(gpu);
 		}
 	}

@@ -85,6 +85,7 @@ struct nvfs_pci_verdict {
  * @pgmap: the pages, when @source is NVFS_PAGES_ZONE
  * @owner_pgmap: a reference to the owner's pages (NVFS_PAGES_OWNER)
  * @path: the way up to the host bridge
+ * @gone: its driver has let go of it; takes no request
  * @changes: grows when a device goes, so that what was judged before is void
  * @verdicts: sequence number of a disk -> packed verdict, see nvfs-dma.c
  */
@@ -100,6 +101,7 @@ struct nvfs_gpu {
 	struct dev_pagemap pgmap;
 	struct dev_pagemap *owner_pgmap;
 	struct nvfs_pci_path path;
+	bool gone;
 	u32 changes;
 	struct xarray verdicts;
 };

@@ -169,6 +169,9 @@ struct nvfs_info {
 	__u32 __reserved;
 };
 
+/* Most regions of one open file. */
+#define NVFS_MAX_REGIONS		65535
+
 /* Keep the memory pinned when its owner frees it, where the provider can. */
 #define NVFS_REGISTER_PERSISTENT	(1U << 0)
 
@@ -201,7 +204,7 @@ struct nvfs_info {
  *	EPROTO	the provider's page table has a version NVFS does not know
  *	EFAULT	the range is not GPU memory of the calling process
  *	ENXIO	the provider's pages lie in no PCI device's BAR
- *	ENOSPC	this open file has no free region id
+ *	ENOSPC	this open file has NVFS_MAX_REGIONS regions
  */
 struct nvfs_register {
 	__u32 size;
@@ -278,21 +281,25 @@ struct nvfs_hole {
  * the file (READ) or of the device.  After an error @done may be more than 0:
  * so many bytes are good.
  *
- * Alignment is free with NVFS_RW_BOUNCE: what O_DIRECT can't move (the head and
- * tail of a request that begins or ends inside a block, or all of it when the
- * file offset and the GPU address disagree) goes through host memory, and the
- * route is mixed or bounce.  Without the flag such a request is refused.
+ * READ: alignment is free with NVFS_RW_BOUNCE.  What O_DIRECT can't move (the
+ * head and tail of a request that begins or ends inside a block, or all of it
+ * when the file offset and the GPU address disagree) goes through host memory,
+ * and the route is mixed or bounce.  Without the flag such a request is refused.
+ * WRITE: with the flag the GPU address is free, but file offset and length must
+ * be multiples of what O_DIRECT asks of the file, where it has O_DIRECT.
  *
  * Holes read as zeroes.  With NVFS_RW_REPORT_HOLES they are listed instead, in
  * order, neighbours merged, and count into @done.  When the records run out
  * the request ends early, with success, where the next hole begins: go on
- * there.  A range that held data when the call began is never a hole.
+ * there.  A range that held data when the call began is never a hole.  The
+ * records are good, and complete up to @done, also after an error.
  *
  * Requests do not wait for one another; the order of overlapping ones is not
  * defined.  WRITE honours O_SYNC and O_DSYNC of the file.
  *
  * Errors, in the order in which they are looked for:
- *	EINVAL	NVFS_RW_REPORT_HOLES with WRITE, or @max_holes does not fit @flags
+ *	EINVAL	NVFS_RW_REPORT_HOLES with WRITE; @holes or @max_holes do not fit
+ *		@flags
  *	ENOENT	no such region on this open file
  *	ESTALE	the region's memory has been freed by its owner
  *	EOVERFLOW	@region_offset + @length is above 2^64 - 1, or @file_offset +
@@ -301,14 +308,17 @@ struct nvfs_hole {
  *	EBADF	@fd is not open, or not open for reading (READ) or writing (WRITE)
  *	EISDIR	@fd is a directory
  *	ESPIPE	@fd is a pipe, a socket or another thing without offsets
- *	EINVAL	@fd is neither a regular file nor a block device
+ *	EINVAL	@fd is neither a regular file nor a block device, or a file of
+ *		proc, sysfs or another file system that is no storage
  *	EPERM	WRITE: @fd was opened with O_APPEND, or the file is immutable
  *		or append-only
- *	EREMOTEIO	the request can't go direct and NVFS_RW_BOUNCE is not set;
- *		@reason says why; no byte moved
+ *	EREMOTEIO	the request can't go direct and NVFS_RW_BOUNCE is not set,
+ *		or it is a WRITE that is not aligned; @reason says why.  @done
+ *		is 0 unless peer memory was refused half way
+ *	ENODEV	the GPU or the drive is gone
  *	EINTR	a fatal signal; @done says how far the request got
  *	other	what the file system or the drive said: EIO, ENOSPC, EFBIG,
- *		EROFS, ETXTBSY, ENODEV (the drive is gone), ...
+ *		EROFS, ETXTBSY, ...
  */
 struct nvfs_rw {
 	__u32 size;

@@ -101,6 +101,9 @@ static enum nvfs_reason judge_file(struct file *file, struct block_device *bdev)
 {
 	const struct inode *inode = file_inode(file);
 
+	/* Several devices, and checksums besides */
+	if (inode->i_sb->s_magic == BTRFS_SUPER_MAGIC && !bdev)
+		return NVFS_REASON_FS_CPU;
 	if (!bdev)
 		return NVFS_REASON_NO_BDEV;
 	if (S_ISREG(inode->i_mode) && !fs_leaves_data_alone(inode))

@@ -20,6 +20,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -226,6 +227,19 @@ static void waited_done(struct kiocb *kiocb, long ret)
 	complete(io->step_done);
 }
 
+/* Who read a block device through its page cache meanwhile has old bytes there;
+ * the block layer looks after a synchronous kiocb only.
+ */
+static void direct_invalidate(struct nvfs_io *io)
+{
+	struct address_space *mapping = io->file->f_mapping;
+	loff_t last = io->pos + io->step_len - 1;
+
+	if (mapping->nrpages)
+		invalidate_inode_pages2_range(mapping, io->pos >> PAGE_SHIFT,
+					      last >> PAGE_SHIFT);
+}
+
 /*
  * Submit a direct step and wait for its end.  A synchronous kiocb does, but for
  * writes to a block device: there, kernels up to 6.4 wait with the request still
@@ -244,6 +258,7 @@ static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
 	if (ret != -EIOCBQUEUED)
 		return ret;
 	wait_for_completion_io(&done);
+	direct_invalidate(io);
 	return io->step_ret;
 }
 

@@ -3,7 +3,7 @@
 # are against tests/unit/shim, with cmocka, ASan and UBSan.
 
 KUNIT_DIR	:= $(BUILD)/tests/kunit
-KUNIT_SRC	:= nvfs-pci nvfs-dma nvfs-mmap nvfs-mod nvfs-stat
+KUNIT_SRC	:= nvfs-pci nvfs-dma nvfs-mmap nvfs-mmap-block nvfs-mod nvfs-stat
 KUNIT_OBJ	:= $(KUNIT_SRC:%=$(KUNIT_DIR)/%.o)
 KUNIT_TESTS	:= $(patsubst tests/unit/kernel/%.c,$(BUILD)/tests/unit/kernel_%, \
 		   $(wildcard tests/unit/kernel/*.c))
@@ -16,9 +16,10 @@ KUNIT_STAMP	:= $(KUNIT_DIR)/shim/stamp
 # user space has with the same meaning.
 $(KUNIT_STAMP): $(wildcard kernel/*.[ch]) tests/unit/shim/shim.h
 	$(Q)mkdir -p $(KUNIT_DIR)/shim/linux
-	$(Q)sed -n 's,^#include <\(linux/[a-z0-9_-]*\.h\)>.*,\1,p' kernel/*.[ch] \
+	$(Q)sed -n 's,^#include <\(linux/[a-z0-9_/-]*\.h\)>.*,\1,p' kernel/*.[ch] \
 		| grep -v -e /types.h -e /errno.h -e /stat.h -e /magic.h \
 		| sort -u | while read -r header; do \
+		mkdir -p "$$(dirname $(KUNIT_DIR)/shim/$$header)"; \
 		echo '#include "shim.h"' >$(KUNIT_DIR)/shim/$$header; done
 	$(Q)touch $@
 

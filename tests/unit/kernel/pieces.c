@@ -314,21 +314,19 @@ static void one_byte_is_one_bvec(void **state)
 
 /* ------------------------------------------------------------- alignment */
 
-static void alignment_is_that_of_file_and_memory(void **state)
+static void alignment_of_memory_is_the_drive_s_or_the_file_s(void **state)
 {
 	struct nvfs_route_info info = { .offset_align = 512, .mem_align = 4 };
+	struct nvfs_region region = { .nr_pieces = 1 };
 
 	(void)state;
-	assert_true(nvfs_dma_aligned(&info, 0, 0, 512));
-	assert_true(nvfs_dma_aligned(&info, 4, 512, 1024));
-	assert_true(nvfs_dma_aligned(&info, 0, 0, 0));
-	assert_false(nvfs_dma_aligned(&info, 2, 512, 512));
-	assert_false(nvfs_dma_aligned(&info, 0, 256, 512));
-	assert_false(nvfs_dma_aligned(&info, 0, 512, 511));
-	assert_false(nvfs_dma_aligned(&info, 0, 1ULL << 40 | 1, 512));
-	info.offset_align = 4096;
-	assert_false(nvfs_dma_aligned(&info, 0, 512, 4096));
-	assert_true(nvfs_dma_aligned(&info, 0, 1ULL << 40, 1ULL << 32));
+	assert_true(nvfs_dma_mem_aligned(&info, &region, 0));
+	assert_true(nvfs_dma_mem_aligned(&info, &region, 4));
+	assert_false(nvfs_dma_mem_aligned(&info, &region, 2));
+	/* A bvec in the middle has to end on a block */
+	region.nr_pieces = 2;
+	assert_true(nvfs_dma_mem_aligned(&info, &region, 512));
+	assert_false(nvfs_dma_mem_aligned(&info, &region, 4));
 }
 
 static void every_reason_has_words(void **state)
@@ -365,7 +363,7 @@ int main(void)
 		cmocka_unit_test(random_ranges_make_exact_bvecs),
 		cmocka_unit_test(bvecs_that_run_out_are_a_clean_cut),
 		cmocka_unit_test(one_byte_is_one_bvec),
-		cmocka_unit_test(alignment_is_that_of_file_and_memory),
+		cmocka_unit_test(alignment_of_memory_is_the_drive_s_or_the_file_s),
 		cmocka_unit_test(every_reason_has_words),
 	};
 

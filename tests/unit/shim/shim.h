@@ -57,6 +57,10 @@ typedef unsigned short umode_t;
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
 #define U64_MAX			UINT64_MAX
+#define U32_MAX			UINT32_MAX
+#define BIT(n)			(1UL << (n))
+#define FIELD_MAX(mask)		((mask) >> __builtin_ctzll(mask))
+#define clamp(v, lo, hi)	min(max(v, lo), hi)
 #define BIT_ULL(n)		(1ULL << (n))
 #define GENMASK_ULL(h, l)	(~0ULL >> (63 - (h)) & ~0ULL << (l))
 #define FIELD_PREP(mask, v)	((u64)(v) << __builtin_ctzll(mask) & (mask))
@@ -109,6 +113,20 @@ struct completion { int done; };
 struct percpu_ref { int count; };
 typedef struct { int counter; } atomic_t;
 typedef struct { int refs; } refcount_t;
+
+static inline void atomic_inc(atomic_t *v)
+{
+	v->counter++;
+}
+
+typedef struct { long long counter; } atomic64_t;
+typedef long loff_t;
+struct fileattr { unsigned int fsx_xflags; };
+#define FS_XFLAG_REALTIME	1
+#define GFP_KERNEL_ACCOUNT	1
+#define SEEK_DATA	3
+#define SEEK_HOLE	4
+#define current			((void *)0)
 struct notifier_block { int (*notifier_call)(struct notifier_block *nb,
 					     unsigned long action, void *p); };
 struct range { u64 start, end; };

@@ -134,8 +134,9 @@ def build(kernel_dir, release, agent, init):
         cpio.add(f"modules/{name}", stat.S_IFREG | 0o644,
                  read_module(mod_dir / path))
         order.append(name)
+    # A kernel that has all of them built in gets an empty list.
     cpio.add("modules/order", stat.S_IFREG | 0o644,
-             ("\n".join(order) + "\n").encode())
+             "".join(f"{name}\n" for name in order).encode())
     return cpio.bytes()
 
 

@@ -155,9 +155,9 @@ static const struct nvfs_call calls[] = {
 		  .handle = handle_register, .undo = undo_register),
 	NVFS_CALL(NVFS_IOC_UNREGISTER, struct nvfs_unregister, __reserved,
 		  .handle = handle_unregister),
-	NVFS_CALL(NVFS_IOC_READ, struct nvfs_rw, reason,
+	NVFS_CALL(NVFS_IOC_READ, struct nvfs_rw, nr_holes,
 		  .handle = handle_read),
-	NVFS_CALL(NVFS_IOC_WRITE, struct nvfs_rw, reason,
+	NVFS_CALL(NVFS_IOC_WRITE, struct nvfs_rw, nr_holes,
 		  .handle = handle_write),
 	NVFS_CALL(NVFS_IOC_QUERY, struct nvfs_query, text,
 		  .handle = handle_query),
@@ -239,14 +239,18 @@ static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
 
 /* Any call, by the table.  Not inlined: its frame is large. */
 static noinline int ioctl_call(struct nvfs_context *ctx, unsigned int cmd,
-			       void __user *uarg, u32 size)
+			       void __user *uarg)
 {
 	const struct nvfs_call *call = find_call(cmd);
 	union nvfs_args args nvfs_no_auto_init;
+	u32 size;
 	int ret;
 
 	if (!call)
 		return -ENOTTY;
+	/* The size stands first in every structure */
+	if (get_user(size, (u32 __user *)uarg))
+		return -EFAULT;
 	if (size < call->min_size)
 		return -EINVAL;
 	ret = copy_struct_from_user(&args, call->size, uarg, size);
@@ -272,15 +276,13 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	u32 size;
 
-	if (_IOC_TYPE(cmd) != NVFS_IOC_TYPE)
-		return -ENOTTY;
-	/* The size stands first in every structure */
+	if (cmd != NVFS_IOC_READ && cmd != NVFS_IOC_WRITE)
+		return ioctl_call(ctx, cmd, uarg);
 	if (get_user(size, (u32 __user *)uarg))
 		return -EFAULT;
-	if (size == sizeof(struct nvfs_rw) &&
-	    (cmd == NVFS_IOC_READ || cmd == NVFS_IOC_WRITE))
+	if (size == sizeof(struct nvfs_rw))
 		return ioctl_rw(ctx, uarg, cmd == NVFS_IOC_WRITE);
-	return ioctl_call(ctx, cmd, uarg, size);
+	return ioctl_call(ctx, cmd, uarg);
 }
 
 static int nvfs_open(struct inode *inode, struct file *filp)

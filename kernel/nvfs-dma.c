@@ -269,8 +269,8 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 	if (info->reason)
 		return;
 	keep = route_drive(region->gpu, bdev, changes, info);
-	if (!info->reason)
-		info->reason = judge_queue(bdev);
+	if (info->drive != NVFS_BDF_NONE || !info->reason)
+		info->reason = judge_queue(bdev) ?: info->reason;
 	if (keep && !info->reason)
 		atomic64_set(&region->route,
 			     last_word(changes, bdev->bd_disk));
@@ -292,8 +292,8 @@ void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 	if (!route_begin(file, bdev, info))
 		return;
 	judge_drive(gpu, bdev, info);
-	if (!info->reason)
-		info->reason = judge_queue(bdev);
+	if (info->drive != NVFS_BDF_NONE || !info->reason)
+		info->reason = judge_queue(bdev) ?: info->reason;
 }
 
 /**

@@ -369,7 +369,7 @@ TEST(files_without_a_drive_are_eremoteio)
 	ASSERT_EQ(ftruncate(x.file, SIZE), 0);
 	REFUSE(&x, EREMOTEIO);
 	x.file = open("/proc/version", O_RDONLY | O_CLOEXEC);
-	REFUSE_READ(&x, EREMOTEIO);
+	REFUSE_READ(&x, EINVAL);
 	check_stage(&s);
 }
 
@@ -556,8 +556,9 @@ static const struct call calls[] = {
 	  NVFS_REGISTER_PERSISTENT },
 	{ "UNREGISTER", NVFS_IOC_UNREGISTER, sizeof(struct nvfs_unregister),
 	  0 },
-	{ "READ", NVFS_IOC_READ, sizeof(struct nvfs_rw), 0 },
-	{ "WRITE", NVFS_IOC_WRITE, sizeof(struct nvfs_rw), 0 },
+	{ "READ", NVFS_IOC_READ, sizeof(struct nvfs_rw),
+	  NVFS_RW_BOUNCE | NVFS_RW_REPORT_HOLES },
+	{ "WRITE", NVFS_IOC_WRITE, sizeof(struct nvfs_rw), NVFS_RW_BOUNCE },
 	{ "QUERY", NVFS_IOC_QUERY, sizeof(struct nvfs_query),
 	  NVFS_QUERY_GPU },
 };
@@ -786,7 +787,10 @@ TEST(unknown_calls_are_enotty)
 	memset(&a, 0, sizeof(a));
 	a.head.size = 64;
 	for (i = 6; i < 256; i++)
-		ASSERT_ERRNO(ioctl(s.dev, _IO(NVFS_IOC_TYPE, i), &a), ENOTTY);
+		if (i < (int)_IOC_NR(NVFS_IOC_BATCH_CREATE) ||
+		    i > (int)_IOC_NR(NVFS_IOC_BATCH_DESTROY))
+			ASSERT_ERRNO(ioctl(s.dev, _IO(NVFS_IOC_TYPE, i), &a),
+				     ENOTTY);
 	for (i = 0; i < 256; i++) {
 		if (i == NVFS_IOC_TYPE)
 			continue;

@@ -4,7 +4,7 @@
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
 		   module fsx batch align bounce uring \
-		   sparse
+		   sparse states
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
@@ -53,8 +53,11 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 
 all: $(SELFTEST_BINS) $(BREAKS)
 
-.PHONY: tests-build test
+.PHONY: tests-build test fsx
 tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')
+
+fsx: all tests-build ## the random tester, 100,000 operations per kernel (SEED=, OPS=)
+	$(Q)tests/host/fsx.py $(if $(SEED),-s $(SEED)) $(if $(OPS),-n $(OPS))

@@ -35,6 +35,8 @@ $(BUILD)/setup.mk: FORCE
 endif
 endif
 
+install: ## install module, library, tools and manual pages (PREFIX=, DESTDIR=, KREL=)
+
 setup: ## install the Debian packages that are missing
 
 include $(sort $(wildcard */rules.mk */*/rules.mk))

@@ -18,3 +18,32 @@ $(BUILD)/%/nvfs.ko: $(NVFS_KSRC) $(BUILD)/kernels/%/release
 	$(Q)$(MAKE) --no-print-directory -C $(abspath $(BUILD)/kernels/$*/headers) \
 		M=$(abspath $(BUILD)/$*/nvfs) modules $(if $(V),V=$(V))
 	$(Q)cp $(BUILD)/$*/nvfs/nvfs.ko $@
+
+# The module for the kernel of this machine, when its headers are there: what
+# `make install` installs and `modprobe nvfs` loads.
+KREL		?= $(shell uname -r)
+KDIR		?= /lib/modules/$(KREL)/build
+HOST_KO		:= $(BUILD)/host/nvfs.ko
+
+.PHONY: module-host install-module
+module-host: $(HOST_KO) ## build nvfs.ko for this machine's kernel (KREL=, KDIR=)
+
+$(HOST_KO): $(NVFS_KSRC)
+	$(Q)[ -e $(KDIR)/Makefile ] || { \
+		echo "no headers of kernel $(KREL) at $(KDIR): apt-get install linux-headers-$(KREL), or say KDIR=" >&2; \
+		exit 1; }
+	$(Q)mkdir -p $(BUILD)/host/nvfs $(BUILD)/host/include/uapi
+	$(Q)cp -u include/uapi/nvfs.h $(BUILD)/host/include/uapi/
+	$(Q)cp -ru kernel/Kbuild kernel/compat kernel/*.c kernel/*.h $(BUILD)/host/nvfs/
+	$(Q)$(MAKE) --no-print-directory -C $(KDIR) \
+		M=$(abspath $(BUILD)/host/nvfs) modules $(if $(V),V=$(V))
+	$(Q)cp $(BUILD)/host/nvfs/nvfs.ko $@
+
+ifneq ($(wildcard $(KDIR)/Makefile),)
+all: module-host
+endif
+
+install: install-module
+install-module: $(HOST_KO)
+	install -D -m 644 $(HOST_KO) $(DESTDIR)/lib/modules/$(KREL)/updates/nvfs.ko
+	$(if $(DESTDIR),,depmod $(KREL))

@@ -4,7 +4,7 @@
 .PHONY: test-debug test-all
 
 test-debug: ## every self-test on a sanitizer kernel (built once: 10 to 20 min; K=)
-	$(Q)$(MAKE) --no-print-directory KERNELS=6.12-debug all tests-build
+	$(Q)$(MAKE) --no-print-directory KERNELS=6.12-debug all
 	$(Q)python3 tests/debug/lane.py $(if $(K),-k '$(K)')
 
 test-all: ## make test, then make test-debug

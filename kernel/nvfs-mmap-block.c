@@ -18,7 +18,7 @@
 
 static const char * const block_state_name[NVFS_BLOCK_STATE_NR] = {
 #define NVFS_BLOCK_STATE(name, next) #name,
-#include "nvfs-block-state-list.h"
+#include "nvfs-mmap-state-list.h"
 #undef NVFS_BLOCK_STATE
 };
 

@@ -9,7 +9,7 @@
 #include "nvfs-stat.h"
 
 static const char * const io_state_name[NVFS_IO_STATE_NR] = {
-#define NVFS_IO_STATE(name, next) #name,
+#define NVFS_IO_STATE(name, next) (#name),
 #include "nvfs-io-state-list.h"
 #undef NVFS_IO_STATE
 };

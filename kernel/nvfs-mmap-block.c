@@ -17,7 +17,7 @@
 #include "nvfs-stat.h"
 
 static const char * const block_state_name[NVFS_BLOCK_STATE_NR] = {
-#define NVFS_BLOCK_STATE(name, next) #name,
+#define NVFS_BLOCK_STATE(name, next) (#name),
 #include "nvfs-mmap-state-list.h"
 #undef NVFS_BLOCK_STATE
 };

@@ -2,7 +2,8 @@
 /*
  * Any alignment of file offset, GPU offset and length: the right bytes, an honest
  * route, and not a byte beside them; while others use the same file through the
- * page cache, map it, or cut it.
+ * page cache, map it, or cut it. A WRITE takes any GPU offset, but whole blocks
+ * of the file.
  */
 #include "fix_async.h"
 
@@ -26,6 +27,7 @@ struct bench {
 	uint64_t file_size;
 	uint32_t offset_align;
 	uint32_t mem_align;
+	bool scatter;
 };
 
 static void set_up(struct bench *b, enum target target, bool scatter)
@@ -35,6 +37,7 @@ static void set_up(struct bench *b, enum target target, bool scatter)
 	memset(b, 0, sizeof(*b));
 	b->base = target_base(target);
 	b->file_size = FILES;
+	b->scatter = scatter;
 	b->x.dev = nv_open();
 	gpu_alloc(&b->buf, 0, SIZE, scatter);
 	b->x.region = nv_region(b->x.dev, &b->buf);
@@ -53,8 +56,11 @@ static void aim(struct bench *b, uint64_t off, uint64_t pos, uint64_t len)
 
 static bool fits_direct(const struct bench *b)
 {
+	/* with several pieces, each but the last has to end on a block */
+	uint32_t align = b->scatter ? b->offset_align : b->mem_align;
+
 	return !((b->x.file_offset | b->x.length) % b->offset_align) &&
-	       !(b->x.region_offset % b->mem_align);
+	       !(b->x.region_offset % align);
 }
 
 static void expect_honest(const struct bench *b, const struct nvfs_rw *rw,
@@ -94,6 +100,19 @@ static void write_one(struct bench *b, uint64_t off, uint64_t pos, uint64_t len)
 	aim(b, off, pos, len);
 	gpu_fill(&b->buf, POISON);
 	gpu_put_pattern(&b->buf, off, len, NEW, pos);
+	if ((pos | len) % b->offset_align) {
+		ASSERT_ERRNO(nv_rw_as(&b->x, true, NVFS_RW_BOUNCE, &rw),
+			     EREMOTEIO);
+		ASSERT_EQ(rw.reason, NVFS_REASON_ALIGN);
+		ASSERT_EQ(rw.done, 0);
+		pos = pos / 512 * 512;
+		len = (len + 511) / 512 * 512;
+		if (off + len > SIZE)
+			len -= 512;
+		aim(b, off, pos, len);
+		gpu_fill(&b->buf, POISON);
+		gpu_put_pattern(&b->buf, off, len, NEW, pos);
+	}
 	ASSERT_EQ(nv_rw_as(&b->x, true, NVFS_RW_BOUNCE, &rw), 0);
 	expect_honest(b, &rw, len);
 	file_check(b->x.file, b->base, 0, pos, OLD);
@@ -234,20 +253,20 @@ TEST_OF(end_of_file_xfs, 60, end_of_file(XFS))
 
 static void grow(enum target target)
 {
-	uint64_t size = 0, len = 1;
+	uint64_t size = 0, len = 512, off = 1;
 	struct nvfs_rw rw;
 	struct stat st;
 	struct bench b;
 
 	set_up(&b, target, false);
 	ASSERT_EQ(ftruncate(b.x.file, 0), 0);
-	gpu_put_pattern(&b.buf, 0, SIZE, NEW, 0);
-	while (size + len <= SIZE) {
-		aim(&b, size, size, len);
+	gpu_put_pattern(&b.buf, off, SIZE - off, NEW, 0);
+	while (off + size + len <= SIZE) {
+		aim(&b, off + size, size, len);
 		ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
 		ASSERT_EQ(rw.done, len);
 		size += len;
-		len = len * 3 + 1;
+		len = len * 3;
 		ASSERT_EQ(fstat(b.x.file, &st), 0);
 		ASSERT_EQ(st.st_size, size);
 	}
@@ -260,28 +279,29 @@ TEST_OF(writes_let_the_file_grow_xfs, 60, grow(XFS))
 /* Past the end, inside a block: what is between reads as zeroes. */
 TEST(a_write_behind_the_end_leaves_zeroes)
 {
+	const uint64_t pos = 11264, len = 5120;
 	uint8_t zero[10000], got[10000];
 	struct nvfs_rw rw;
 	struct bench b;
 
 	set_up(&b, EXT4, false);
 	ASSERT_EQ(ftruncate(b.x.file, 1001), 0);
-	gpu_put_pattern(&b.buf, 5, 5000, NEW, 11001);
-	aim(&b, 5, 11001, 5000);
+	gpu_put_pattern(&b.buf, 5, len, NEW, pos);
+	aim(&b, 5, pos, len);
 	ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
-	ASSERT_EQ(rw.done, 5000);
+	ASSERT_EQ(rw.done, len);
 	file_check(b.x.file, 0, 0, 1001, OLD);
 	memset(zero, 0, sizeof(zero));
 	ASSERT_EQ(pread(b.x.file, got, sizeof(got), 1001), sizeof(got));
 	ASSERT_MEMEQ(got, zero, sizeof(zero));
-	file_check(b.x.file, 0, 11001, 5000, NEW);
+	file_check(b.x.file, 0, pos, len, NEW);
 }
 
 /* ---------------------------------------------------------- the page cache */
 
 static void dirty_cache(enum target target)
 {
-	uint8_t *data = xmalloc(200000);
+	uint8_t *data = xmalloc(200704);
 	struct nvfs_rw rw;
 	struct bench b;
 	size_t i;
@@ -300,6 +320,9 @@ static void dirty_cache(enum target target)
 		expect_honest(&b, &rw, len);
 		gpu_check_pattern(&b.buf, off, len, NEW + i, pos);
 		/* and the other way: cached bytes must not survive */
+		pos = pos / 512 * 512;
+		len = (len + 511) / 512 * 512;
+		aim(&b, off, pos, len);
 		gpu_put_pattern(&b.buf, off, len, NEW + 100 + i, pos);
 		ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
 		ASSERT_EQ(pread(b.x.file, data, len, (off_t)(b.base + pos)),
@@ -317,7 +340,7 @@ TEST_OF(dirty_page_cache_xfs, 60, dirty_cache(XFS))
 
 static void mapped(enum target target)
 {
-	uint8_t want[5000];
+	uint8_t want[5120];
 	struct nvfs_rw rw;
 	struct bench b;
 	uint8_t *map;
@@ -334,10 +357,12 @@ static void mapped(enum target target)
 		aim(&b, 9, pos, 5000);
 		ASSERT_EQ(nv_rw_as(&b.x, false, NVFS_RW_BOUNCE, &rw), 0);
 		gpu_check_pattern(&b.buf, 9, 5000, NEW + i, pos);
-		gpu_put_pattern(&b.buf, 9, 5000, NEW + 50 + i, pos);
+		pos = pos / 512 * 512;
+		aim(&b, 9, pos, 5120);
+		gpu_put_pattern(&b.buf, 9, 5120, NEW + 50 + i, pos);
 		ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
-		pattern_fill(want, 5000, NEW + 50 + i, pos);
-		ASSERT_MEMEQ(map + pos, want, 5000);
+		pattern_fill(want, 5120, NEW + 50 + i, pos);
+		ASSERT_MEMEQ(map + pos, want, 5120);
 	}
 }
 
@@ -411,7 +436,7 @@ static void beside_a_writer(enum target target)
 	set_up(&b, target, false);
 	thread = other_start(&other, b.x.file, write_and_read_his);
 	for (i = 0; i < 200; i++) {
-		uint64_t pos = i * 1237 % (HIS - 30000), len = 1 + i * 149;
+		uint64_t pos = i * 2560 % (HIS - 30720), len = 512 + i / 4 * 512;
 
 		gpu_put_pattern(&b.buf, i, len, NEW + i, pos);
 		aim(&b, i, pos, len);
@@ -436,7 +461,7 @@ static void read_bytes(struct other *o, uint64_t round)
 	uint64_t i;
 
 	(void)round;
-	ASSERT_EQ(pread(o->fd, got, sizeof(got), 777), sizeof(got));
+	ASSERT_EQ(pread(o->fd, got, sizeof(got), 1000), sizeof(got));
 	for (i = 0; i < sizeof(got); i++)
 		ASSERT_TRUE(got[i] == 0x11 || got[i] == 0x22);
 }
@@ -451,16 +476,16 @@ static void beside_a_reader(enum target target)
 
 	set_up(&b, target, false);
 	gpu_fill(&b.buf, 0x11);
-	aim(&b, 0, 0, 20000);
+	aim(&b, 0, 0, 20480);
 	ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
 	thread = other_start(&other, b.x.file, read_bytes);
 	for (i = 0; i < 80; i++) {
 		gpu_fill(&b.buf, i & 1 ? 0x11 : 0x22);
-		aim(&b, i, 777, 10000);
+		aim(&b, i, 512, 10752);
 		ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
 		gpu_fill(&b.buf, POISON);
 		ASSERT_EQ(nv_rw_as(&b.x, false, NVFS_RW_BOUNCE, &rw), 0);
-		gpu_check_byte(&b.buf, i, 10000, i & 1 ? 0x11 : 0x22);
+		gpu_check_byte(&b.buf, i, 10752, i & 1 ? 0x11 : 0x22);
 	}
 	other_stop(&other, thread);
 }
@@ -535,9 +560,9 @@ static void *neighbour_loop(void *arg)
 
 	for (round = 0; round < 25; round++)
 		for (pos = n->start; pos < n->end; pos += len) {
-			len = n->end - pos < 3001 ? n->end - pos : 3001;
-			x.region_offset = pos;
-			x.file_offset = pos;
+			len = n->end - pos < 3072 ? n->end - pos : 3072;
+			x.region_offset = pos + 1;
+			x.file_offset = n->b->base + pos;
 			x.length = len;
 			ASSERT_EQ(nv_rw_as(&x, true, NVFS_RW_BOUNCE, &rw), 0);
 			ASSERT_EQ(rw.done, len);
@@ -548,14 +573,13 @@ static void *neighbour_loop(void *arg)
 static void neighbours(enum target target)
 {
 	enum { NR = 4 };
-	const uint64_t each = 20002;
+	const uint64_t each = 20480 + 512;
 	struct neighbour n[NR];
 	struct bench b;
 	int i;
 
 	set_up(&b, target, false);
-	b.x.file_offset = b.base;
-	gpu_put_pattern(&b.buf, 0, SIZE, NEW, 0);
+	gpu_put_pattern(&b.buf, 1, SIZE - 1, NEW, 0);
 	for (i = 0; i < NR; i++) {
 		n[i] = (struct neighbour){ .b = &b, .start = i * each,
 					   .end = (i + 1) * each };

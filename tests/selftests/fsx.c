@@ -8,9 +8,7 @@
  * operations before FSX_FROM are done in the model alone, and then file and GPU
  * memory are set to what the model holds.
  *
- * Environment: FSX_SEED, FSX_OPS, FSX_FROM, FSX_VERBOSE=1 prints each operation,
- * FSX_CALM=1 leaves out what makes requests of a batch neighbours in the page
- * cache and what makes bvecs of odd lengths.
+ * Environment: FSX_SEED, FSX_OPS, FSX_FROM, FSX_VERBOSE=1 prints each operation.
  */
 #include "fix_async.h"
 
@@ -26,9 +24,8 @@
 #define FILE_MAX	(1 * MIB)
 #define GPU_SIZE	(1 * MIB)
 #define GUARD		(64 * KIB)
-#define GPU_PAGE	(64 * KIB)
 #define POISON		0xc3
-#define DEFAULT_OPS	3000
+#define DEFAULT_OPS	2000
 #define CHECK_EVERY	1000
 #define LIMIT_S		400
 #define BATCH_MAX	12
@@ -53,7 +50,6 @@ struct fsx {
 	uint64_t random;
 	char text[LAST_OPS][OP_TEXT];
 	bool verbose;
-	bool calm;
 	bool scatter;
 
 	int fd;			/* page cache */
@@ -173,16 +169,22 @@ static uint64_t down(uint64_t n, uint64_t align)
 	return n - n % align;
 }
 
-/*
- * Bytes that lie inside a block of GPU memory, on both sides of the border of
- * two pieces: how much of that goes direct is left to the module.
- */
-static bool on_seam(const struct move *m)
+/* What begins or ends inside a block of the file is not written. */
+static bool is_partial_write(const struct move *m)
 {
-	uint64_t head = -m->pos & 511;
+	return m->write && (m->pos | m->len) % f.offset_align;
+}
 
-	return f.scatter && (m->off + head) % 512 && m->len &&
-	       m->off / GPU_PAGE != (m->off + m->len - 1) / GPU_PAGE;
+/* Makes whole blocks of it, inside the same range. */
+static void make_whole(struct move *m)
+{
+	uint64_t up = (m->pos + 511) / 512 * 512;
+
+	if (up == m->pos || m->len < 512)
+		m->len = m->len / 512 * 512;
+	else
+		m->len = (m->len - (up - m->pos)) / 512 * 512;
+	m->pos = m->len ? up : m->pos / 512 * 512;
 }
 
 /* A range in [@start, @end) of the file and one in GPU memory. */
@@ -207,17 +209,27 @@ static void pick_move(struct move *m, uint64_t start, uint64_t end,
 	if (down(m->off, align) >= gpu_start)
 		m->off = down(m->off, align);
 	m->flags = one_in(3) ? 0 : NVFS_RW_BOUNCE;
-	if (on_seam(m) && f.calm)
-		m->len = m->len % 512;
-	if (on_seam(m))
-		m->flags = NVFS_RW_BOUNCE;
+	if (is_partial_write(m) && !one_in(12))
+		make_whole(m);
+}
+
+/* With several pieces, each bvec has to end on a block. */
+static uint64_t gpu_align(void)
+{
+	return f.scatter && f.offset_align > f.mem_align ? f.offset_align :
+							   f.mem_align;
 }
 
 /* Does the transfer need host memory? */
 static bool needs_bounce(const struct move *m)
 {
 	return !f.near || (m->pos | m->len) % f.offset_align ||
-	       m->off % f.mem_align;
+	       m->off % gpu_align();
+}
+
+static bool is_refused(const struct move *m)
+{
+	return is_partial_write(m) || (!m->flags && needs_bounce(m));
 }
 
 /* What the route has to be when @done bytes were moved. */
@@ -228,7 +240,7 @@ static uint32_t want_route(const struct move *m, uint64_t done)
 
 	if (!done)
 		return NVFS_ROUTE_NONE;
-	if (!f.near || (m->off + head) % f.mem_align || head >= m->len)
+	if (!f.near || (m->off + head) % gpu_align() || head >= m->len)
 		return NVFS_ROUTE_BOUNCE;
 	middle = down(m->len - head, f.offset_align);
 	if (done <= head || !middle)
@@ -360,8 +372,11 @@ static void expect_refusal(const struct move *m, int ret, int error,
 {
 	NEED(ret == -1 && error == EREMOTEIO);
 	NEED(rw->done == 0 && rw->route == NVFS_ROUTE_NONE);
-	NEED(rw->reason == (f.near ? NVFS_REASON_ALIGN : NVFS_REASON_QUEUE));
+	NEED(rw->reason == (f.near || m->flags ? NVFS_REASON_ALIGN :
+						 NVFS_REASON_QUEUE));
 	check_gpu(m->off, m->len);
+	if (m->write)
+		check_file(m->pos, m->len, false);
 }
 
 static void expect_route(const struct move *m, uint64_t done, uint32_t route,
@@ -369,10 +384,6 @@ static void expect_route(const struct move *m, uint64_t done, uint32_t route,
 {
 	uint32_t want = want_route(m, done);
 
-	if (on_seam(m) && done) {
-		NEED(route != NVFS_ROUTE_NONE);
-		return;
-	}
 	if (route != want)
 		broken("route %u, not %u (reason %u, 0x%llx done)", route, want,
 		       reason, (unsigned long long)done);
@@ -398,10 +409,10 @@ static void op_move(bool write)
 	bool refuse;
 	int ret;
 
-	pick_move(&m, 0, FILE_MAX, 0, GPU_SIZE);
 	m.write = write;
+	pick_move(&m, 0, FILE_MAX, 0, GPU_SIZE);
 	say_move("nvfs", &m);
-	refuse = !m.flags && needs_bounce(&m);
+	refuse = is_refused(&m);
 	done = refuse ? 0 : write ? m.len : model_read_len(&m);
 	x = to_xfer(&m);
 	if (live()) {
@@ -465,7 +476,7 @@ static uint64_t read_holes_once(const struct move *m, uint32_t max)
 	struct nvfs_rw rw;
 	int ret = nv_read_holes(&x, m->flags, hole, max, &rw);
 
-	if (!m->flags && needs_bounce(m)) {
+	if (is_refused(m)) {
 		expect_refusal(m, ret, errno, &rw);
 		return m->len;
 	}
@@ -488,11 +499,11 @@ static void op_read_holes(void)
 	struct move m;
 	uint64_t n;
 
-	pick_move(&m, 0, FILE_MAX, 0, GPU_SIZE);
 	m.write = false;
+	pick_move(&m, 0, FILE_MAX, 0, GPU_SIZE);
 	say_move("report", &m);
 	if (!live()) {
-		if (m.flags || !needs_bounce(&m))
+		if (!is_refused(&m))
 			model_move(&m, model_read_len(&m));
 		return;
 	}
@@ -507,13 +518,6 @@ static void op_read_holes(void)
 	}
 }
 
-static void calm_down(struct move *m)
-{
-	m->pos = down(m->pos + BLOCK - 1, BLOCK);
-	m->off = down(m->off + BLOCK - 1, BLOCK);
-	m->len = m->len > 2 * BLOCK ? down(m->len, BLOCK) - BLOCK : 0;
-}
-
 /*
  * The requests of a batch may not meddle with each other, because nobody says
  * which comes first: writes are to different parts of the file, reads to
@@ -522,8 +526,8 @@ static void calm_down(struct move *m)
 static void pick_batch(struct move *m, uint32_t nr)
 {
 	bool mixed = one_in(3), write = one_in(2);
-	bool tight = one_in(2) && !f.calm;
-	uint64_t unit = tight ? 1 : BLOCK, half = FILE_MAX / 2;
+	bool tight = one_in(2);
+	uint64_t unit = tight ? 512 : BLOCK, half = FILE_MAX / 2;
 	uint64_t top = f.size < half ? down(f.size, BLOCK) : half;
 	uint64_t step = down((mixed ? half : FILE_MAX) / nr, unit);
 	uint32_t i;
@@ -540,8 +544,8 @@ static void pick_batch(struct move *m, uint32_t nr)
 		else
 			pick_move(&m[i], 0, top, GPU_SIZE / 2 + i * step,
 				  GPU_SIZE / 2 + (i + 1) * step);
-		if (f.calm && (mixed || write))
-			calm_down(&m[i]);
+		if (is_partial_write(&m[i]) && !one_in(100))
+			make_whole(&m[i]);
 		if (needs_bounce(&m[i]) && !one_in(100))
 			m[i].flags = NVFS_RW_BOUNCE;
 	}
@@ -579,7 +583,7 @@ static bool real_batch(struct move *m, uint32_t nr, uint64_t *done)
 		req[i] = nv_request(&x, m[i].write ? NVFS_OP_WRITE :
 				    NVFS_OP_READ, m[i].flags, i + 1);
 		done[i] = UINT64_MAX;
-		if (!m[i].flags && needs_bounce(&m[i]))
+		if (is_refused(&m[i]))
 			wrong = i;
 	}
 	ret = batch_submit(f.dev, f.batch, req, nr, &out);
@@ -599,7 +603,7 @@ static bool model_refuses(const struct move *m, uint32_t nr)
 	uint32_t i;
 
 	for (i = 0; i < nr; i++)
-		if (!m[i].flags && needs_bounce(&m[i]))
+		if (is_refused(&m[i]))
 			return true;
 	return false;
 }
@@ -930,7 +934,6 @@ static void fsx(const char *path, uint64_t base, bool block, bool near)
 	open_all(path, base, block, near);
 	f.seed = (uint64_t)env_number("FSX_SEED", 1);
 	f.from = env_number("FSX_FROM", 0);
-	f.calm = env_number("FSX_CALM", 0);
 	f.verbose = env_number("FSX_VERBOSE", 0);
 	ask_alignment();
 	for (f.op = 0; f.op < f.from; f.op++)

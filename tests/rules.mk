@@ -16,6 +16,7 @@ TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h
 SELFTEST_BINS	:= $(addprefix $(BUILD)/tests/selftests/, $(SELFTESTS))
 META_BINS	:= $(addprefix $(BUILD)/tests/meta/, $(META_TESTS))
 XFER		:= $(BUILD)/tests/helpers/xfer
+PULL		:= $(BUILD)/tests/helpers/pull
 BREAKS		:= $(BUILD)/tests/breaks/silent-fallback.so
 SPLAT_KO	:= $(foreach k,$(KERNELS),$(BUILD)/$(k)/splat.ko)
 
@@ -38,6 +39,10 @@ $(XFER): tests/host/xfer.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
 
+$(PULL): tests/host/pull.c $(TEST_OBJ) $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
 $(BUILD)/tests/breaks/%.so: tests/breaks/%.c include/uapi/nvfs.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -fPIC -shared -o $@ $< -ldl
@@ -54,7 +59,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test fsx
-tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(BREAKS) $(SPLAT_KO) ## build all test programs
+tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

@@ -28,7 +28,7 @@ all: ## build everything: modules, library, tools, the lab, the tests
 # happens: make remakes an included file first, and begins anew if it changed.
 GOALS := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out help clean distclean,$(GOALS)),)
-ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
+ifeq ($(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))),)
 include $(BUILD)/setup.mk
 $(BUILD)/setup.mk: FORCE
 	@lab/setup.sh $@

@@ -7,7 +7,7 @@ own: a panic costs that test its verdict and its machine, not the tests after
 it.  After each program the kernel is asked for memory that nothing points to
 any more: an object that nvfs or labgpu allocated fails the program.
 
-The consoles of machines that ended badly stay in build/debug/.  The last line
+The consoles of all machines stay in build/debug/.  The last line
 is "N passed, N failed, N skipped".
 """
 
@@ -99,16 +99,15 @@ class DebugGuest(guest.Guest):
         self.new_splats()  # what the scan said
         return machine
 
-    def close_after_failure(self):
-        """See Guest; keeps the console, which holds the splat."""
+    def close(self):
+        """See Guest; keeps the console, which may hold a splat."""
         if self.machine:
             CONSOLES.mkdir(parents=True, exist_ok=True)
             path = CONSOLES / f"{self.boots:03}-{self.program}.log"
             path.write_text(self.machine.console())
-            self.log.say(f"console: {path}")
             for line in self.new_splats()[:3]:
-                self.log.say(f"kernel splat: {line}")
-        super().close_after_failure()
+                self.log.say(f"kernel splat: {line} ({path})")
+        super().close()
 
     def run_program(self, program):
         """See Guest; each test by itself, then the search for leaks."""
@@ -153,7 +152,7 @@ class DebugGuest(guest.Guest):
         except (lab.LostVm, lab.GuestTimeout, lab.GuestError) as err:
             self.log.add(self.group, f"{suite}.(leaks)", "FAIL",
                          time.monotonic() - began, f"no scan: {err}")
-            self.close_after_failure()
+            self.close()
             return
         self.new_splats()  # kmemleak's own line: judged here
         ours = [leak for leak in found if leak.ours()]

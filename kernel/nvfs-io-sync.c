@@ -21,6 +21,20 @@ struct rw_holes {
 	u64 covered;
 };
 
+/* Where data reaches the end of the file, ask for its last block as a whole */
+static void cover_last_block(const struct nvfs_io *io, struct rw_holes *holes)
+{
+	u64 size = i_size_read(file_inode(io->file));
+	u64 end = io->pos + holes->covered;
+	const struct nvfs_hole *last = &holes->hole[holes->nr - 1];
+
+	if (end != size || !io->route.offset_align ||
+	    (holes->nr && last->file_offset + last->length == end))
+		return;
+	holes->covered = min(io->left, round_up(end, io->route.offset_align) -
+				       io->pos);
+}
+
 /* List the holes of the range.  The position of the user's file must not move,
  * so look through one of our own.
  */
@@ -43,6 +57,8 @@ static int find_holes(struct nvfs_io *io, struct rw_holes *holes)
 					     holes->hole, &holes->nr,
 					     &holes->covered);
 	fput(file);
+	if (!ret)
+		cover_last_block(io, holes);
 	return ret;
 }
 

@@ -426,9 +426,11 @@ int nvfs_io_move(struct nvfs_io *io)
 		ret = step(io);
 		if (ret >= 0 && at_end(io, ret))
 			break;
-		/* Nothing moved, and no reason told: not to be tried for ever */
+		/* Nothing moved, and no reason told: not to be tried for ever.  A
+		 * file that was cut and grew again meanwhile ended there.
+		 */
 		if (!ret)
-			return -EIO;
+			return io->write ? -EIO : 0;
 		ret = ret < 0 ? recover(io, ret) : 0;
 		if (!ret && io->left)
 			ret = interrupted(io);

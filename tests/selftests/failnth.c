@@ -269,8 +269,8 @@ TEST_LIMIT(first_register_of_a_gpu_with_faults, 600)
 	harness_allow_log("vmemmap alloc failure");
 	harness_allow_log("Call Trace:");
 	faults_ready();
-	/* and warns when it can't map what it has added */
-	spare("add_pages");
+	/* nor can its page tables for added memory do without */
+	spare("arch_add_memory");
 	gpu_alloc(&w.buf, 0, SIZE, true);
 	run_sweep(&sweep, &w);
 }
@@ -365,12 +365,13 @@ static void check_read(struct world *w)
 	gpu_fill(&w->buf, 0xa5);
 }
 
-static void make_unaligned(struct world *w)
+/* A WRITE may be unaligned in GPU memory only. */
+static void make_unaligned(struct world *w, bool write)
 {
 	w->flags = NVFS_RW_BOUNCE;
-	w->x.file_offset = 1001;
+	w->x.file_offset = write ? BLOCK : 1001;
 	w->x.region_offset = 77;
-	w->x.length = 300 * KIB + 13;
+	w->x.length = 300 * KIB + (write ? 0 : 13);
 }
 
 static void sweep_read(enum target target, bool unaligned)
@@ -382,7 +383,7 @@ static void sweep_read(enum target target, bool unaligned)
 
 	world_make(&w, target);
 	if (unaligned)
-		make_unaligned(&w);
+		make_unaligned(&w, false);
 	gpu_fill(&w.buf, 0xa5);
 	run_sweep(&sweep, &w);
 	ASSERT_EQ(call_read(&w), 0);
@@ -403,7 +404,7 @@ static void sweep_write(enum target target, bool unaligned)
 
 	world_make(&w, target);
 	if (unaligned)
-		make_unaligned(&w);
+		make_unaligned(&w, true);
 	gpu_put_pattern(&w.buf, w.x.region_offset, w.x.length, SEED + 1,
 			w.x.file_offset);
 	run_sweep(&sweep, &w);

@@ -24,23 +24,23 @@ class Leaks(unittest.TestCase):
     """Whose is a leak?"""
 
     def test_all_are_found(self):
-        """Three records are three leaks."""
+        # Three records are three leaks.
         self.assertEqual(len(lane.parse_leaks(OURS + OTHERS + UNLOADED)), 3)
         self.assertEqual(lane.parse_leaks(""), [])
 
     def test_ours_has_a_module_of_ours_in_its_backtrace(self):
-        """Not any leak of the kernel fails a test."""
+        # Not any leak of the kernel fails a test.
         self.assertTrue(lane.parse_leaks(OURS)[0].ours())
         self.assertTrue(lane.parse_leaks(
             OURS.replace("[nvfs]", "[labgpu]"))[0].ours())
         self.assertFalse(lane.parse_leaks(OTHERS)[0].ours())
 
     def test_a_bare_address_is_a_module_that_is_gone(self):
-        """Nobody but us unloads modules."""
+        # Nobody but us unloads modules.
         self.assertTrue(lane.parse_leaks(UNLOADED)[0].ours())
 
     def test_dump_is_no_backtrace(self):
-        """Bytes of the object that look like text are not frames."""
+        # Bytes of the object that look like text are not frames.
         leak = lane.parse_leaks(OURS)[0]
         self.assertEqual(len(leak.frames), 3)
         self.assertIn("nvfs_open", leak.short())

@@ -59,7 +59,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test fsx
-tests-build: unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(BREAKS) $(SPLAT_KO) ## build all test programs
+tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

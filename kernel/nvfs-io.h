@@ -27,7 +27,7 @@ enum nvfs_io_state {
 #define NVFS_IO_INLINE_BVECS	4
 
 /* For each state of a request a bit for each state that may follow */
-static const u8 nvfs_io_next[NVFS_IO_STATE_NR] = {
+static const u8 nvfs_io_next[NVFS_IO_STATE_NR] __maybe_unused = {
 #define NVFS_IO_STATE(name, next) (next),
 #include "nvfs-io-state-list.h"
 #undef NVFS_IO_STATE

@@ -26,7 +26,7 @@ enum nvfs_block_state {
 };
 
 /* For each block state a bit for each state that may follow */
-static const u8 nvfs_block_next[NVFS_BLOCK_STATE_NR] = {
+static const u8 nvfs_block_next[NVFS_BLOCK_STATE_NR] __maybe_unused = {
 #define NVFS_BLOCK_STATE(name, next) (next),
 #include "nvfs-mmap-state-list.h"
 #undef NVFS_BLOCK_STATE

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_OPS	2000
+#define DEFAULT_OPS	800
 #define CHECK_EVERY	1000
 #define LIMIT_S		400
 

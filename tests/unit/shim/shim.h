@@ -39,6 +39,7 @@ typedef unsigned short umode_t;
 #define __exit
 #define __user
 #define __rcu
+#define __maybe_unused		__attribute__((unused))
 #define likely(x)		(x)
 #define unlikely(x)		(x)
 #define READ_ONCE(x)		(x)

@@ -493,6 +493,56 @@ static void beside_a_reader(enum target target)
 TEST_OF(beside_a_buffered_reader_ext4, 90, beside_a_reader(EXT4))
 TEST_OF(beside_a_buffered_reader_xfs, 90, beside_a_reader(XFS))
 
+static void cut_and_grow(struct other *o, uint64_t round)
+{
+	static uint8_t data[FILES];
+	uint64_t state = round;
+
+	if (!round)
+		memset(data, 0x33, sizeof(data));
+	ASSERT_EQ(ftruncate(o->fd, (off_t)(random_next(&state) % FILES)), 0);
+	ASSERT_EQ(pwrite(o->fd, data, 300000, 0), 300000);
+}
+
+/* Only zeroes and the writer's bytes, and none past what the call says. */
+static void beside_truncate(enum target target)
+{
+	uint8_t *got = xmalloc(SIZE);
+	struct other other;
+	struct nvfs_rw rw;
+	pthread_t thread;
+	struct bench b;
+	uint64_t i, k;
+
+	set_up(&b, target, false);
+	ASSERT_EQ(ftruncate(b.x.file, 0), 0);
+	thread = other_start(&other, b.x.file, cut_and_grow);
+	for (i = 0; i < 150; i++) {
+		gpu_fill(&b.buf, POISON);
+		aim(&b, i % 2 ? i : 0, i % 3 ? i * 7 : 0, 600000 - i % 5 * 64);
+		ASSERT_EQ(nv_rw_as(&b.x, false, NVFS_RW_BOUNCE, &rw), 0);
+		ASSERT_LE(rw.done, b.x.length);
+		gpu_get(&b.buf, 0, got, SIZE);
+		for (k = 0; k < rw.done; k++) {
+			uint8_t c = got[b.x.region_offset + k];
+
+			if (c != 0 && c != 0x33)
+				FAIL("round %d, byte %d of %d: 0x%02x", (int)i,
+				     (int)k, (int)rw.done, c);
+		}
+		for (k = 0; k < SIZE; k++)
+			if ((k < b.x.region_offset ||
+			     k >= b.x.region_offset + b.x.length) &&
+			    got[k] != POISON)
+				FAIL("round %d: a byte beside it", (int)i);
+	}
+	other_stop(&other, thread);
+	free(got);
+}
+
+TEST_OF(beside_truncate_ext4, 90, beside_truncate(EXT4))
+TEST_OF(beside_truncate_xfs, 90, beside_truncate(XFS))
+
 /* Requests side by side, none of whose bytes is another's. */
 struct neighbour {
 	struct bench *b;

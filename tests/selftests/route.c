@@ -210,9 +210,9 @@ TEST(file_system_that_is_not_vouched_for)
 
 	set_up(&v, 0);
 	/* the root is an overlay of 9p and tmpfs */
-	v.x.file = file_make_at("/root/nvfs-route-test", 0, SIZE, SEED,
+	v.x.file = file_make_at("/var/nvfs-route-test", 0, SIZE, SEED,
 				O_RDWR);
-	unlink("/root/nvfs-route-test");
+	unlink("/var/nvfs-route-test");
 	expect_refused(&v, NVFS_REASON_NO_BDEV);
 }
 

@@ -2,6 +2,9 @@
 /*
  * The way through host memory, for what can't go direct: bytes travel between
  * file and buffer by a kiocb, between buffer and GPU by the CPU.
+ *
+ * The kiocb uses O_DIRECT where the file has it: reads are over-read to whole
+ * blocks, writes are whole blocks, but for the parts of blocks at their ends.
  */
 #include <linux/bvec.h>
 #include <linux/completion.h>
@@ -9,6 +12,7 @@
 #include <linux/io.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uio.h>
@@ -63,7 +67,6 @@ struct bounce_run {
 	u64 begun;	/* bytes issued */
 	u64 done;	/* bytes moved, without a gap */
 	bool stop;	/* end of file or error: issue no more */
-	bool direct;	/* the slots under way use O_DIRECT */
 	int error;
 };
 
@@ -138,6 +141,7 @@ static void bounce_put(struct bounce_buffer *buffer)
  */
 void nvfs_dma_init(void)
 {
+	nvfs_gate_init();
 	spin_lock_init(&bounce_pool.lock);
 	INIT_LIST_HEAD(&bounce_pool.free);
 	init_waitqueue_head(&bounce_pool.wait);
@@ -284,53 +288,21 @@ static void bounce_retire(struct bounce_run *run)
 	run->stop = ret || got < slot->want;
 }
 
-static void bounce_retire_all(struct bounce_run *run)
+/* The next bytes, as the caller gives them: whole blocks, or the page cache */
+static int bounce_issue_write(struct bounce_slot *slot,
+			      const struct nvfs_bounce *bounce, loff_t pos,
+			      u64 left)
 {
-	while (run->issued != run->retired)
-		bounce_retire(run);
-}
-
-/* How many bytes may the next slot of a write move, and with O_DIRECT? */
-static u32 write_want(const struct nvfs_bounce *bounce, loff_t pos, u64 left,
-		      u32 room, bool *direct)
-{
-	u32 want = min_t(u64, left, room);
-	u32 align = bounce->align;
-	u32 skip = align ? pos & (align - 1) : 0;
-
-	*direct = align && !skip && want >= align;
-	if (*direct)
-		return round_down(want, align);
-	return align ? min(want, align - skip) : want;
-}
-
-/*
- * Write whole blocks with O_DIRECT, parts of blocks through the page cache.
- * Never both at a time: a page that is read into the cache while the drive
- * writes a part of it would be stale, and be written back later.
- */
-static int bounce_issue_write(struct bounce_run *run, struct bounce_slot *slot,
-			      loff_t pos, u64 left)
-{
-	const struct nvfs_bounce *bounce = run->bounce;
-	bool direct;
-	u32 want;
+	u32 room = PAGE_SIZE << slot->buffer->order;
 	int ret;
 
-	want = write_want(bounce, pos, left, PAGE_SIZE << slot->buffer->order,
-			  &direct);
-	if (direct != run->direct)
-		bounce_retire_all(run);
-	if (run->stop)
-		return -ECANCELED;
-	run->direct = direct;
 	slot->skip = 0;
-	slot->want = want;
+	slot->want = min_t(u64, left, room);
 	ret = copy_range(bounce->region, slot->off,
-			 page_address(slot->buffer->page), want, false);
+			 page_address(slot->buffer->page), slot->want, false);
 	if (ret)
 		return ret;
-	bounce_submit(slot, bounce, pos, want, direct);
+	bounce_submit(slot, bounce, pos, slot->want, bounce->align);
 	return 0;
 }
 
@@ -344,13 +316,11 @@ static void bounce_issue(struct bounce_run *run)
 
 	slot->off = bounce->off + run->begun;
 	if (bounce->write)
-		ret = bounce_issue_write(run, slot, pos, left);
+		ret = bounce_issue_write(slot, bounce, pos, left);
 	else
 		bounce_issue_read(slot, bounce, pos, left);
 	if (ret) {
-		/* What stopped the run before counts */
-		if (!run->stop)
-			run->error = ret;
+		run->error = ret;
 		run->stop = true;
 		return;
 	}
@@ -406,4 +376,43 @@ ssize_t nvfs_dma_bounce(const struct nvfs_bounce *bounce)
 	/* What the CPU wrote to the GPU leaves its write buffers */
 	wmb();
 	return run.done ?: run.error;
+}
+
+/* Bring a range of the page cache to the drive and forget it */
+static int cache_flush(struct address_space *mapping, loff_t first, loff_t last)
+{
+	int ret = filemap_write_and_wait_range(mapping, first, last);
+
+	/* What can't be forgotten somebody else holds, and looks after */
+	if (!ret)
+		invalidate_inode_pages2_range(mapping, first >> PAGE_SHIFT,
+					      last >> PAGE_SHIFT);
+	return ret;
+}
+
+/**
+ * nvfs_dma_bounce_part() - write a part of a block of a file that has O_DIRECT
+ * @part: what to write; its @align is 0
+ *
+ * The page cache begins with what is on the drive and ends with all of it there.
+ *
+ * Context: process context; sleeps.  The caller has passed
+ * nvfs_gate_enter_part().
+ * Return: as nvfs_dma_bounce().
+ */
+ssize_t nvfs_dma_bounce_part(const struct nvfs_bounce *part)
+{
+	struct address_space *mapping = part->file->f_mapping;
+	loff_t last = part->pos + part->len - 1;
+	ssize_t done;
+	int ret;
+
+	ret = cache_flush(mapping, part->pos, last);
+	if (ret)
+		return ret;
+	done = nvfs_dma_bounce(part);
+	if (done <= 0)
+		return done;
+	ret = cache_flush(mapping, part->pos, last);
+	return ret ?: done;
 }

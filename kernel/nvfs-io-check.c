@@ -97,19 +97,6 @@ static bool io_is_aligned(const struct nvfs_io *io)
 	       nvfs_dma_mem_aligned(&io->route, io->region, io->off);
 }
 
-/*
- * A write that begins or ends inside a block would need the page cache for that
- * block, beside O_DIRECT for the others, and the two lose each other's bytes.
- */
-static int io_check_bounce(struct nvfs_io *io)
-{
-	if (!io->write || !io->route.offset_align ||
-	    IS_ALIGNED(io->pos | io->left, io->route.offset_align))
-		return 0;
-	io->reason = NVFS_REASON_ALIGN;
-	return -EREMOTEIO;
-}
-
 /**
  * nvfs_io_admit() - may a request use its file, and by which route?
  * @io: the request, with region and file; @io->route and @io->reason are set
@@ -128,7 +115,7 @@ int nvfs_io_admit(struct nvfs_io *io)
 		return -ENODEV;
 	nvfs_dma_route(io->region, io->file, &io->route);
 	if (io->bounce_ok)
-		return io_check_bounce(io);
+		return 0;
 	io->reason = io->route.reason;
 	if (!io->reason &&
 	    !io_is_aligned(io))

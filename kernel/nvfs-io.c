@@ -19,7 +19,6 @@
 #include <linux/completion.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/jiffies.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -36,9 +35,6 @@
  */
 #define NVFS_IO_STEP		(64UL << 20)
 
-/* Below this a bad spot is not looked for any closer, in bytes */
-#define NVFS_IO_MIN_STEP	4096
-
 /* Most bytes that are started without a worker: the block layer refuses to
  * split a request that must not wait, and drives take at least this at once
  */
@@ -46,9 +42,6 @@
 
 /* Most bvecs of one kiocb: one page full of them */
 #define NVFS_IO_MAX_BVECS	(PAGE_SIZE / sizeof(struct bio_vec))
-
-/* A transient failure is tried again so often, after 1, 2, 4 ... ms */
-#define NVFS_IO_TRIES		5
 
 /*
  * The same for a request that nobody else can see, from one known state to the
@@ -147,11 +140,35 @@ static u64 direct_len(const struct nvfs_io *io)
 	return round_down(len, route->offset_align);
 }
 
+/* Is a step a part of a block, of a file that has O_DIRECT? */
+static bool step_is_part(const struct nvfs_io *io, u64 len)
+{
+	u32 align = io->route.offset_align;
+
+	return io->write && align && !IS_ALIGNED(io->pos | len, align);
+}
+
+/* The same for a write: what is left of a block, or whole blocks */
+static u64 bounce_write_len(const struct nvfs_io *io)
+{
+	u32 align = io->route.offset_align;
+	u64 head = -io->pos & (align - 1);
+
+	if (head)
+		return min(io->left, head);
+	if (io->left < align)
+		return io->left;
+	return round_down(min(io->left, io->step_max), align);
+}
+
 /* Bytes of the next step when it has to bounce: up to where direct may go on */
 static u64 bounce_len(const struct nvfs_io *io)
 {
 	const struct nvfs_route_info *route = &io->route;
 	u64 head;
+
+	if (io->write && route->offset_align)
+		return bounce_write_len(io);
 
 	if (route->reason)
 		return min(io->left, io->step_max);
@@ -262,6 +279,23 @@ static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
 	return io->step_ret;
 }
 
+/* The same for a write that a part of a block may have to keep away from */
+static ssize_t direct_submit_gated(struct nvfs_io *io, struct iov_iter *iter)
+{
+	struct nvfs_gate *gate;
+	ssize_t ret;
+
+	if (!io->write)
+		return direct_submit_wait(io, iter);
+	gate = nvfs_gate_of(io->file);
+	ret = nvfs_gate_enter_direct(gate);
+	if (ret)
+		return ret;
+	ret = direct_submit_wait(io, iter);
+	nvfs_gate_leave_direct(gate);
+	return ret;
+}
+
 static ssize_t step_direct(struct nvfs_io *io, u64 len)
 {
 	struct iov_iter iter nvfs_no_auto_init;
@@ -275,7 +309,7 @@ static ssize_t step_direct(struct nvfs_io *io, u64 len)
 	ret = step_begin(io, len);
 	if (ret)
 		return ret;
-	ret = direct_submit_wait(io, &iter);
+	ret = direct_submit_gated(io, &iter);
 	if (ret < 0) {
 		step_roll_back(io);
 		return ret;
@@ -288,9 +322,32 @@ static ssize_t step_direct(struct nvfs_io *io, u64 len)
 	return ret;
 }
 
+/* Write whole blocks, or a part of one */
+static ssize_t bounce_write(struct nvfs_io *io, struct nvfs_bounce *bounce)
+{
+	struct nvfs_gate *gate = nvfs_gate_of(io->file);
+	ssize_t ret;
+
+	if (!step_is_part(io, bounce->len)) {
+		ret = nvfs_gate_enter_direct(gate);
+		if (ret)
+			return ret;
+		ret = nvfs_dma_bounce(bounce);
+		nvfs_gate_leave_direct(gate);
+		return ret;
+	}
+	ret = nvfs_gate_enter_part(gate);
+	if (ret)
+		return ret;
+	bounce->align = 0;
+	ret = nvfs_dma_bounce_part(bounce);
+	nvfs_gate_leave_part(gate);
+	return ret;
+}
+
 static ssize_t step_bounce(struct nvfs_io *io, u64 len)
 {
-	const struct nvfs_bounce bounce = {
+	struct nvfs_bounce bounce = {
 		.region = io->region,
 		.file = io->file,
 		.off = io->off,
@@ -306,71 +363,16 @@ static ssize_t step_bounce(struct nvfs_io *io, u64 len)
 	ret = step_begin(io, len);
 	if (ret)
 		return ret;
-	ret = nvfs_dma_bounce(&bounce);
+	if (bounce.write && bounce.align)
+		ret = bounce_write(io, &bounce);
+	else
+		ret = nvfs_dma_bounce(&bounce);
 	if (ret < 0) {
 		step_roll_back(io);
 		return ret;
 	}
 	step_end(io, ret, false);
 	return ret;
-}
-
-/* Is this a failure that may not happen again? */
-static bool error_is_transient(int error)
-{
-	return error == -EAGAIN || error == -ENOMEM || error == -EINTR;
-}
-
-/* Is this a failure of a spot, so that other bytes may be good? */
-static bool error_is_local(int error)
-{
-	return error == -EIO || error == -ENODATA || error == -EILSEQ;
-}
-
-/* Wait before another try.  Ends early with the region or a fatal signal. */
-static int back_off(struct nvfs_io *io)
-{
-	unsigned long delay = msecs_to_jiffies(1U << io->tries);
-	long ret;
-
-	nvfs_stat_inc(retries);
-	io->tries++;
-	ret = wait_for_completion_killable_timeout(&io->region->dying, delay);
-	if (ret < 0)
-		return -EINTR;
-	return ret ? -ESTALE : 0;
-}
-
-/* Peer memory was refused on the way: go on through host memory, or not at all */
-static int fall_back(struct nvfs_io *io)
-{
-	if (io->route.reason)
-		return -EREMOTEIO;
-	if (!io->bounce_ok) {
-		io->reason = io->reason ?: NVFS_REASON_REFUSED;
-		return -EREMOTEIO;
-	}
-	io->route.reason = NVFS_REASON_REFUSED;
-	io->reason = NVFS_REASON_REFUSED;
-	nvfs_stat_inc(fallbacks);
-	return 0;
-}
-
-/* Go on after a failed step: 0 to try another, or the error to end with */
-static int recover(struct nvfs_io *io, int error)
-{
-	u64 min_step = max_t(u64, io->route.offset_align, NVFS_IO_MIN_STEP);
-
-	if (error == -EREMOTEIO)
-		return fall_back(io);
-	if (error_is_transient(error) && io->tries < NVFS_IO_TRIES)
-		return back_off(io);
-	if (!error_is_local(error) || io->step_len <= min_step)
-		return error;
-	/* Come closer to the bad spot: all before it is good */
-	io->step_max = max(round_down(io->step_len / 16, min_step), min_step);
-	nvfs_stat_inc(retries);
-	return 0;
 }
 
 /* Does somebody want the request to end? */
@@ -431,7 +433,7 @@ int nvfs_io_move(struct nvfs_io *io)
 		 */
 		if (!ret)
 			return io->write ? -EIO : 0;
-		ret = ret < 0 ? recover(io, ret) : 0;
+		ret = ret < 0 ? nvfs_io_recover(io, ret) : 0;
 		if (!ret && io->left)
 			ret = interrupted(io);
 		if (ret)
@@ -704,6 +706,8 @@ static void nowait_done(struct nvfs_io *io, long ret)
 {
 	bool direct = true;
 
+	if (io->write)
+		nvfs_gate_leave_direct(nvfs_gate_of(io->file));
 	if (unlikely(ret < 0)) {
 		step_roll_back(io);
 		io->by_submitter = false;
@@ -744,6 +748,22 @@ static bool can_start_nowait(const struct nvfs_io *io)
 			      SB_UNFROZEN);
 }
 
+/* Begin a step that does not wait; false when it has to */
+static bool nowait_begin(struct nvfs_io *io, u64 len)
+{
+	struct nvfs_gate *gate;
+
+	if (!io->write)
+		return !step_begin(io, len);
+	gate = nvfs_gate_of(io->file);
+	if (!nvfs_gate_try_direct(gate))
+		return false;
+	if (likely(!step_begin(io, len)))
+		return true;
+	nvfs_gate_leave_direct(gate);
+	return false;
+}
+
 /**
  * nvfs_io_start() - start an asynchronous request
  * @io: prepared; may be complete, and gone, when this returns
@@ -764,7 +784,7 @@ void nvfs_io_start(struct nvfs_io *io)
 	}
 	direct_prepare(io, &iter, &len);
 	if (len < io->left || !nvfs_io_try_state(io, IO_IN_PROGRESS, &from) ||
-	    step_begin(io, len)) {
+	    !nowait_begin(io, len)) {
 		io->ops->punt(io);
 		return;
 	}

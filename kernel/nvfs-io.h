@@ -134,6 +134,7 @@ void nvfs_io_refused_show(struct seq_file *m);
 bool nvfs_io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from);
 bool nvfs_io_set_state(struct nvfs_io *io, enum nvfs_io_state to);
 int nvfs_io_admit(struct nvfs_io *io);
+int nvfs_io_recover(struct nvfs_io *io, int error);
 int nvfs_io_check_size_limit(const struct nvfs_request *req,
 			     struct file *file);
 int nvfs_io_check_file_type(struct file *file);

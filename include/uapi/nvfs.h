@@ -281,12 +281,12 @@ struct nvfs_hole {
  * the file (READ) or of the device.  After an error @done may be more than 0:
  * so many bytes are good.
  *
- * READ: alignment is free with NVFS_RW_BOUNCE.  What O_DIRECT can't move (the
- * head and tail of a request that begins or ends inside a block, or all of it
- * when the file offset and the GPU address disagree) goes through host memory,
- * and the route is mixed or bounce.  Without the flag such a request is refused.
- * WRITE: with the flag the GPU address is free, but file offset and length must
- * be multiples of what O_DIRECT asks of the file, where it has O_DIRECT.
+ * Alignment is free with NVFS_RW_BOUNCE.  What O_DIRECT can't move (the head and
+ * tail of a request that begins or ends inside a block, or all of it when the
+ * file offset and the GPU address disagree) goes through host memory, and the
+ * route is mixed or bounce.  Without the flag such a request is refused.
+ * A WRITE brings the parts of blocks at its ends through the page cache to the
+ * drive before it returns.
  *
  * Holes read as zeroes.  With NVFS_RW_REPORT_HOLES they are listed instead, in
  * order, neighbours merged, and count into @done.  When the records run out
@@ -294,8 +294,9 @@ struct nvfs_hole {
  * there.  A range that held data when the call began is never a hole.  The
  * records are good, and complete up to @done, also after an error.
  *
- * Requests do not wait for one another; the order of overlapping ones is not
- * defined.  WRITE honours O_SYNC and O_DSYNC of the file.
+ * Requests do not wait for one another, but that WRITEs to the same file which
+ * begin or end inside a block and those which do not take turns; the order of
+ * overlapping ones is not defined.  WRITE honours O_SYNC and O_DSYNC of the file.
  *
  * Errors, in the order in which they are looked for:
  *	EINVAL	NVFS_RW_REPORT_HOLES with WRITE; @holes or @max_holes do not fit
@@ -312,9 +313,9 @@ struct nvfs_hole {
  *		proc, sysfs or another file system that is no storage
  *	EPERM	WRITE: @fd was opened with O_APPEND, or the file is immutable
  *		or append-only
- *	EREMOTEIO	the request can't go direct and NVFS_RW_BOUNCE is not set,
- *		or it is a WRITE that is not aligned; @reason says why.  @done
- *		is 0 unless peer memory was refused half way
+ *	EREMOTEIO	the request can't go direct and NVFS_RW_BOUNCE is not set;
+ *		@reason says why.  @done is 0 unless peer memory was refused
+ *		half way
  *	ENODEV	the GPU or the drive is gone
  *	EINTR	a fatal signal; @done says how far the request got
  *	other	what the file system or the drive said: EIO, ENOSPC, EFBIG,

@@ -300,8 +300,8 @@ static void op_read_holes(void)
 static void pick_batch(struct move *m, uint32_t nr)
 {
 	bool mixed = one_in(3), write = one_in(2);
-	bool tight = one_in(2);
-	uint64_t unit = tight ? 512 : BLOCK, half = FILE_MAX / 2;
+	static const uint64_t units[] = { 1, 512, BLOCK };
+	uint64_t unit = units[below(3)], half = FILE_MAX / 2;
 	uint64_t top = f.size < half ? down(f.size, BLOCK) : half;
 	uint64_t step = down((mixed ? half : FILE_MAX) / nr, unit);
 	uint32_t i;
@@ -318,8 +318,6 @@ static void pick_batch(struct move *m, uint32_t nr)
 		else
 			pick_move(&m[i], 0, top, GPU_SIZE / 2 + i * step,
 				  GPU_SIZE / 2 + (i + 1) * step);
-		if (is_partial_write(&m[i]) && !one_in(100))
-			make_whole(&m[i]);
 		if (needs_bounce(&m[i]) && !one_in(100))
 			m[i].flags = NVFS_RW_BOUNCE;
 	}

@@ -154,24 +154,6 @@ static inline uint64_t down(uint64_t n, uint64_t align)
 	return n - n % align;
 }
 
-/* What begins or ends inside a block of the file is not written. */
-static inline bool is_partial_write(const struct move *m)
-{
-	return m->write && (m->pos | m->len) % f.offset_align;
-}
-
-/* Makes whole blocks of it, inside the same range. */
-static inline void make_whole(struct move *m)
-{
-	uint64_t up = (m->pos + 511) / 512 * 512;
-
-	if (up == m->pos || m->len < 512)
-		m->len = m->len / 512 * 512;
-	else
-		m->len = (m->len - (up - m->pos)) / 512 * 512;
-	m->pos = m->len ? up : m->pos / 512 * 512;
-}
-
 /* A range in [@start, @end) of the file and one in GPU memory. */
 static inline void pick_move(struct move *m, uint64_t start, uint64_t end,
 		      uint64_t gpu_start, uint64_t gpu_end)
@@ -194,8 +176,6 @@ static inline void pick_move(struct move *m, uint64_t start, uint64_t end,
 	if (down(m->off, align) >= gpu_start)
 		m->off = down(m->off, align);
 	m->flags = one_in(3) ? 0 : NVFS_RW_BOUNCE;
-	if (is_partial_write(m) && !one_in(12))
-		make_whole(m);
 }
 
 /* With several pieces, each bvec has to end on a block. */
@@ -214,7 +194,7 @@ static inline bool needs_bounce(const struct move *m)
 
 static inline bool is_refused(const struct move *m)
 {
-	return is_partial_write(m) || (!m->flags && needs_bounce(m));
+	return !m->flags && needs_bounce(m);
 }
 
 /* What the route has to be when @done bytes were moved. */

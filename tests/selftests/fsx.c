@@ -22,7 +22,7 @@
 
 #define DEFAULT_OPS	800
 #define CHECK_EVERY	1000
-#define LIMIT_S		400
+#define LIMIT_S		1200
 
 /* ------------------------------------------------------------- the model */
 

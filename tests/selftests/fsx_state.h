@@ -146,7 +146,7 @@ static inline uint64_t pick_len(uint64_t max)
 
 	if (limit > max)
 		limit = max;
-	return one_in(200) ? 0 : 1 + below(limit);
+	return !limit || one_in(200) ? 0 : 1 + below(limit);
 }
 
 static inline uint64_t down(uint64_t n, uint64_t align)

@@ -58,7 +58,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 
 all: $(SELFTEST_BINS) $(BREAKS)
 
-.PHONY: tests-build test fsx
+.PHONY: tests-build test fsx trouble
 tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
@@ -66,3 +66,6 @@ test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=
 
 fsx: all tests-build ## the random tester, 100,000 operations per kernel (SEED=, OPS=)
 	$(Q)tests/host/fsx.py $(if $(SEED),-s $(SEED)) $(if $(OPS),-n $(OPS))
+
+trouble: all tests-build ## drives and GPUs pulled out, drives that hang or have bad sectors (ROUNDS=50)
+	$(Q)tests/host/trouble.py $(if $(ROUNDS),-n $(ROUNDS))

@@ -318,8 +318,8 @@ struct nvfs_hole {
  *		half way
  *	ENODEV	the GPU or the drive is gone
  *	EINTR	a fatal signal; @done says how far the request got
- *	other	what the file system or the drive said: EIO, ENOSPC, EFBIG,
- *		EROFS, ETXTBSY, ...
+ *	other	what the file system or the drive said: EIO, ENODATA (a bad
+ *		spot of an NVMe drive), ENOSPC, EFBIG, EROFS, ETXTBSY, ...
  */
 struct nvfs_rw {
 	__u32 size;

@@ -16,30 +16,33 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uio.h>
-#include <linux/wait.h>
 
 #include "nvfs-dma.h"
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
 
-/* There are few buffers; they are made when first needed and kept, and who finds
- * none waits for one.
+/*
+ * Some buffers are made when first needed and kept for all.  Who finds none free
+ * makes smaller ones for itself, on its own account: files that do not answer hold
+ * on to buffers, and nobody may have to wait for another one's files.  So there are
+ * at most these and two for each thread and worker that moves bytes this way.
  */
-#define BOUNCE_MAX_ORDER	6	/* 256 KiB with pages of 4 KiB */
-#define BOUNCE_MAX_BUFFERS	32
+#define BOUNCE_SHARED		32
+#define BOUNCE_SHARED_ORDER	6	/* 256 KiB with pages of 4 KiB */
+#define BOUNCE_OWN_ORDER	4	/* 64 KiB */
 
 /* A buffer of host memory */
 struct bounce_buffer {
 	struct list_head node;
 	struct page *page;
 	unsigned int order;
+	bool shared;
 };
 
 static struct {
 	spinlock_t lock; /* guards the rest */
 	struct list_head free;
 	unsigned int made;
-	wait_queue_head_t wait;
 } bounce_pool;
 
 /* A part of a bounce that is under way */
@@ -70,16 +73,18 @@ struct bounce_run {
 	int error;
 };
 
-static struct bounce_buffer *bounce_make(void)
+static struct bounce_buffer *bounce_make(bool shared)
 {
-	struct bounce_buffer *buffer = kmalloc(sizeof(*buffer), GFP_KERNEL);
-	unsigned int order = BOUNCE_MAX_ORDER;
+	gfp_t gfp = shared ? GFP_KERNEL : GFP_KERNEL_ACCOUNT;
+	unsigned int order = shared ? BOUNCE_SHARED_ORDER : BOUNCE_OWN_ORDER;
+	struct bounce_buffer *buffer = kmalloc(sizeof(*buffer), gfp);
 
 	if (!buffer)
 		return NULL;
+	buffer->shared = shared;
 	do {
-		buffer->page = alloc_pages(GFP_KERNEL | __GFP_COMP |
-					   __GFP_NOWARN | __GFP_NORETRY, order);
+		buffer->page = alloc_pages(gfp | __GFP_COMP | __GFP_NOWARN |
+					   __GFP_NORETRY, order);
 		buffer->order = order;
 	} while (!buffer->page && order--);
 	if (buffer->page)
@@ -88,52 +93,55 @@ static struct bounce_buffer *bounce_make(void)
 	return NULL;
 }
 
-/* Take a free buffer or the right to make one; false when there is neither */
-static bool bounce_take(struct bounce_buffer **buffer)
+static void bounce_free(struct bounce_buffer *buffer)
 {
-	bool ok = true;
-
-	spin_lock(&bounce_pool.lock);
-	*buffer = list_first_entry_or_null(&bounce_pool.free,
-					   struct bounce_buffer, node);
-	if (*buffer)
-		list_del(&(*buffer)->node);
-	else if (bounce_pool.made < BOUNCE_MAX_BUFFERS)
-		bounce_pool.made++;
-	else
-		ok = false;
-	spin_unlock(&bounce_pool.lock);
-	return ok;
+	__free_pages(buffer->page, buffer->order);
+	kfree(buffer);
 }
 
-static struct bounce_buffer *bounce_get(bool wait)
+/* Take a free buffer, or else the right to make one for all */
+static struct bounce_buffer *bounce_take(bool *may_make)
 {
-	struct bounce_buffer *buffer = NULL;
+	struct bounce_buffer *buffer;
 
-	if (!bounce_take(&buffer)) {
-		if (!wait)
-			return ERR_PTR(-EAGAIN);
-		if (wait_event_killable(bounce_pool.wait, bounce_take(&buffer)))
-			return ERR_PTR(-EINTR);
-	}
+	spin_lock(&bounce_pool.lock);
+	buffer = list_first_entry_or_null(&bounce_pool.free,
+					  struct bounce_buffer, node);
+	*may_make = !buffer && bounce_pool.made < BOUNCE_SHARED;
+	if (buffer)
+		list_del(&buffer->node);
+	else if (*may_make)
+		bounce_pool.made++;
+	spin_unlock(&bounce_pool.lock);
+	return buffer;
+}
+
+static struct bounce_buffer *bounce_get(void)
+{
+	struct bounce_buffer *buffer;
+	bool may_make;
+
+	buffer = bounce_take(&may_make);
 	if (buffer)
 		return buffer;
-	buffer = bounce_make();
-	if (buffer)
+	buffer = bounce_make(may_make);
+	if (buffer || !may_make)
 		return buffer;
 	spin_lock(&bounce_pool.lock);
 	bounce_pool.made--;
 	spin_unlock(&bounce_pool.lock);
-	wake_up(&bounce_pool.wait);
-	return ERR_PTR(-ENOMEM);
+	return NULL;
 }
 
 static void bounce_put(struct bounce_buffer *buffer)
 {
+	if (!buffer->shared) {
+		bounce_free(buffer);
+		return;
+	}
 	spin_lock(&bounce_pool.lock);
 	list_add(&buffer->node, &bounce_pool.free);
 	spin_unlock(&bounce_pool.lock);
-	wake_up(&bounce_pool.wait);
 }
 
 /**
@@ -144,7 +152,6 @@ void nvfs_dma_init(void)
 	nvfs_gate_init();
 	spin_lock_init(&bounce_pool.lock);
 	INIT_LIST_HEAD(&bounce_pool.free);
-	init_waitqueue_head(&bounce_pool.wait);
 }
 
 /**
@@ -156,10 +163,8 @@ void nvfs_dma_exit(void)
 {
 	struct bounce_buffer *buffer, *next;
 
-	list_for_each_entry_safe(buffer, next, &bounce_pool.free, node) {
-		__free_pages(buffer->page, buffer->order);
-		kfree(buffer);
-	}
+	list_for_each_entry_safe(buffer, next, &bounce_pool.free, node)
+		bounce_free(buffer);
 }
 
 /* Copy between host memory and one piece of GPU memory */
@@ -328,19 +333,21 @@ static void bounce_issue(struct bounce_run *run)
 	run->issued++;
 }
 
-/* Get a buffer for each slot; one will do when buffers are short */
+/* Get a buffer for each slot that will be used; one will do when memory is short */
 static int bounce_begin(struct bounce_run *run)
 {
 	struct bounce_buffer *buffer;
+	u64 room = 0;
 
-	for (; run->nr_slots < BOUNCE_SLOTS; run->nr_slots++) {
-		buffer = bounce_get(!run->nr_slots);
-		if (IS_ERR(buffer))
+	while (run->nr_slots < BOUNCE_SLOTS && room < run->bounce->len) {
+		buffer = bounce_get();
+		if (!buffer)
 			break;
-		run->slot[run->nr_slots].buffer = buffer;
+		room += PAGE_SIZE << buffer->order;
 		init_completion(&run->slot[run->nr_slots].done);
+		run->slot[run->nr_slots++].buffer = buffer;
 	}
-	return run->nr_slots ? 0 : PTR_ERR(buffer);
+	return run->nr_slots ? 0 : -ENOMEM;
 }
 
 /**

@@ -22,9 +22,6 @@
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
-/* Requests that wait do so here, so many at a time for all of the machine */
-#define BATCH_MAX_WORKERS	256
-
 /* Most requests that the block layer is told to expect; its own limit */
 #define BATCH_PLUG		32
 
@@ -62,7 +59,6 @@ struct nvfs_batch {
 };
 
 static struct kmem_cache *async_cache;
-static struct workqueue_struct *async_wq;
 
 static void free_events(struct list_head *list)
 {
@@ -119,7 +115,7 @@ void nvfs_async_punt(struct nvfs_io *io)
 
 	nvfs_stat_inc(punts);
 	INIT_WORK(&async->work, async_work);
-	queue_work(async_wq, &async->work);
+	nvfs_user_queue(async->batches->user, &async->work);
 }
 
 /**
@@ -272,6 +268,7 @@ static int submission_add(struct submission *sub,
 	if (!async)
 		return -ENOMEM;
 	async->batch = sub->batch;
+	async->batches = sub->batches;
 	async->user_data = req->user_data;
 	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
 			      &batch_ops);
@@ -630,13 +627,20 @@ int nvfs_batch_destroy(struct nvfs_batches *batches,
  * nvfs_batches_init() - prepare a new open file
  * @batches: of the open file
  * @regions: of the open file
+ *
+ * Context: process context of the user.
+ * Return: 0 or -ENOMEM.
  */
-void nvfs_batches_init(struct nvfs_batches *batches,
-		       struct nvfs_regions *regions)
+int nvfs_batches_init(struct nvfs_batches *batches,
+		      struct nvfs_regions *regions)
 {
+	batches->user = nvfs_user_get();
+	if (!batches->user)
+		return -ENOMEM;
 	xa_init_flags(&batches->index, XA_FLAGS_ALLOC1);
 	batches->regions = regions;
 	atomic_set(&batches->depth, 0);
+	return 0;
 }
 
 /**
@@ -655,6 +659,7 @@ void nvfs_batches_end(struct nvfs_batches *batches)
 	xa_for_each(&batches->index, id, batch)
 		batch_end(batches, batch);
 	xa_destroy(&batches->index);
+	nvfs_user_put(batches->user);
 }
 
 /*
@@ -675,14 +680,7 @@ int nvfs_batch_init(void)
 {
 	async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
 					0, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT, async_construct);
-	if (!async_cache)
-		return -ENOMEM;
-	async_wq = alloc_workqueue("nvfs", WQ_UNBOUND, BATCH_MAX_WORKERS);
-	if (!async_wq) {
-		kmem_cache_destroy(async_cache);
-		return -ENOMEM;
-	}
-	return 0;
+	return async_cache ? 0 : -ENOMEM;
 }
 
 /**
@@ -692,6 +690,6 @@ int nvfs_batch_init(void)
  */
 void nvfs_batch_exit(void)
 {
-	destroy_workqueue(async_wq);
+	nvfs_user_exit();
 	kmem_cache_destroy(async_cache);
 }

@@ -15,16 +15,19 @@ struct cred;
 struct io_uring_cmd;
 struct nvfs_batch;
 struct nvfs_regions;
+struct nvfs_user;
 
 /**
  * struct nvfs_batches - the asynchronous requests of one open file
  * @index: id -> batch
  * @regions: the open file's regions
+ * @user: who opened the file
  * @depth: sum of the batches' depths and of io_uring commands in flight
  */
 struct nvfs_batches {
 	struct xarray index;
 	struct nvfs_regions *regions;
+	struct nvfs_user *user;
 	atomic_t depth;
 };
 
@@ -36,7 +39,7 @@ struct nvfs_batches {
  * @next: submitted behind this one, by the same call
  * @node: in the batch's list of active requests or of events
  * @batch: whose request it is
- * @batches: whose depth an io_uring command counts in
+ * @batches: of the open file
  * @cmd: the io_uring command it is
  * @issue_flags: of io_uring, for as long as the command is being submitted
  * @user_data: comes back with the event
@@ -56,8 +59,8 @@ struct nvfs_async {
 
 int nvfs_batch_init(void);
 void nvfs_batch_exit(void);
-void nvfs_batches_init(struct nvfs_batches *batches,
-		       struct nvfs_regions *regions);
+int nvfs_batches_init(struct nvfs_batches *batches,
+		      struct nvfs_regions *regions);
 void nvfs_batches_end(struct nvfs_batches *batches);
 
 int nvfs_batch_create(struct nvfs_batches *batches,
@@ -78,5 +81,9 @@ struct nvfs_async *nvfs_async_alloc(void);
 void nvfs_async_free(struct nvfs_async *async);
 int nvfs_async_check(const struct nvfs_request *req);
 void nvfs_async_punt(struct nvfs_io *io);
+struct nvfs_user *nvfs_user_get(void);
+void nvfs_user_put(struct nvfs_user *user);
+void nvfs_user_queue(struct nvfs_user *user, struct work_struct *work);
+void nvfs_user_exit(void);
 
 #endif /* _NVFS_BATCH_H */

@@ -292,7 +292,10 @@ static int nvfs_open(struct inode *inode, struct file *filp)
 	if (!ctx)
 		return -ENOMEM;
 	nvfs_regions_init(&ctx->regions);
-	nvfs_batches_init(&ctx->batches, &ctx->regions);
+	if (nvfs_batches_init(&ctx->batches, &ctx->regions)) {
+		kfree(ctx);
+		return -ENOMEM;
+	}
 	filp->private_data = ctx;
 	nvfs_stat_inc(opens);
 	return 0;

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OLD	31
@@ -104,9 +105,6 @@ static void write_one(struct bench *b, uint64_t off, uint64_t pos, uint64_t len,
 {
 	struct nvfs_rw rw;
 
-	/* a WRITE is of whole blocks of the file, from anywhere in the region */
-	pos = pos / BLOCK * BLOCK;
-	len = len < BLOCK ? BLOCK : len / BLOCK * BLOCK;
 	gpu_fill(&b->buf, POISON);
 	gpu_put_pattern(&b->buf, off, len, NEW, pos);
 	b->x.region_offset = off;
@@ -532,4 +530,90 @@ TEST_LIMIT(a_hundred_at_once, 90)
 	for (i = 0; i < NR; i++)
 		gpu_check_pattern(&buf, (uint64_t)i * 640 * KIB, 600 * KIB, OLD,
 				  (uint64_t)i);
+}
+
+/* --------------------------------------------------- files that do not answer */
+
+#define STUCK	300
+#define NOBODY	65534
+
+/* As another user, when told to: a batch and a synchronous read. */
+static _Noreturn void read_as_another(const char *path, int told)
+{
+	struct nvfs_request req[8];
+	struct nvfs_event event[8];
+	struct nvfs_batch_submit out;
+	struct nvfs_rw rw;
+	struct bench b;
+	uint32_t i, batch;
+	char c;
+
+	if (read(told, &c, 1) != 1 || setgid(NOBODY) || setuid(NOBODY))
+		_exit(2);
+	memset(&b, 0, sizeof(b));
+	b.x.dev = nv_open();
+	gpu_alloc(&b.buf, 0, SIZE, false);
+	b.x.region = nv_region(b.x.dev, &b.buf);
+	b.x.file = open(path, O_RDONLY);
+	ASSERT_GE(b.x.file, 0);
+	batch = batch_make(b.x.dev, 8);
+	b.x.length = SIZE / 8;
+	for (i = 0; i < 8; i++) {
+		b.x.region_offset = i * b.x.length;
+		b.x.file_offset = i * b.x.length;
+		req[i] = nv_request(&b.x, NVFS_OP_READ, NVFS_RW_BOUNCE, i);
+	}
+	ASSERT_EQ(batch_submit(b.x.dev, batch, req, 8, &out), 0);
+	batch_reap_all(b.x.dev, batch, event, 8, 30);
+	gpu_check_pattern(&b.buf, 0, SIZE, OLD, 0);
+	b.x.region_offset = 0;
+	b.x.file_offset = 0;
+	b.x.length = SIZE;
+	gpu_fill(&b.buf, POISON);
+	ASSERT_EQ(nv_rw_as(&b.x, false, NVFS_RW_BOUNCE, &rw), 0);
+	gpu_check_pattern(&b.buf, 0, SIZE, OLD, 0);
+	_exit(0);
+}
+
+/* More requests than there are workers wait for a file system that is frozen. */
+TEST_LIMIT(a_file_that_does_not_answer_holds_up_no_other_user, 90)
+{
+	static struct nvfs_request req[STUCK];
+	static struct nvfs_event event[STUCK];
+	struct nvfs_batch_submit out;
+	uint32_t batch, i, bad = 0;
+	int status = -1, frozen, tell[2];
+	char path[100];
+	struct bench b;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/stuck", fix_place("tmpfs"));
+	close(file_make_at(path, 0, SIZE, OLD, O_RDONLY));
+	must("chmod 644 %s; chmod 666 /dev/nvidia-fs /dev/labgpu*", path);
+	ASSERT_EQ(pipe(tell), 0);
+	/* before the GPU is in use here: a child can't take that over */
+	pid = fork();
+	if (!pid)
+		read_as_another(path, tell[0]);
+	make_fs("mkfs.ext4 -q -F", "rw");
+	set_up(&b, DIR "/m/file", O_RDWR);
+	batch = batch_make(b.x.dev, STUCK);
+	b.x.length = 1000;
+	for (i = 0; i < STUCK; i++) {
+		b.x.file_offset = i * 3000 + 1;
+		req[i] = nv_request(&b.x, NVFS_OP_WRITE, NVFS_RW_BOUNCE, i);
+	}
+	frozen = open(DIR "/m", O_RDONLY | O_DIRECTORY);
+	ASSERT_EQ(ioctl(frozen, FIFREEZE, 0), 0);
+	ASSERT_EQ(batch_submit(b.x.dev, batch, req, STUCK, &out), 0);
+	ASSERT_EQ(write(tell[1], "", 1), 1);
+	waitpid(pid, &status, 0);
+	/* whatever the other one says, nothing may stay frozen */
+	ASSERT_EQ(ioctl(frozen, FITHAW, 0), 0);
+	batch_reap_all(b.x.dev, batch, event, STUCK, 60);
+	for (i = 0; i < STUCK; i++)
+		bad += event[i].error || event[i].done != 1000;
+	must("chmod 600 /dev/nvidia-fs /dev/labgpu*; rm %s", path);
+	ASSERT_EQ(bad, 0);
+	ASSERT_EQ(status, 0);
 }

@@ -42,7 +42,6 @@ union nvfs_args {
 	struct nvfs_info info;
 	struct nvfs_register reg;
 	struct nvfs_unregister unreg;
-	struct nvfs_rw rw;
 	struct nvfs_query query;
 	struct nvfs_batch_create create;
 	struct nvfs_batch_submit submit;
@@ -83,16 +82,6 @@ static int handle_unregister(struct nvfs_context *ctx, union nvfs_args *args)
 	return nvfs_region_unregister(&ctx->regions, args->unreg.region);
 }
 
-static int handle_read(struct nvfs_context *ctx, union nvfs_args *args)
-{
-	return nvfs_io_rw(&ctx->regions, &args->rw, false);
-}
-
-static int handle_write(struct nvfs_context *ctx, union nvfs_args *args)
-{
-	return nvfs_io_rw(&ctx->regions, &args->rw, true);
-}
-
 static int handle_query(struct nvfs_context *ctx, union nvfs_args *args)
 {
 	return nvfs_io_query(&ctx->regions, &args->query);
@@ -131,8 +120,9 @@ static int handle_batch_destroy(struct nvfs_context *ctx, union nvfs_args *args)
 }
 
 /*
- * The calls.  @min_size is the first published size of the structure, @undo
- * takes back a success whose results can't be delivered.
+ * The calls, but for READ and WRITE, which have a way of their own.  @min_size is
+ * the first published size of the structure, @undo takes back a success whose
+ * results can't be delivered.
  */
 struct nvfs_call {
 	size_t size;
@@ -155,10 +145,6 @@ static const struct nvfs_call calls[] = {
 		  .handle = handle_register, .undo = undo_register),
 	NVFS_CALL(NVFS_IOC_UNREGISTER, struct nvfs_unregister, __reserved,
 		  .handle = handle_unregister),
-	NVFS_CALL(NVFS_IOC_READ, struct nvfs_rw, nr_holes,
-		  .handle = handle_read),
-	NVFS_CALL(NVFS_IOC_WRITE, struct nvfs_rw, nr_holes,
-		  .handle = handle_write),
 	NVFS_CALL(NVFS_IOC_QUERY, struct nvfs_query, text,
 		  .handle = handle_query),
 	NVFS_CALL(NVFS_IOC_BATCH_CREATE, struct nvfs_batch_create, batch,
@@ -181,60 +167,6 @@ static const struct nvfs_call *find_call(unsigned int cmd)
 		return NULL;
 	nr = array_index_nospec(nr, ARRAY_SIZE(calls));
 	return calls[nr].handle ? &calls[nr] : NULL;
-}
-
-/*
- * READ and WRITE with the structure of today, which is what nearly every call
- * is: field by field instead of through two generic copies.
- */
-static int rw_copy_in(struct nvfs_rw *args, const struct nvfs_rw __user *uarg)
-{
-	if (!user_read_access_begin(uarg, sizeof(*uarg)))
-		return -EFAULT;
-	unsafe_get_user(args->flags, &uarg->flags, fault);
-	unsafe_get_user(args->region, &uarg->region, fault);
-	unsafe_get_user(args->fd, &uarg->fd, fault);
-	unsafe_get_user(args->region_offset, &uarg->region_offset, fault);
-	unsafe_get_user(args->file_offset, &uarg->file_offset, fault);
-	unsafe_get_user(args->length, &uarg->length, fault);
-	unsafe_get_user(args->holes, &uarg->holes, fault);
-	unsafe_get_user(args->max_holes, &uarg->max_holes, fault);
-	user_read_access_end();
-	return 0;
-
-fault:
-	user_read_access_end();
-	return -EFAULT;
-}
-
-static int rw_copy_out(const struct nvfs_rw *args, struct nvfs_rw __user *uarg)
-{
-	if (!user_write_access_begin(uarg, sizeof(*uarg)))
-		return -EFAULT;
-	unsafe_put_user(args->done, &uarg->done, fault);
-	unsafe_put_user(args->route, &uarg->route, fault);
-	unsafe_put_user(args->reason, &uarg->reason, fault);
-	unsafe_put_user(args->nr_holes, &uarg->nr_holes, fault);
-	user_write_access_end();
-	return 0;
-
-fault:
-	user_write_access_end();
-	return -EFAULT;
-}
-
-static int ioctl_rw(struct nvfs_context *ctx, struct nvfs_rw __user *uarg,
-		    bool write)
-{
-	struct nvfs_rw args nvfs_no_auto_init;
-	int ret;
-
-	if (rw_copy_in(&args, uarg))
-		return -EFAULT;
-	ret = nvfs_io_rw(&ctx->regions, &args, write);
-	if (ret)
-		nvfs_stat_inc(ioctl_errors);
-	return rw_copy_out(&args, uarg) ? -EFAULT : ret;
 }
 
 /* Any call, by the table.  Not inlined: its frame is large. */
@@ -274,14 +206,12 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	struct nvfs_context *ctx = filp->private_data;
 	void __user *uarg = (void __user *)arg;
-	u32 size;
 
-	if (cmd != NVFS_IOC_READ && cmd != NVFS_IOC_WRITE)
-		return ioctl_call(ctx, cmd, uarg);
-	if (get_user(size, (u32 __user *)uarg))
-		return -EFAULT;
-	if (size == sizeof(struct nvfs_rw))
-		return ioctl_rw(ctx, uarg, cmd == NVFS_IOC_WRITE);
+	/* Nearly every call, and they copy their arguments themselves */
+	if (cmd == NVFS_IOC_READ)
+		return nvfs_io_read(&ctx->regions, uarg);
+	if (cmd == NVFS_IOC_WRITE)
+		return nvfs_io_write(&ctx->regions, uarg);
 	return ioctl_call(ctx, cmd, uarg);
 }
 

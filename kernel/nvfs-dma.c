@@ -20,12 +20,13 @@
 #include <linux/stat.h>
 
 #include "nvfs-dma.h"
+#include "nvfs-dma-known.h"
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
 #include "nvfs-stat.h"
 
-static bool assume_reachable;
-module_param(assume_reachable, bool, 0444);
+bool nvfs_dma_assume_reachable;
+module_param_named(assume_reachable, nvfs_dma_assume_reachable, bool, 0444);
 MODULE_PARM_DESC(assume_reachable, "Judge that every drive reaches every GPU; for benchmarks on null_blk, never for data (default: off)");
 
 /* A verdict in one word, as the xarray keeps it */
@@ -124,7 +125,7 @@ static void judge_drive(const struct nvfs_pci_path *gpu,
 	struct pci_dev *pdev;
 
 	info->reason = NVFS_REASON_NONE;
-	if (assume_reachable)
+	if (nvfs_dma_assume_reachable)
 		return;
 	info->reason = dev->parent ? NVFS_REASON_NOT_PCI : NVFS_REASON_STACKED;
 	pdev = nvfs_pci_parent(dev);
@@ -159,24 +160,6 @@ static void verdict_unpack(const void *entry, struct nvfs_route_info *info)
 	info->drive = FIELD_GET(VERDICT_DRIVE, v);
 }
 
-/* What the drive's driver and the block layer say today */
-static enum nvfs_reason judge_queue(struct block_device *bdev)
-{
-	if (assume_reachable)
-		return NVFS_REASON_NONE;
-	if (!blk_queue_pci_p2pdma(bdev_get_queue(bdev)))
-		return NVFS_REASON_QUEUE;
-	return bdev_get_integrity(bdev) ? NVFS_REASON_INTEGRITY :
-					  NVFS_REASON_NONE;
-}
-
-static void set_alignment(struct block_device *bdev,
-			  struct nvfs_route_info *info)
-{
-	info->offset_align = bdev_logical_block_size(bdev);
-	info->mem_align = bdev_dma_alignment(bdev) + 1;
-}
-
 /* Fill in what does not depend on the GPU.  True when the drive is to judge. */
 static bool route_begin(struct file *file, struct block_device *bdev,
 			struct nvfs_route_info *info)
@@ -189,39 +172,7 @@ static bool route_begin(struct file *file, struct block_device *bdev,
 	info->reason = judge_file(file, bdev);
 	if (info->reason)
 		return false;
-	set_alignment(bdev, info);
-	return true;
-}
-
-/*
- * The last good way of a region in one word, so that it is read and written
- * whole: the disk's sequence number and the GPU's count of changes.  What may
- * change in a disk's life (block size, metadata) is looked at each time.
- */
-#define LAST_CHANGES		GENMASK_ULL(23, 0)
-#define LAST_DISK		GENMASK_ULL(63, 24)
-
-static u64 last_word(u32 changes, const struct gendisk *disk)
-{
-	return FIELD_PREP(LAST_DISK, disk->diskseq & FIELD_MAX(LAST_DISK)) |
-	       FIELD_PREP(LAST_CHANGES, changes & FIELD_MAX(LAST_CHANGES));
-}
-
-/* Is this a block device whose way is the one that the region used last? */
-static bool route_is_last(struct nvfs_region *region, struct file *file,
-			  struct nvfs_route_info *info)
-{
-	struct block_device *bdev;
-
-	if (!S_ISBLK(file_inode(file)->i_mode) ||
-	    !(file->f_mode & FMODE_CAN_ODIRECT))
-		return false;
-	bdev = I_BDEV(file->f_mapping->host);
-	if (atomic64_read(&region->route) !=
-	    last_word(READ_ONCE(region->gpu->changes), bdev->bd_disk))
-		return false;
-	info->reason = judge_queue(bdev);
-	set_alignment(bdev, info);
+	nvfs_dma_set_alignment(bdev, info);
 	return true;
 }
 
@@ -260,7 +211,7 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 	struct block_device *bdev;
 	bool keep;
 
-	if (likely(route_is_last(region, file, info)))
+	if (likely(nvfs_dma_route_known(region, file, info)))
 		return;
 	bdev = file_bdev_of(file);
 	if (!route_begin(file, bdev, info))
@@ -270,10 +221,10 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		return;
 	keep = route_drive(region->gpu, bdev, changes, info);
 	if (info->drive != NVFS_BDF_NONE || !info->reason)
-		info->reason = judge_queue(bdev) ?: info->reason;
+		info->reason = nvfs_dma_judge_queue(bdev) ?: info->reason;
 	if (keep && !info->reason)
 		atomic64_set(&region->route,
-			     last_word(changes, bdev->bd_disk));
+			     nvfs_dma_last_word(changes, bdev->bd_disk));
 }
 
 /**
@@ -293,7 +244,7 @@ void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 		return;
 	judge_drive(gpu, bdev, info);
 	if (info->drive != NVFS_BDF_NONE || !info->reason)
-		info->reason = judge_queue(bdev) ?: info->reason;
+		info->reason = nvfs_dma_judge_queue(bdev) ?: info->reason;
 }
 
 /**

@@ -186,18 +186,8 @@ static int check_flags(const struct nvfs_rw *args, bool write)
 	return args->holes || args->max_holes ? -EINVAL : 0;
 }
 
-/**
- * nvfs_io_rw() - NVFS_IOC_READ and NVFS_IOC_WRITE
- * @regions: regions of the open file
- * @args: the request; the out fields are filled in, also on failure
- * @write: GPU to file
- *
- * Context: process context; sleeps until the request is complete.  A direct
- * request allocates at most once and takes no lock of its own.
- *
- * Return: 0, or an errno that the uapi header documents.
- */
-int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
+/* Check and run a request; the out fields are filled in, also on failure */
+static int rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
 {
 	const struct nvfs_request req = {
 		.op = write ? NVFS_OP_WRITE : NVFS_OP_READ,
@@ -228,4 +218,89 @@ int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
 			 write ? "write" : "read", args->length, ERR_PTR(ret),
 			 args->reason, args->done);
 	return ret;
+}
+
+/* Field by field: the user's structure is as large as ours */
+static int rw_copy_in(struct nvfs_rw *args, const struct nvfs_rw __user *uarg)
+{
+	if (!user_read_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_get_user(args->flags, &uarg->flags, fault);
+	unsafe_get_user(args->region, &uarg->region, fault);
+	unsafe_get_user(args->fd, &uarg->fd, fault);
+	unsafe_get_user(args->region_offset, &uarg->region_offset, fault);
+	unsafe_get_user(args->file_offset, &uarg->file_offset, fault);
+	unsafe_get_user(args->length, &uarg->length, fault);
+	unsafe_get_user(args->holes, &uarg->holes, fault);
+	unsafe_get_user(args->max_holes, &uarg->max_holes, fault);
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+static int rw_copy_out(const struct nvfs_rw *args, struct nvfs_rw __user *uarg)
+{
+	if (!user_write_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_put_user(args->done, &uarg->done, fault);
+	unsafe_put_user(args->route, &uarg->route, fault);
+	unsafe_put_user(args->reason, &uarg->reason, fault);
+	unsafe_put_user(args->nr_holes, &uarg->nr_holes, fault);
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+/* A structure of another size than ours, but at least the first published one */
+static int rw_copy_in_sized(struct nvfs_rw *args, struct nvfs_rw __user *uarg,
+			    u32 size)
+{
+	int ret;
+
+	if (size < offsetofend(struct nvfs_rw, nr_holes))
+		return -EINVAL;
+	ret = copy_struct_from_user(args, sizeof(*args), uarg, size);
+	if (ret)
+		return ret;
+	/* Nothing begins whose results can't be told */
+	return put_user(size, &uarg->size) ? -EFAULT : 0;
+}
+
+/**
+ * nvfs_io_rw() - NVFS_IOC_READ and NVFS_IOC_WRITE, any request
+ * @regions: regions of the open file
+ * @uarg: the user's structure
+ * @write: GPU to file
+ *
+ * Context: process context; sleeps until the request is complete.  A direct
+ * request allocates at most once and takes no lock of its own.
+ *
+ * Return: 0, or an errno that the uapi header documents.
+ */
+long nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw __user *uarg,
+		bool write)
+{
+	struct nvfs_rw args nvfs_no_auto_init;
+	u32 size;
+	int ret;
+
+	/* The size stands first in every structure */
+	if (get_user(size, &uarg->size))
+		return -EFAULT;
+	if (size == sizeof(args))
+		ret = rw_copy_in(&args, uarg);
+	else
+		ret = rw_copy_in_sized(&args, uarg, size);
+	if (ret)
+		return ret;
+	ret = rw(regions, &args, write);
+	if (ret)
+		nvfs_stat_inc(ioctl_errors);
+	return rw_copy_out(&args, uarg) ? -EFAULT : ret;
 }

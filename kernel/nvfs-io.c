@@ -26,14 +26,9 @@
 
 #include "nvfs-dma.h"
 #include "nvfs-io.h"
+#include "nvfs-io-fast.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
-
-/* Most bytes of one step.  Some kernels cut a kiocb of 4 GiB silently; this is
- * far below, far above what a drive needs to be busy, and short enough to wait
- * for.
- */
-#define NVFS_IO_STEP		(64UL << 20)
 
 /* Most bytes that are started without a worker: the block layer refuses to
  * split a request that must not wait, and drives take at least this at once
@@ -244,19 +239,6 @@ static void waited_done(struct kiocb *kiocb, long ret)
 	complete(io->step_done);
 }
 
-/* Who read a block device through its page cache meanwhile has old bytes there;
- * the block layer looks after a synchronous kiocb only.
- */
-static void direct_invalidate(struct nvfs_io *io)
-{
-	struct address_space *mapping = io->file->f_mapping;
-	loff_t last = io->pos + io->step_len - 1;
-
-	if (mapping->nrpages)
-		invalidate_inode_pages2_range(mapping, io->pos >> PAGE_SHIFT,
-					      last >> PAGE_SHIFT);
-}
-
 /*
  * Submit a direct step and wait for its end.  A synchronous kiocb does, but for
  * writes to a block device: there, kernels up to 6.4 wait with the request still
@@ -275,7 +257,7 @@ static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
 	if (ret != -EIOCBQUEUED)
 		return ret;
 	wait_for_completion_io(&done);
-	direct_invalidate(io);
+	nvfs_io_invalidate(io->file, io->pos, io->step_len);
 	return io->step_ret;
 }
 
@@ -296,10 +278,25 @@ static ssize_t direct_submit_gated(struct nvfs_io *io, struct iov_iter *iter)
 	return ret;
 }
 
+/* A direct step has ended */
+static ssize_t direct_ended(struct nvfs_io *io, ssize_t ret, int ki_flags)
+{
+	/* Known only now: the file system did not take O_DIRECT */
+	bool buffered = !(ki_flags & IOCB_DIRECT);
+
+	if (ret < 0) {
+		step_roll_back(io);
+		return ret;
+	}
+	if (buffered)
+		io->reason = NVFS_REASON_FS_BUFFERED;
+	step_end(io, ret, !buffered);
+	return ret;
+}
+
 static ssize_t step_direct(struct nvfs_io *io, u64 len)
 {
 	struct iov_iter iter nvfs_no_auto_init;
-	bool buffered;
 	ssize_t ret;
 
 	ret = get_bvecs(io);
@@ -310,16 +307,7 @@ static ssize_t step_direct(struct nvfs_io *io, u64 len)
 	if (ret)
 		return ret;
 	ret = direct_submit_gated(io, &iter);
-	if (ret < 0) {
-		step_roll_back(io);
-		return ret;
-	}
-	/* Known only now: the file system did not take O_DIRECT */
-	buffered = !(io->kiocb.ki_flags & IOCB_DIRECT);
-	if (buffered)
-		io->reason = NVFS_REASON_FS_BUFFERED;
-	step_end(io, ret, !buffered);
-	return ret;
+	return direct_ended(io, ret, io->kiocb.ki_flags);
 }
 
 /* Write whole blocks, or a part of one */
@@ -413,6 +401,26 @@ static bool at_end(const struct nvfs_io *io, u64 moved)
 	return moved < io->step_len && io->pos >= i_size_read(inode);
 }
 
+/* Move what is left after a step that returned @ret */
+static int move_after(struct nvfs_io *io, ssize_t ret)
+{
+	for (;;) {
+		if (ret >= 0 && at_end(io, ret))
+			return 0;
+		/* Nothing moved, and no reason told: not to be tried for ever.  A
+		 * file that was cut and grew again meanwhile ended there.
+		 */
+		if (!ret)
+			return io->write ? -EIO : 0;
+		ret = ret < 0 ? nvfs_io_recover(io, ret) : 0;
+		if (!ret && io->left)
+			ret = interrupted(io);
+		if (ret || !io->left)
+			return ret;
+		ret = step(io);
+	}
+}
+
 /**
  * nvfs_io_move() - move what is left of a request, step by step
  * @io: in progress
@@ -422,24 +430,21 @@ static bool at_end(const struct nvfs_io *io, u64 moved)
  */
 int nvfs_io_move(struct nvfs_io *io)
 {
-	ssize_t ret;
+	return io->left ? move_after(io, step(io)) : 0;
+}
 
-	while (io->left) {
-		ret = step(io);
-		if (ret >= 0 && at_end(io, ret))
-			break;
-		/* Nothing moved, and no reason told: not to be tried for ever.  A
-		 * file that was cut and grew again meanwhile ended there.
-		 */
-		if (!ret)
-			return io->write ? -EIO : 0;
-		ret = ret < 0 ? nvfs_io_recover(io, ret) : 0;
-		if (!ret && io->left)
-			ret = interrupted(io);
-		if (ret)
-			return ret;
-	}
-	return 0;
+/**
+ * nvfs_io_move_on() - move what is left of a request that was adopted
+ * @io: from nvfs_io_adopt()
+ * @ret: what became of its first step
+ * @ki_flags: of the step's kiocb, as they were afterwards
+ *
+ * Context: may sleep.
+ * Return: 0 when nothing is left or the file ends, or an errno.
+ */
+int nvfs_io_move_on(struct nvfs_io *io, ssize_t ret, int ki_flags)
+{
+	return move_after(io, direct_ended(io, ret, ki_flags));
 }
 
 /**
@@ -474,58 +479,6 @@ enum nvfs_route nvfs_io_route(const struct nvfs_io *io)
 	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
 }
 
-static void account_read(const struct nvfs_io *io)
-{
-	u64 bounced = io->done - io->direct - io->skipped;
-
-	nvfs_stat_inc(read_ended);
-	nvfs_stat_add(read_bytes, io->done);
-	nvfs_stat_add(read_direct_bytes, io->direct);
-	if (io->direct)
-		nvfs_stat_inc(read_direct_ops);
-	if (likely(!io->error && io->direct == io->length))
-		return;
-	nvfs_stat_add(read_bounce_bytes, bounced);
-	if (bounced)
-		nvfs_stat_inc(read_bounce_ops);
-	if (io->error == -EREMOTEIO && !io->done)
-		nvfs_stat_inc(read_refused);
-	else if (io->error)
-		nvfs_stat_inc(read_errors);
-	else if (io->done < io->length)
-		nvfs_stat_inc(read_short);
-}
-
-static void account_write(const struct nvfs_io *io)
-{
-	u64 bounced = io->done - io->direct - io->skipped;
-
-	nvfs_stat_inc(write_ended);
-	nvfs_stat_add(write_bytes, io->done);
-	nvfs_stat_add(write_direct_bytes, io->direct);
-	if (io->direct)
-		nvfs_stat_inc(write_direct_ops);
-	if (likely(!io->error && io->direct == io->length))
-		return;
-	nvfs_stat_add(write_bounce_bytes, bounced);
-	if (bounced)
-		nvfs_stat_inc(write_bounce_ops);
-	if (io->error == -EREMOTEIO && !io->done)
-		nvfs_stat_inc(write_refused);
-	else if (io->error)
-		nvfs_stat_inc(write_errors);
-	else if (io->done < io->length)
-		nvfs_stat_inc(write_short);
-}
-
-static void account(const struct nvfs_io *io)
-{
-	if (io->write)
-		account_write(io);
-	else
-		account_read(io);
-}
-
 /* The last look at a request that moves no more bytes.  Any context. */
 static void io_close(struct nvfs_io *io, int error)
 {
@@ -539,7 +492,7 @@ static void io_close(struct nvfs_io *io, int error)
 	/* What the CPU moved is ordered already */
 	if (io->direct && !io->write)
 		nvfs_dma_flush(io->region, io->off - 1);
-	account(io);
+	nvfs_io_account(io);
 }
 
 /* Everything but the blocks, the file and the region */
@@ -567,6 +520,14 @@ static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io_advance(io, IO_FREE, IO_INIT);
 }
 
+/* It may be started */
+static void io_ready(struct nvfs_io *io)
+{
+	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
+	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
+	io_advance(io, IO_INIT, IO_READY);
+}
+
 /**
  * nvfs_io_begin() - a request with region and file at hand
  * @io: the request's memory
@@ -591,18 +552,31 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	ret = nvfs_io_admit(io);
 	if (ret)
 		return ret;
-	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
-	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
-	io_advance(io, IO_INIT, IO_READY);
+	io_ready(io);
 	return 0;
 }
 
-static void account_begin(bool write)
+/**
+ * nvfs_io_adopt() - a request whose first direct step has been made without it
+ * @io: the request's memory
+ * @region: held by the caller until the request has ended
+ * @file: likewise
+ * @req: what the user asked for; it is counted as started
+ * @route: the way that was taken
+ *
+ * Context: process context.  Goes on by nvfs_io_move_on().
+ */
+void nvfs_io_adopt(struct nvfs_io *io, struct nvfs_region *region,
+		   struct file *file, const struct nvfs_request *req,
+		   const struct nvfs_route_info *route)
 {
-	if (write)
-		nvfs_stat_inc(write_started);
-	else
-		nvfs_stat_inc(read_started);
+	io_init(io, req, NULL);
+	io->region = region;
+	io->file = file;
+	io->route = *route;
+	io_ready(io);
+	io_advance(io, IO_READY, IO_IN_PROGRESS);
+	step_begin(io, io->left);
 }
 
 /**
@@ -777,7 +751,7 @@ void nvfs_io_start(struct nvfs_io *io)
 	ssize_t ret;
 	int from;
 
-	account_begin(io->write);
+	nvfs_io_account_begin(io->write);
 	if (!can_start_nowait(io) || get_bvecs(io)) {
 		io->ops->punt(io);
 		return;
@@ -831,7 +805,7 @@ void nvfs_io_run(struct nvfs_io *io)
  */
 void nvfs_io_run_begin(struct nvfs_io *io)
 {
-	account_begin(io->write);
+	nvfs_io_account_begin(io->write);
 	io_advance(io, IO_READY, IO_IN_PROGRESS);
 }
 
@@ -862,29 +836,4 @@ void nvfs_io_refuse(struct nvfs_io *io, int error)
 {
 	nvfs_io_count_refused(io->write, error);
 	io_advance(io, IO_INIT, IO_FREE);
-}
-
-/**
- * nvfs_io_count_refused() - count a request that was refused
- * @write: GPU to file
- * @error: why
- *
- * Context: any.
- */
-void nvfs_io_count_refused(bool write, int error)
-{
-	account_begin(write);
-	if (write) {
-		nvfs_stat_inc(write_ended);
-		if (error == -EREMOTEIO)
-			nvfs_stat_inc(write_refused);
-		else
-			nvfs_stat_inc(write_errors);
-	} else {
-		nvfs_stat_inc(read_ended);
-		if (error == -EREMOTEIO)
-			nvfs_stat_inc(read_refused);
-		else
-			nvfs_stat_inc(read_errors);
-	}
 }

@@ -108,12 +108,20 @@ struct nvfs_io {
 	struct bio_vec inline_bvec[NVFS_IO_INLINE_BVECS];
 };
 
-/* Synchronous: begin; run_begin; move and skip; run_end.  Or begin; refuse. */
+/* Synchronous: begin; run_begin; move and skip; run_end.  Or begin; refuse.  Or
+ * adopt; move_on; run_end.
+ */
 int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 		  struct file *file, const struct nvfs_request *req,
 		  const struct nvfs_io_ops *ops);
 void nvfs_io_refuse(struct nvfs_io *io, int error);
+void nvfs_io_adopt(struct nvfs_io *io, struct nvfs_region *region,
+		   struct file *file, const struct nvfs_request *req,
+		   const struct nvfs_route_info *route);
+int nvfs_io_move_on(struct nvfs_io *io, ssize_t ret, int ki_flags);
 void nvfs_io_count_refused(bool write, int error);
+void nvfs_io_account_begin(bool write);
+void nvfs_io_account(const struct nvfs_io *io);
 void nvfs_io_run_begin(struct nvfs_io *io);
 int nvfs_io_move(struct nvfs_io *io);
 void nvfs_io_skip(struct nvfs_io *io, u64 len);
@@ -140,7 +148,10 @@ int nvfs_io_check_size_limit(const struct nvfs_request *req,
 int nvfs_io_check_file_type(struct file *file);
 int nvfs_io_check_range(const struct nvfs_request *req,
 			const struct nvfs_region *region);
-int nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write);
+long nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw __user *uarg,
+		bool write);
+long nvfs_io_read(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
+long nvfs_io_write(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
 int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args);
 
 #endif /* _NVFS_IO_H */

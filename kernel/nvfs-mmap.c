@@ -439,20 +439,19 @@ int nvfs_region_unregister(struct nvfs_regions *regions, u32 id)
 	return 0;
 }
 
-/*
- * A region starts with a plain counter, which ends without a grace period: most
- * regions see few requests, and their owner waits for the end in a cudaFree().
- * One that is used a lot gets counters per CPU.
+/**
+ * nvfs_region_count_get() - count a lookup of a region that is not busy yet
+ * @region: the region; held
+ *
+ * Context: process context.
  */
-#define REGION_BUSY	256
-
-static void region_count_get(struct nvfs_region *region)
+void nvfs_region_count_get(struct nvfs_region *region)
 {
 	u32 gets = READ_ONCE(region->gets) + 1;
 
 	/* Racing CPUs may lose a count or switch twice; both do no harm */
 	WRITE_ONCE(region->gets, gets);
-	if (gets == REGION_BUSY)
+	if (gets == NVFS_REGION_BUSY)
 		percpu_ref_switch_to_percpu(&region->users);
 }
 
@@ -479,8 +478,8 @@ struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id)
 	else if (!percpu_ref_tryget_live_rcu(&region->users))
 		region = ERR_PTR(-ESTALE);
 	rcu_read_unlock();
-	if (!IS_ERR(region) && unlikely(READ_ONCE(region->gets) < REGION_BUSY))
-		region_count_get(region);
+	if (!IS_ERR(region) && unlikely(READ_ONCE(region->gets) < NVFS_REGION_BUSY))
+		nvfs_region_count_get(region);
 	return region;
 }
 

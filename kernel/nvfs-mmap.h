@@ -91,6 +91,12 @@ struct nvfs_region {
 
 #define NVFS_REGION_SLOTS	16
 
+/* Lookups after which a region counts its requests per CPU.  It starts with a
+ * plain counter, which ends without a grace period: most regions see few
+ * requests, and their owner waits for the end in a cudaFree().
+ */
+#define NVFS_REGION_BUSY	256
+
 /**
  * struct nvfs_regions - the regions of one open file
  * @index: id -> region
@@ -111,6 +117,7 @@ int nvfs_region_register(struct nvfs_regions *regions,
 			 struct nvfs_register *args);
 int nvfs_region_unregister(struct nvfs_regions *regions, u32 id);
 struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id);
+void nvfs_region_count_get(struct nvfs_region *region);
 bool nvfs_region_is_live(const struct nvfs_region *region);
 void nvfs_mmap_exit(void);
 

@@ -55,6 +55,13 @@ static inline ssize_t nvfs_compat_iter_write(struct file *file,
 #define vfs_iocb_iter_write nvfs_compat_iter_write
 #endif
 
+/* For a kiocb with a completion: take the bio from a cache, where that is safe */
+#ifdef NVFS_COMPAT_NO_BIO_CACHE
+#define NVFS_IOCB_CACHE	0
+#else
+#define NVFS_IOCB_CACHE	IOCB_ALLOC_CACHE
+#endif
+
 #ifdef NVFS_COMPAT_FD_FILE
 #define fd_file(f)	((f).file)
 #define fd_empty(f)	(!(f).file)

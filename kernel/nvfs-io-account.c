@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is counted of requests.
+ */
+#include <linux/errno.h>
+
+#include "nvfs-io.h"
+#include "nvfs-stat.h"
+
+static void account_read(const struct nvfs_io *io)
+{
+	u64 bounced = io->done - io->direct - io->skipped;
+
+	nvfs_stat_inc(read_ended);
+	nvfs_stat_add(read_bytes, io->done);
+	nvfs_stat_add(read_direct_bytes, io->direct);
+	if (io->direct)
+		nvfs_stat_inc(read_direct_ops);
+	if (likely(!io->error && io->direct == io->length))
+		return;
+	nvfs_stat_add(read_bounce_bytes, bounced);
+	if (bounced)
+		nvfs_stat_inc(read_bounce_ops);
+	if (io->error == -EREMOTEIO && !io->done)
+		nvfs_stat_inc(read_refused);
+	else if (io->error)
+		nvfs_stat_inc(read_errors);
+	else if (io->done < io->length)
+		nvfs_stat_inc(read_short);
+}
+
+static void account_write(const struct nvfs_io *io)
+{
+	u64 bounced = io->done - io->direct - io->skipped;
+
+	nvfs_stat_inc(write_ended);
+	nvfs_stat_add(write_bytes, io->done);
+	nvfs_stat_add(write_direct_bytes, io->direct);
+	if (io->direct)
+		nvfs_stat_inc(write_direct_ops);
+	if (likely(!io->error && io->direct == io->length))
+		return;
+	nvfs_stat_add(write_bounce_bytes, bounced);
+	if (bounced)
+		nvfs_stat_inc(write_bounce_ops);
+	if (io->error == -EREMOTEIO && !io->done)
+		nvfs_stat_inc(write_refused);
+	else if (io->error)
+		nvfs_stat_inc(write_errors);
+	else if (io->done < io->length)
+		nvfs_stat_inc(write_short);
+}
+
+/**
+ * nvfs_io_account() - count a request that has ended
+ * @io: the request
+ *
+ * Context: any.
+ */
+void nvfs_io_account(const struct nvfs_io *io)
+{
+	if (io->write)
+		account_write(io);
+	else
+		account_read(io);
+}
+
+/**
+ * nvfs_io_account_begin() - count a request that begins
+ * @write: GPU to file
+ *
+ * Context: any.
+ */
+void nvfs_io_account_begin(bool write)
+{
+	if (write)
+		nvfs_stat_inc(write_started);
+	else
+		nvfs_stat_inc(read_started);
+}
+
+/**
+ * nvfs_io_count_refused() - count a request that was refused
+ * @write: GPU to file
+ * @error: why
+ *
+ * Context: any.
+ */
+void nvfs_io_count_refused(bool write, int error)
+{
+	nvfs_io_account_begin(write);
+	if (write) {
+		nvfs_stat_inc(write_ended);
+		if (error == -EREMOTEIO)
+			nvfs_stat_inc(write_refused);
+		else
+			nvfs_stat_inc(write_errors);
+	} else {
+		nvfs_stat_inc(read_ended);
+		if (error == -EREMOTEIO)
+			nvfs_stat_inc(read_refused);
+		else
+			nvfs_stat_inc(read_errors);
+	}
+}

@@ -58,6 +58,15 @@ struct nvfs_batch {
 	wait_queue_head_t wait;
 };
 
+/* Free requests that each CPU keeps, so that few go to the allocator and back */
+#define ASYNC_STOCK	64
+
+struct async_stock {
+	unsigned int nr;
+	struct nvfs_async *async[ASYNC_STOCK];
+};
+
+static DEFINE_PER_CPU(struct async_stock, async_stock);
 static struct kmem_cache *async_cache;
 
 static void free_events(struct list_head *list)
@@ -126,8 +135,17 @@ void nvfs_async_punt(struct nvfs_io *io)
  */
 struct nvfs_async *nvfs_async_alloc(void)
 {
-	struct nvfs_async *async = kmem_cache_alloc(async_cache, GFP_KERNEL);
+	struct nvfs_async *async = NULL;
+	struct async_stock *stock;
+	unsigned long flags;
 
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	if (likely(stock->nr))
+		async = stock->async[--stock->nr];
+	local_irq_restore(flags);
+	if (unlikely(!async))
+		async = kmem_cache_alloc(async_cache, GFP_KERNEL);
 	if (async)
 		async->cred = get_current_cred();
 	return async;
@@ -141,8 +159,19 @@ struct nvfs_async *nvfs_async_alloc(void)
  */
 void nvfs_async_free(struct nvfs_async *async)
 {
+	struct async_stock *stock;
+	unsigned long flags;
+
 	put_cred(async->cred);
-	kmem_cache_free(async_cache, async);
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	if (likely(stock->nr < ASYNC_STOCK)) {
+		stock->async[stock->nr++] = async;
+		async = NULL;
+	}
+	local_irq_restore(flags);
+	if (unlikely(async))
+		kmem_cache_free(async_cache, async);
 }
 
 /**
@@ -690,6 +719,14 @@ int nvfs_batch_init(void)
  */
 void nvfs_batch_exit(void)
 {
+	struct async_stock *stock;
+	int cpu;
+
 	nvfs_user_exit();
+	for_each_possible_cpu(cpu) {
+		stock = per_cpu_ptr(&async_stock, cpu);
+		while (stock->nr)
+			kmem_cache_free(async_cache, stock->async[--stock->nr]);
+	}
 	kmem_cache_destroy(async_cache);
 }

@@ -30,26 +30,8 @@
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
-/* Most bytes that are started without a worker: the block layer refuses to
- * split a request that must not wait, and drives take at least this at once
- */
-#define NVFS_IO_NOWAIT_MAX	(128UL << 10)
-
 /* Most bvecs of one kiocb: one page full of them */
 #define NVFS_IO_MAX_BVECS	(PAGE_SIZE / sizeof(struct bio_vec))
-
-/*
- * The same for a request that nobody else can see, from one known state to the
- * next; that the step is legal is proved when this is compiled.
- */
-#define io_advance(io, from, to)					\
-do {									\
-	BUILD_BUG_ON(!(nvfs_io_next[from] & BIT(to)));			\
-	if (likely(atomic_read(&(io)->state) == (from)))		\
-		atomic_set(&(io)->state, (to));				\
-	else								\
-		nvfs_io_set_state(io, to);					\
-} while (0)
 
 /* Blocks that the first @bytes of the request touch */
 static u32 io_blocks(const struct nvfs_io *io, u64 bytes)
@@ -495,37 +477,11 @@ static void io_close(struct nvfs_io *io, int error)
 	nvfs_io_account(io);
 }
 
-/* Everything but the blocks, the file and the region */
-static void io_init(struct nvfs_io *io, const struct nvfs_request *req,
-		    const struct nvfs_io_ops *ops)
-{
-	io->ops = ops;
-	io->off = req->region_offset;
-	io->pos = req->file_offset;
-	io->left = req->length;
-	io->length = req->length;
-	io->done = 0;
-	io->direct = 0;
-	io->skipped = 0;
-	io->step_max = NVFS_IO_STEP;
-	io->step_len = 0;
-	io->error = 0;
-	io->reason = NVFS_REASON_NONE;
-	io->tries = 0;
-	io->write = req->op == NVFS_OP_WRITE;
-	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
-	io->by_submitter = false;
-	io->bvec = NULL;
-	atomic_set(&io->state, IO_FREE);
-	io_advance(io, IO_FREE, IO_INIT);
-}
-
 /* It may be started */
 static void io_ready(struct nvfs_io *io)
 {
-	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
-	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
-	io_advance(io, IO_INIT, IO_READY);
+	nvfs_io_leave_fast(io, false);
+	nvfs_io_advance(io, IO_INIT, IO_READY);
 }
 
 /**
@@ -546,7 +502,7 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 {
 	int ret;
 
-	io_init(io, req, ops);
+	nvfs_io_init(io, req, ops);
 	io->region = region;
 	io->file = file;
 	ret = nvfs_io_admit(io);
@@ -570,12 +526,12 @@ void nvfs_io_adopt(struct nvfs_io *io, struct nvfs_region *region,
 		   struct file *file, const struct nvfs_request *req,
 		   const struct nvfs_route_info *route)
 {
-	io_init(io, req, NULL);
+	nvfs_io_init(io, req, NULL);
 	io->region = region;
 	io->file = file;
 	io->route = *route;
 	io_ready(io);
-	io_advance(io, IO_READY, IO_IN_PROGRESS);
+	nvfs_io_advance(io, IO_READY, IO_IN_PROGRESS);
 	step_begin(io, io->left);
 }
 
@@ -598,6 +554,8 @@ int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 	struct file *file;
 	int ret;
 
+	if (likely(nvfs_io_prepare_fast(io, regions, req, ops)))
+		return 0;
 	io->reason = NVFS_REASON_NONE;
 	region = nvfs_region_get(regions, req->region);
 	if (IS_ERR(region))
@@ -649,19 +607,6 @@ static void io_deliver(struct nvfs_io *io, int error)
 }
 
 /**
- * nvfs_io_delivered() - the owner knows of the end of a request
- * @io: the request
- *
- * Context: any; called by complete() before anybody may free the request.
- */
-void nvfs_io_delivered(struct nvfs_io *io)
-{
-	if (atomic_read(&io->state) == IO_CALLBACK_REQ)
-		nvfs_io_set_state(io, IO_CALLBACK_END);
-	nvfs_io_set_state(io, IO_FREE);
-}
-
-/**
  * nvfs_io_cancel() - ask a request to end
  * @io: the request; the caller keeps it from being freed
  *
@@ -675,8 +620,14 @@ bool nvfs_io_cancel(struct nvfs_io *io)
 	return nvfs_io_try_state(io, IO_TERMINATE_REQ, &from);
 }
 
-/* The end of a step that was started without waiting.  Any context. */
-static void nowait_done(struct nvfs_io *io, long ret)
+/**
+ * nvfs_io_nowait_done() - the end of a step that was started without waiting
+ * @io: in progress
+ * @ret: what became of the step
+ *
+ * Context: any.
+ */
+void nvfs_io_nowait_done(struct nvfs_io *io, long ret)
 {
 	bool direct = true;
 
@@ -708,7 +659,7 @@ static void kiocb_done(struct kiocb *kiocb, long ret)
 		kiocb_end_write(kiocb);
 	io->step_ret = ret;
 	if (atomic_dec_and_test(&io->step_users))
-		nowait_done(io, ret);
+		nvfs_io_nowait_done(io, ret);
 }
 
 /* Is the request one direct step that needs no waiting? */
@@ -739,6 +690,22 @@ static bool nowait_begin(struct nvfs_io *io, u64 len)
 }
 
 /**
+ * nvfs_io_leave_fast() - bring a request of the short way to the general one
+ * @io: from nvfs_io_prepare_fast()
+ * @begun: its step has begun, so that nvfs_io_nowait_done() may end it
+ *
+ * Context: any.
+ */
+void nvfs_io_leave_fast(struct nvfs_io *io, bool begun)
+{
+	io->fast = false;
+	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
+	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
+	if (begun)
+		step_begin(io, io->left);
+}
+
+/**
  * nvfs_io_start() - start an asynchronous request
  * @io: prepared; may be complete, and gone, when this returns
  *
@@ -752,6 +719,10 @@ void nvfs_io_start(struct nvfs_io *io)
 	int from;
 
 	nvfs_io_account_begin(io->write);
+	if (likely(io->fast)) {
+		nvfs_io_start_fast(io);
+		return;
+	}
 	if (!can_start_nowait(io) || get_bvecs(io)) {
 		io->ops->punt(io);
 		return;
@@ -776,7 +747,7 @@ void nvfs_io_start(struct nvfs_io *io)
 		ret = io->step_ret;
 	}
 	io->by_submitter = true;
-	nowait_done(io, ret);
+	nvfs_io_nowait_done(io, ret);
 }
 
 /**
@@ -806,7 +777,7 @@ void nvfs_io_run(struct nvfs_io *io)
 void nvfs_io_run_begin(struct nvfs_io *io)
 {
 	nvfs_io_account_begin(io->write);
-	io_advance(io, IO_READY, IO_IN_PROGRESS);
+	nvfs_io_advance(io, IO_READY, IO_IN_PROGRESS);
 }
 
 /**
@@ -818,10 +789,10 @@ void nvfs_io_run_begin(struct nvfs_io *io)
  */
 void nvfs_io_run_end(struct nvfs_io *io, int error)
 {
-	io_advance(io, IO_IN_PROGRESS, IO_CALLBACK_REQ);
+	nvfs_io_advance(io, IO_IN_PROGRESS, IO_CALLBACK_REQ);
 	io_close(io, error);
-	io_advance(io, IO_CALLBACK_REQ, IO_CALLBACK_END);
-	io_advance(io, IO_CALLBACK_END, IO_FREE);
+	nvfs_io_advance(io, IO_CALLBACK_REQ, IO_CALLBACK_END);
+	nvfs_io_advance(io, IO_CALLBACK_END, IO_FREE);
 	put_bvecs(io);
 }
 
@@ -835,5 +806,5 @@ void nvfs_io_run_end(struct nvfs_io *io, int error)
 void nvfs_io_refuse(struct nvfs_io *io, int error)
 {
 	nvfs_io_count_refused(io->write, error);
-	io_advance(io, IO_INIT, IO_FREE);
+	nvfs_io_advance(io, IO_INIT, IO_FREE);
 }

@@ -72,6 +72,7 @@ struct nvfs_io_ops {
  * @write: GPU to file
  * @bounce_ok: the caller allows host memory
  * @by_submitter: it ends in nvfs_io_start()
+ * @fast: it goes the short way: @mgroup is not in use
  * @mgroup: the blocks of GPU memory
  * @bvec: bvecs of the step
  * @max_bvecs: room at @bvec
@@ -102,6 +103,7 @@ struct nvfs_io {
 	bool write;
 	bool bounce_ok;
 	bool by_submitter;
+	bool fast;
 	struct nvfs_mgroup mgroup;
 	u32 max_bvecs;
 	struct bio_vec *bvec;
@@ -134,11 +136,17 @@ int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 void nvfs_io_start(struct nvfs_io *io);
 void nvfs_io_run(struct nvfs_io *io);
 bool nvfs_io_cancel(struct nvfs_io *io);
-void nvfs_io_delivered(struct nvfs_io *io);
 void nvfs_io_release(struct nvfs_io *io);
 enum nvfs_route nvfs_io_route(const struct nvfs_io *io);
 void nvfs_io_refused_show(struct seq_file *m);
 
+/* Between the files of nvfs-io */
+bool nvfs_io_prepare_fast(struct nvfs_io *io, struct nvfs_regions *regions,
+			  const struct nvfs_request *req,
+			  const struct nvfs_io_ops *ops);
+void nvfs_io_start_fast(struct nvfs_io *io);
+void nvfs_io_leave_fast(struct nvfs_io *io, bool begun);
+void nvfs_io_nowait_done(struct nvfs_io *io, long ret);
 bool nvfs_io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from);
 bool nvfs_io_set_state(struct nvfs_io *io, enum nvfs_io_state to);
 int nvfs_io_admit(struct nvfs_io *io);
@@ -153,5 +161,22 @@ long nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw __user *uarg,
 long nvfs_io_read(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
 long nvfs_io_write(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
 int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args);
+
+/**
+ * nvfs_io_delivered() - the owner knows of the end of a request
+ * @io: the request
+ *
+ * Context: any; called by complete() before anybody may free the request.
+ */
+static inline void nvfs_io_delivered(struct nvfs_io *io)
+{
+	BUILD_BUG_ON(!(nvfs_io_next[IO_CALLBACK_REQ] & BIT(IO_CALLBACK_END)));
+	BUILD_BUG_ON(!(nvfs_io_next[IO_CALLBACK_END] & BIT(IO_FREE)));
+	/* Nobody can ask it to end any more, so nobody sees the state between */
+	if (likely(atomic_read(&io->state) == IO_CALLBACK_REQ))
+		atomic_set(&io->state, IO_FREE);
+	else
+		nvfs_io_set_state(io, IO_FREE);
+}
 
 #endif /* _NVFS_IO_H */

@@ -22,11 +22,10 @@
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
-/* Most requests that the block layer is told to expect; its own limit */
-#define BATCH_PLUG		32
-
-/* Requests that are copied from the user at a time; they are on the stack */
-#define BATCH_COPY		8
+/* Requests that the block layer is told to expect at a time: a small drive keeps
+ * its tags in words of so many, and finds them at once in one word only
+ */
+#define BATCH_PLUG		16
 
 /**
  * struct nvfs_batch - a queue of asynchronous requests
@@ -35,7 +34,8 @@
  * @depth: most requests in both lists
  * @lock: guards all below; taken with interrupts off
  * @active: submitted, not ended
- * @events: ended, not reaped, oldest first
+ * @events: ended, not reaped, oldest first, by @next of struct nvfs_async
+ * @last_event: where to put the next of @events
  * @nr_active: requests in @active
  * @nr_events: requests in @events
  * @nr_taken: events that are being handed to a user
@@ -48,8 +48,9 @@ struct nvfs_batch {
 	struct rcu_head rcu;
 	u32 depth;
 	spinlock_t lock; /* see above */
-	struct list_head active;
-	struct list_head events;
+	struct hlist_head active;
+	struct nvfs_async *events;
+	struct nvfs_async **last_event;
 	u32 nr_active;
 	u32 nr_events;
 	u32 nr_taken;
@@ -69,12 +70,14 @@ struct async_stock {
 static DEFINE_PER_CPU(struct async_stock, async_stock);
 static struct kmem_cache *async_cache;
 
-static void free_events(struct list_head *list)
+static void free_events(struct nvfs_async *async)
 {
-	struct nvfs_async *async, *next;
+	struct nvfs_async *next;
 
-	list_for_each_entry_safe(async, next, list, node)
+	for (; async; async = next) {
+		next = async->next;
 		nvfs_async_free(async);
+	}
 }
 
 static void batch_release(struct kref *ref)
@@ -82,7 +85,7 @@ static void batch_release(struct kref *ref)
 	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
 
 	/* A reaper that could not deliver its events gives them back late */
-	free_events(&batch->events);
+	free_events(batch->events);
 	kfree_rcu(batch, rcu);
 }
 
@@ -198,7 +201,10 @@ static void batch_complete(struct nvfs_io *io)
 	/* Before the event is seen: who has it may end the region */
 	nvfs_io_release(io);
 	spin_lock_irqsave(&batch->lock, flags);
-	list_move_tail(&async->node, &batch->events);
+	hlist_del(&async->node);
+	async->next = NULL;
+	*batch->last_event = async;
+	batch->last_event = &async->next;
 	batch->nr_active--;
 	batch->nr_events++;
 	/* Under the lock, because afterwards the batch may be gone; and because
@@ -258,8 +264,8 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	kref_init(&batch->ref);
 	batch->depth = args->depth;
 	spin_lock_init(&batch->lock);
-	INIT_LIST_HEAD(&batch->active);
-	INIT_LIST_HEAD(&batch->events);
+	INIT_HLIST_HEAD(&batch->active);
+	batch->last_event = &batch->events;
 	init_waitqueue_head(&batch->wait);
 	ret = xa_alloc(&batches->index, &args->batch, batch, xa_limit_31b,
 		       GFP_KERNEL);
@@ -279,10 +285,33 @@ struct submission {
 	struct nvfs_batches *batches;
 	struct nvfs_batch *batch;
 	struct nvfs_batch_submit *args;
-	struct list_head prepared;
 	struct nvfs_async *first;
 	struct nvfs_async **last;
+	const struct nvfs_io *like;
+	u32 like_op;
+	u32 like_region;
+	s32 like_fd;
 };
+
+/* Prepare a request, with what is known from the one before where that fits */
+static int submission_prepare_io(struct submission *sub, struct nvfs_io *io,
+				 const struct nvfs_request *req)
+{
+	int ret;
+
+	if (sub->like && sub->like_fd == req->fd &&
+	    sub->like_region == req->region && sub->like_op == req->op &&
+	    nvfs_io_prepare_like(io, sub->like, req))
+		return 0;
+	ret = nvfs_io_prepare(io, sub->batches->regions, req, &batch_ops);
+	if (ret)
+		return ret;
+	sub->like = io->fast ? io : NULL;
+	sub->like_op = req->op;
+	sub->like_region = req->region;
+	sub->like_fd = req->fd;
+	return 0;
+}
 
 static int submission_add(struct submission *sub,
 			  const struct nvfs_request *req)
@@ -299,24 +328,44 @@ static int submission_add(struct submission *sub,
 	async->batch = sub->batch;
 	async->batches = sub->batches;
 	async->user_data = req->user_data;
-	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
-			      &batch_ops);
+	ret = submission_prepare_io(sub, &async->io, req);
 	if (ret) {
 		sub->args->reason = async->io.reason;
 		nvfs_async_free(async);
 		return ret;
 	}
-	list_add_tail(&async->node, &sub->prepared);
 	async->next = NULL;
 	*sub->last = async;
 	sub->last = &async->next;
 	return 0;
 }
 
+/* Field by field: that is less than a call */
+static __always_inline int request_copy_in(struct nvfs_request *req,
+					   const struct nvfs_request __user *user)
+{
+	if (!user_read_access_begin(user, sizeof(*user)))
+		return -EFAULT;
+	unsafe_get_user(req->op, &user->op, fault);
+	unsafe_get_user(req->flags, &user->flags, fault);
+	unsafe_get_user(req->region, &user->region, fault);
+	unsafe_get_user(req->fd, &user->fd, fault);
+	unsafe_get_user(req->region_offset, &user->region_offset, fault);
+	unsafe_get_user(req->file_offset, &user->file_offset, fault);
+	unsafe_get_user(req->length, &user->length, fault);
+	unsafe_get_user(req->user_data, &user->user_data, fault);
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
 /* Copy in and check all requests; @wrong says where it ended */
 static int submission_prepare(struct submission *sub)
 {
-	struct nvfs_request req[BATCH_COPY] nvfs_no_auto_init;
+	struct nvfs_request req nvfs_no_auto_init;
 	struct nvfs_request __user *user =
 		u64_to_user_ptr(sub->args->requests);
 	u32 nr = sub->args->nr, i;
@@ -324,11 +373,9 @@ static int submission_prepare(struct submission *sub)
 
 	for (i = 0; i < nr; i++) {
 		sub->args->wrong = i;
-		if (i % BATCH_COPY == 0 &&
-		    copy_from_user(req, user + i, min_t(u32, nr - i, BATCH_COPY) *
-				   sizeof(*req)))
+		if (request_copy_in(&req, user + i))
 			return -EFAULT;
-		ret = submission_add(sub, &req[i % BATCH_COPY]);
+		ret = submission_add(sub, &req);
 		if (ret)
 			return ret;
 		if (need_resched()) {
@@ -345,7 +392,8 @@ static void submission_drop(struct submission *sub)
 {
 	struct nvfs_async *async, *next;
 
-	list_for_each_entry_safe(async, next, &sub->prepared, node) {
+	for (async = sub->first; async; async = next) {
+		next = async->next;
 		nvfs_io_release(&async->io);
 		nvfs_async_free(async);
 	}
@@ -373,6 +421,7 @@ static int submission_reserve(struct submission *sub)
 static int submission_enter(struct submission *sub, bool good)
 {
 	struct nvfs_batch *batch = sub->batch;
+	struct nvfs_async *async;
 	u32 nr = sub->args->nr;
 
 	spin_lock_irq(&batch->lock);
@@ -380,7 +429,8 @@ static int submission_enter(struct submission *sub, bool good)
 	good = good && !batch->dead;
 	if (good) {
 		batch->nr_active += nr;
-		list_splice_tail_init(&sub->prepared, &batch->active);
+		for (async = sub->first; async; async = async->next)
+			hlist_add_head(&async->node, &batch->active);
 	}
 	spin_unlock_irq(&batch->lock);
 	return good ? 0 : -ENOENT;
@@ -391,12 +441,15 @@ static void submission_start(struct submission *sub)
 {
 	struct nvfs_async *async, *next;
 	struct blk_plug plug;
+	u32 i = 0;
 
 	blk_start_plug(&plug);
-	/* The block layer then gets requests for so many at a time */
-	plug.nr_ios = min_t(u32, sub->args->nr, BATCH_PLUG);
 	for (async = sub->first; async; async = next) {
 		next = async->next;
+		/* The block layer then gets requests for so many at a time */
+		if (i % BATCH_PLUG == 0)
+			plug.nr_ios = min_t(u32, sub->args->nr - i, BATCH_PLUG);
+		i++;
 		nvfs_io_start(&async->io);
 	}
 	blk_finish_plug(&plug);
@@ -423,7 +476,6 @@ int nvfs_batch_submit(struct nvfs_batches *batches,
 	sub.batch = batch_get(batches, args->batch);
 	if (!sub.batch)
 		return -ENOENT;
-	INIT_LIST_HEAD(&sub.prepared);
 	sub.last = &sub.first;
 	ret = submission_reserve(&sub);
 	if (!ret) {
@@ -445,15 +497,21 @@ int nvfs_batch_submit(struct nvfs_batches *batches,
 }
 
 /* Take up to @max events out of a batch; they still count in its depth */
-static u32 reap_take(struct nvfs_batch *batch, struct list_head *list, u32 max)
+static u32 reap_take(struct nvfs_batch *batch, struct nvfs_async **events,
+		     struct nvfs_async ***last, u32 max)
 {
+	struct nvfs_async **end = events;
 	u32 nr = 0;
 
 	spin_lock_irq(&batch->lock);
-	while (nr < max && !list_empty(&batch->events)) {
-		list_move_tail(batch->events.next, list);
-		nr++;
-	}
+	*events = batch->events;
+	for (; nr < max && *end; nr++)
+		end = &(*end)->next;
+	batch->events = *end;
+	if (!*end)
+		batch->last_event = &batch->events;
+	*end = NULL;
+	*last = end;
 	batch->nr_events -= nr;
 	batch->nr_taken += nr;
 	spin_unlock_irq(&batch->lock);
@@ -461,50 +519,56 @@ static u32 reap_take(struct nvfs_batch *batch, struct list_head *list, u32 max)
 }
 
 /* Events that could not be delivered go back to where they were */
-static void reap_undo(struct nvfs_batch *batch, struct list_head *list, u32 nr)
+static void reap_undo(struct nvfs_batch *batch, struct nvfs_async *events,
+		      struct nvfs_async **last, u32 nr)
 {
 	spin_lock_irq(&batch->lock);
-	list_splice(list, &batch->events);
+	*last = batch->events;
+	if (!batch->events)
+		batch->last_event = last;
+	batch->events = events;
 	batch->nr_events += nr;
 	batch->nr_taken -= nr;
 	wake_up(&batch->wait);
 	spin_unlock_irq(&batch->lock);
 }
 
-static int reap_copy(const struct list_head *list,
-		     struct nvfs_event __user *user)
+/* Field by field: that is less than a call for each */
+static int reap_copy(const struct nvfs_async *async,
+		     struct nvfs_event __user *user, u32 nr)
 {
-	const struct nvfs_async *async;
-
-	list_for_each_entry(async, list, node) {
-		const struct nvfs_event event = {
-			.user_data = async->user_data,
-			.done = async->io.done,
-			.error = -async->io.error,
-			.route = nvfs_io_route(&async->io),
-			.reason = async->io.reason,
-		};
-
-		if (copy_to_user(user++, &event, sizeof(event)))
-			return -EFAULT;
+	if (!user_write_access_begin(user, nr * sizeof(*user)))
+		return -EFAULT;
+	for (; async; async = async->next, user++) {
+		unsafe_put_user(async->user_data, &user->user_data, fault);
+		unsafe_put_user(async->io.done, &user->done, fault);
+		unsafe_put_user(-async->io.error, &user->error, fault);
+		unsafe_put_user(nvfs_io_route(&async->io), &user->route, fault);
+		unsafe_put_user(async->io.reason, &user->reason, fault);
+		unsafe_put_user(0, &user->__reserved, fault);
 	}
+	user_write_access_end();
 	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 /* Hand up to @max events to the user.  Returns how many, or an errno. */
 static int reap_some(struct nvfs_batch *batch, struct nvfs_event __user *user,
 		     u32 max)
 {
-	LIST_HEAD(list);
-	u32 nr = reap_take(batch, &list, max);
+	struct nvfs_async *events, **last;
+	u32 nr = reap_take(batch, &events, &last, max);
 
 	if (!nr)
 		return 0;
-	if (reap_copy(&list, user)) {
-		reap_undo(batch, &list, nr);
+	if (reap_copy(events, user, nr)) {
+		reap_undo(batch, events, last, nr);
 		return -EFAULT;
 	}
-	free_events(&list);
+	free_events(events);
 	spin_lock_irq(&batch->lock);
 	batch->nr_taken -= nr;
 	spin_unlock_irq(&batch->lock);
@@ -571,7 +635,7 @@ static u32 cancel_all(struct nvfs_batch *batch)
 	u32 nr = 0;
 
 	spin_lock_irq(&batch->lock);
-	list_for_each_entry(async, &batch->active, node)
+	hlist_for_each_entry(async, &batch->active, node)
 		nr += nvfs_io_cancel(&async->io);
 	spin_unlock_irq(&batch->lock);
 	nvfs_stat_add(cancels, nr);
@@ -614,7 +678,7 @@ static bool batch_is_idle(struct nvfs_batch *batch)
 /* End a batch that is in no index any more */
 static void batch_end(struct nvfs_batches *batches, struct nvfs_batch *batch)
 {
-	LIST_HEAD(events);
+	struct nvfs_async *events;
 
 	spin_lock_irq(&batch->lock);
 	batch->dead = true;
@@ -623,9 +687,11 @@ static void batch_end(struct nvfs_batches *batches, struct nvfs_batch *batch)
 	cancel_all(batch);
 	wait_event(batch->wait, batch_is_idle(batch));
 	spin_lock_irq(&batch->lock);
-	list_splice_init(&batch->events, &events);
+	events = batch->events;
+	batch->events = NULL;
+	batch->last_event = &batch->events;
 	spin_unlock_irq(&batch->lock);
-	free_events(&events);
+	free_events(events);
 	atomic_sub(batch->depth, &batches->depth);
 	batch_put(batch);
 }

@@ -36,8 +36,8 @@ struct nvfs_batches {
  * @io: the request
  * @work: runs it when it has to wait
  * @cred: of the submitter; @work runs with them
- * @next: submitted behind this one, by the same call
- * @node: in the batch's list of active requests or of events
+ * @next: submitted behind this one, by the same call; ended behind this one
+ * @node: in the batch's list of active requests
  * @batch: whose request it is
  * @batches: of the open file
  * @cmd: the io_uring command it is
@@ -49,7 +49,7 @@ struct nvfs_async {
 	struct work_struct work;
 	const struct cred *cred;
 	struct nvfs_async *next;
-	struct list_head node;
+	struct hlist_node node;
 	struct nvfs_batch *batch;
 	struct nvfs_batches *batches;
 	struct io_uring_cmd *cmd;

@@ -77,6 +77,34 @@ put_region:
 	return false;
 }
 
+/**
+ * nvfs_io_prepare_like() - nvfs_io_prepare() for a request that resembles another
+ * @io: the request's memory
+ * @like: from nvfs_io_prepare_fast(), and not started yet
+ * @req: what the user asks for: op, flags, region and file as for @like
+ *
+ * Context: process context.
+ * Return: true, and it is prepared; false, and nothing happened.
+ */
+bool nvfs_io_prepare_like(struct nvfs_io *io, const struct nvfs_io *like,
+			  const struct nvfs_request *req)
+{
+	if (unlikely(!nvfs_fast_range(req, like->region) ||
+		     req->length > NVFS_IO_NOWAIT_MAX ||
+		     !nvfs_fast_aligned(req, &like->route)))
+		return false;
+	nvfs_io_init(io, req, like->ops);
+	io->route = like->route;
+	io->region = like->region;
+	io->file = like->file;
+	io->fast = true;
+	/* @like holds both, so that neither can end here */
+	percpu_ref_get(&io->region->users);
+	get_file(io->file);
+	nvfs_io_advance(io, IO_INIT, IO_READY);
+	return true;
+}
+
 /* It moved everything, past the page cache.  Any context. */
 static __always_inline void fast_complete(struct nvfs_io *io, bool write)
 {

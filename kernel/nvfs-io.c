@@ -444,23 +444,6 @@ void nvfs_io_skip(struct nvfs_io *io, u64 len)
 	io->skipped += len;
 }
 
-/**
- * nvfs_io_route() - how the bytes of a request travelled
- * @io: the request
- *
- * Return: what is known, not what was meant.
- */
-enum nvfs_route nvfs_io_route(const struct nvfs_io *io)
-{
-	u64 moved = io->done - io->skipped;
-
-	if (!moved)
-		return NVFS_ROUTE_NONE;
-	if (io->direct == moved)
-		return NVFS_ROUTE_DIRECT;
-	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
-}
-
 /* The last look at a request that moves no more bytes.  Any context. */
 static void io_close(struct nvfs_io *io, int error)
 {

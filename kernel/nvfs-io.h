@@ -130,6 +130,8 @@ void nvfs_io_skip(struct nvfs_io *io, u64 len);
 void nvfs_io_run_end(struct nvfs_io *io, int error);
 
 /* Asynchronous: prepare; start; the owner's complete; release. */
+bool nvfs_io_prepare_like(struct nvfs_io *io, const struct nvfs_io *like,
+			  const struct nvfs_request *req);
 int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 		    const struct nvfs_request *req,
 		    const struct nvfs_io_ops *ops);
@@ -137,7 +139,6 @@ void nvfs_io_start(struct nvfs_io *io);
 void nvfs_io_run(struct nvfs_io *io);
 bool nvfs_io_cancel(struct nvfs_io *io);
 void nvfs_io_release(struct nvfs_io *io);
-enum nvfs_route nvfs_io_route(const struct nvfs_io *io);
 void nvfs_io_refused_show(struct seq_file *m);
 
 /* Between the files of nvfs-io */
@@ -177,6 +178,24 @@ static inline void nvfs_io_delivered(struct nvfs_io *io)
 		atomic_set(&io->state, IO_FREE);
 	else
 		nvfs_io_set_state(io, IO_FREE);
+}
+
+/**
+ * nvfs_io_route() - how the bytes of a request travelled
+ * @io: the request
+ *
+ * Return: what is known, not what was meant.
+ */
+static __always_inline enum nvfs_route
+nvfs_io_route(const struct nvfs_io *io)
+{
+	u64 moved = io->done - io->skipped;
+
+	if (!moved)
+		return NVFS_ROUTE_NONE;
+	if (io->direct == moved)
+		return NVFS_ROUTE_DIRECT;
+	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
 }
 
 #endif /* _NVFS_IO_H */

@@ -19,6 +19,7 @@
 #include <linux/wait.h>
 
 #include "nvfs-batch.h"
+#include "nvfs-io-fast.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
@@ -26,6 +27,9 @@
  * its tags in words of so many, and finds them at once in one word only
  */
 #define BATCH_PLUG		16
+
+/* Most requests that ended while they were submitted and have not been told of */
+#define BATCH_OWN		32
 
 /**
  * struct nvfs_batch - a queue of asynchronous requests
@@ -42,6 +46,11 @@
  * @nr_coming: requests that are being submitted
  * @dead: destroyed; admits no request
  * @wait: somebody may have to look at the lists
+ * @submitter: the task that fills @own, or NULL; not under the lock
+ * @own: requests that ended while they were submitted, in order; @submitter's,
+ *	and still among @active for all others
+ * @last_own: where to put the next of @own
+ * @nr_own: requests in @own
  */
 struct nvfs_batch {
 	struct kref ref;
@@ -57,6 +66,10 @@ struct nvfs_batch {
 	u32 nr_coming;
 	bool dead;
 	wait_queue_head_t wait;
+	struct task_struct *submitter;
+	struct nvfs_async *own;
+	struct nvfs_async **last_own;
+	u32 nr_own;
 };
 
 /* Free requests that each CPU keeps, so that few go to the allocator and back */
@@ -69,42 +82,6 @@ struct async_stock {
 
 static DEFINE_PER_CPU(struct async_stock, async_stock);
 static struct kmem_cache *async_cache;
-
-static void free_events(struct nvfs_async *async)
-{
-	struct nvfs_async *next;
-
-	for (; async; async = next) {
-		next = async->next;
-		nvfs_async_free(async);
-	}
-}
-
-static void batch_release(struct kref *ref)
-{
-	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
-
-	/* A reaper that could not deliver its events gives them back late */
-	free_events(batch->events);
-	kfree_rcu(batch, rcu);
-}
-
-static void batch_put(struct nvfs_batch *batch)
-{
-	kref_put(&batch->ref, batch_release);
-}
-
-static struct nvfs_batch *batch_get(struct nvfs_batches *batches, u32 id)
-{
-	struct nvfs_batch *batch;
-
-	rcu_read_lock();
-	batch = xa_load(&batches->index, id);
-	if (batch && !kref_get_unless_zero(&batch->ref))
-		batch = NULL;
-	rcu_read_unlock();
-	return batch;
-}
 
 static void async_work(struct work_struct *work)
 {
@@ -177,6 +154,77 @@ void nvfs_async_free(struct nvfs_async *async)
 		kmem_cache_free(async_cache, async);
 }
 
+/* Free requests from this CPU's stock, at most so many, by their @next */
+static struct nvfs_async *stock_take(u32 nr)
+{
+	struct nvfs_async *async, *list = NULL;
+	struct async_stock *stock;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	for (; nr && stock->nr; nr--) {
+		async = stock->async[--stock->nr];
+		async->next = list;
+		list = async;
+	}
+	local_irq_restore(flags);
+	return list;
+}
+
+/* Give requests that hold no credentials back, by their @next */
+static void stock_give(struct nvfs_async *list)
+{
+	struct async_stock *stock;
+	struct nvfs_async *next;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	for (; list && stock->nr < ASYNC_STOCK; list = list->next)
+		stock->async[stock->nr++] = list;
+	local_irq_restore(flags);
+	for (; list; list = next) {
+		next = list->next;
+		kmem_cache_free(async_cache, list);
+	}
+}
+
+static void free_events(struct nvfs_async *list)
+{
+	struct nvfs_async *async;
+
+	for (async = list; async; async = async->next)
+		put_cred(async->cred);
+	stock_give(list);
+}
+
+static void batch_release(struct kref *ref)
+{
+	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
+
+	/* A reaper that could not deliver its events gives them back late */
+	free_events(batch->events);
+	kfree_rcu(batch, rcu);
+}
+
+static void batch_put(struct nvfs_batch *batch)
+{
+	kref_put(&batch->ref, batch_release);
+}
+
+static struct nvfs_batch *batch_get(struct nvfs_batches *batches, u32 id)
+{
+	struct nvfs_batch *batch;
+
+	rcu_read_lock();
+	batch = xa_load(&batches->index, id);
+	if (batch && !kref_get_unless_zero(&batch->ref))
+		batch = NULL;
+	rcu_read_unlock();
+	return batch;
+}
+
 /**
  * nvfs_async_check() - does a request ask for something that exists?
  * @req: the request
@@ -190,6 +238,42 @@ int nvfs_async_check(const struct nvfs_request *req)
 	return req->flags & ~NVFS_RW_BOUNCE ? -EINVAL : 0;
 }
 
+/* Requests, by their @next, become events.  The lock is held. */
+static void batch_add_events(struct nvfs_batch *batch, struct nvfs_async *first,
+			     struct nvfs_async **last, u32 nr)
+{
+	struct nvfs_async *async;
+
+	*last = NULL;
+	for (async = first; async; async = async->next)
+		hlist_del(&async->node);
+	*batch->last_event = first;
+	batch->last_event = last;
+	batch->nr_active -= nr;
+	batch->nr_events += nr;
+	/* Under the lock, because afterwards the batch may be gone; and because
+	 * sleepers look with the lock held, none is missed without a barrier
+	 */
+	if (waitqueue_active(&batch->wait))
+		wake_up(&batch->wait);
+}
+
+/* What ended while it was submitted is told.  By the submitter, in any context
+ * of the task: a driver may have interrupts off.
+ */
+static void batch_tell_own(struct nvfs_batch *batch)
+{
+	unsigned long flags;
+
+	if (!batch->nr_own)
+		return;
+	spin_lock_irqsave(&batch->lock, flags);
+	batch_add_events(batch, batch->own, batch->last_own, batch->nr_own);
+	spin_unlock_irqrestore(&batch->lock, flags);
+	batch->nr_own = 0;
+	batch->last_own = &batch->own;
+}
+
 /* A request has ended: it becomes an event.  Any context. */
 static void batch_complete(struct nvfs_io *io)
 {
@@ -200,18 +284,17 @@ static void batch_complete(struct nvfs_io *io)
 	nvfs_io_delivered(io);
 	/* Before the event is seen: who has it may end the region */
 	nvfs_io_release(io);
+	/* Only this very task can have set that, and has not unset it yet */
+	if (READ_ONCE(batch->submitter) == current && in_task()) {
+		*batch->last_own = async;
+		batch->last_own = &async->next;
+		if (++batch->nr_own == BATCH_OWN)
+			batch_tell_own(batch);
+		return;
+	}
 	spin_lock_irqsave(&batch->lock, flags);
-	hlist_del(&async->node);
 	async->next = NULL;
-	*batch->last_event = async;
-	batch->last_event = &async->next;
-	batch->nr_active--;
-	batch->nr_events++;
-	/* Under the lock, because afterwards the batch may be gone; and because
-	 * sleepers look with the lock held, none is missed without a barrier
-	 */
-	if (waitqueue_active(&batch->wait))
-		wake_up(&batch->wait);
+	batch_add_events(batch, async, &async->next, 1);
 	spin_unlock_irqrestore(&batch->lock, flags);
 }
 
@@ -266,6 +349,7 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	spin_lock_init(&batch->lock);
 	INIT_HLIST_HEAD(&batch->active);
 	batch->last_event = &batch->events;
+	batch->last_own = &batch->own;
 	init_waitqueue_head(&batch->wait);
 	ret = xa_alloc(&batches->index, &args->batch, batch, xa_limit_31b,
 		       GFP_KERNEL);
@@ -287,7 +371,8 @@ struct submission {
 	struct nvfs_batch_submit *args;
 	struct nvfs_async *first;
 	struct nvfs_async **last;
-	const struct nvfs_io *like;
+	struct nvfs_async *unused;
+	struct nvfs_io *like;
 	u32 like_op;
 	u32 like_region;
 	s32 like_fd;
@@ -322,9 +407,15 @@ static int submission_add(struct submission *sub,
 	ret = nvfs_async_check(req);
 	if (ret)
 		return ret;
-	async = nvfs_async_alloc();
-	if (!async)
-		return -ENOMEM;
+	async = sub->unused;
+	if (likely(async)) {
+		sub->unused = async->next;
+		async->cred = get_current_cred();
+	} else {
+		async = nvfs_async_alloc();
+		if (!async)
+			return -ENOMEM;
+	}
 	async->batch = sub->batch;
 	async->batches = sub->batches;
 	async->user_data = req->user_data;
@@ -440,9 +531,13 @@ static int submission_enter(struct submission *sub, bool good)
 static void submission_start(struct submission *sub)
 {
 	struct nvfs_async *async, *next;
+	struct nvfs_batch *batch = sub->batch;
+	u16 ioprio = nvfs_fast_ioprio();
 	struct blk_plug plug;
+	bool own;
 	u32 i = 0;
 
+	own = !cmpxchg(&batch->submitter, NULL, current);
 	blk_start_plug(&plug);
 	for (async = sub->first; async; async = next) {
 		next = async->next;
@@ -450,9 +545,17 @@ static void submission_start(struct submission *sub)
 		if (i % BATCH_PLUG == 0)
 			plug.nr_ios = min_t(u32, sub->args->nr - i, BATCH_PLUG);
 		i++;
-		nvfs_io_start(&async->io);
+		if (likely(async->io.fast))
+			nvfs_io_start_fast(&async->io, ioprio);
+		else
+			nvfs_io_start(&async->io);
 	}
 	blk_finish_plug(&plug);
+	if (own) {
+		batch_tell_own(batch);
+		/* Pairs with the cmpxchg(): the lists are as they were */
+		smp_store_release(&batch->submitter, NULL);
+	}
 }
 
 /**
@@ -481,7 +584,9 @@ int nvfs_batch_submit(struct nvfs_batches *batches,
 	if (!ret) {
 		int entered;
 
+		sub.unused = stock_take(args->nr);
 		ret = submission_prepare(&sub);
+		stock_give(sub.unused);
 		entered = submission_enter(&sub, !ret);
 		ret = ret ?: entered;
 	}

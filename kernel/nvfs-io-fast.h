@@ -54,6 +54,7 @@ nvfs_io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	     const struct nvfs_io_ops *ops)
 {
 	io->ops = ops;
+	io->sharers = NULL;
 	io->off = req->region_offset;
 	io->pos = req->file_offset;
 	io->left = req->length;

@@ -9,6 +9,7 @@
  */
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/slab.h>
 
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
@@ -77,18 +78,31 @@ put_region:
 	return false;
 }
 
+/* Let a request's references be those of several */
+static noinline bool share(struct nvfs_io *io)
+{
+	io->sharers = kmalloc(sizeof(*io->sharers), GFP_KERNEL);
+	if (!io->sharers)
+		return false;
+	atomic_set(io->sharers, 1);
+	return true;
+}
+
 /**
  * nvfs_io_prepare_like() - nvfs_io_prepare() for a request that resembles another
  * @io: the request's memory
- * @like: from nvfs_io_prepare_fast(), and not started yet
+ * @like: from nvfs_io_prepare_fast(), and not started yet; the two hold region
+ *	and file together
  * @req: what the user asks for: op, flags, region and file as for @like
  *
  * Context: process context.
  * Return: true, and it is prepared; false, and nothing happened.
  */
-bool nvfs_io_prepare_like(struct nvfs_io *io, const struct nvfs_io *like,
+bool nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
 			  const struct nvfs_request *req)
 {
+	if (unlikely(!like->sharers && !share(like)))
+		return false;
 	if (unlikely(!nvfs_fast_range(req, like->region) ||
 		     req->length > NVFS_IO_NOWAIT_MAX ||
 		     !nvfs_fast_aligned(req, &like->route)))
@@ -98,9 +112,9 @@ bool nvfs_io_prepare_like(struct nvfs_io *io, const struct nvfs_io *like,
 	io->region = like->region;
 	io->file = like->file;
 	io->fast = true;
-	/* @like holds both, so that neither can end here */
-	percpu_ref_get(&io->region->users);
-	get_file(io->file);
+	/* Nobody else looks before the first of them is started */
+	io->sharers = like->sharers;
+	atomic_set(io->sharers, atomic_read(io->sharers) + 1);
 	nvfs_io_advance(io, IO_INIT, IO_READY);
 	return true;
 }
@@ -160,23 +174,27 @@ static __always_inline bool fast_begin(struct nvfs_io *io)
 
 /**
  * nvfs_io_start_fast() - nvfs_io_start() for a request that goes the short way
- * @io: from nvfs_io_prepare_fast(); may be gone when this returns
+ * @io: from nvfs_io_prepare_fast() or _like(); may be gone when this returns
+ * @ioprio: of the caller: nvfs_fast_ioprio()
  *
  * Context: process context; does not wait for other requests.
  */
-void nvfs_io_start_fast(struct nvfs_io *io)
+void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio)
 {
 	struct iov_iter iter nvfs_no_auto_init;
 	struct kiocb *kiocb = &io->kiocb;
 	ssize_t ret;
 
+	if (io->write)
+		nvfs_stat_inc(write_started);
+	else
+		nvfs_stat_inc(read_started);
 	if (unlikely(!fast_begin(io))) {
 		nvfs_io_leave_fast(io, false);
 		io->ops->punt(io);
 		return;
 	}
-	nvfs_fast_kiocb(kiocb, io->file, io->pos, io->write,
-			nvfs_fast_ioprio());
+	nvfs_fast_kiocb(kiocb, io->file, io->pos, io->write, ioprio);
 	kiocb->ki_flags |= IOCB_NOWAIT | NVFS_IOCB_CACHE;
 	kiocb->ki_complete = fast_kiocb_done;
 	nvfs_fast_bvec(io->region, io->off, io->length, io->inline_bvec);

@@ -573,6 +573,11 @@ err_put_region:
 void nvfs_io_release(struct nvfs_io *io)
 {
 	put_bvecs(io);
+	if (io->sharers) {
+		if (!atomic_dec_and_test(io->sharers))
+			return;
+		kfree(io->sharers);
+	}
 	fput(io->file);
 	nvfs_region_put(io->region);
 }
@@ -701,11 +706,11 @@ void nvfs_io_start(struct nvfs_io *io)
 	ssize_t ret;
 	int from;
 
-	nvfs_io_account_begin(io->write);
 	if (likely(io->fast)) {
-		nvfs_io_start_fast(io);
+		nvfs_io_start_fast(io, nvfs_fast_ioprio());
 		return;
 	}
+	nvfs_io_account_begin(io->write);
 	if (!can_start_nowait(io) || get_bvecs(io)) {
 		io->ops->punt(io);
 		return;

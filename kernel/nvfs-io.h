@@ -52,6 +52,7 @@ struct nvfs_io_ops {
  * @ops: owner's; NULL for a synchronous request
  * @region: GPU memory; held
  * @file: the file; held
+ * @sharers: requests that hold both as one; NULL when this one does alone
  * @route: how it may travel
  * @off: next byte in the region
  * @pos: next byte in the file
@@ -83,6 +84,7 @@ struct nvfs_io {
 	const struct nvfs_io_ops *ops;
 	struct nvfs_region *region;
 	struct file *file;
+	atomic_t *sharers;
 	struct nvfs_route_info route;
 	u64 off;
 	loff_t pos;
@@ -130,8 +132,9 @@ void nvfs_io_skip(struct nvfs_io *io, u64 len);
 void nvfs_io_run_end(struct nvfs_io *io, int error);
 
 /* Asynchronous: prepare; start; the owner's complete; release. */
-bool nvfs_io_prepare_like(struct nvfs_io *io, const struct nvfs_io *like,
+bool nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
 			  const struct nvfs_request *req);
+void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio);
 int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 		    const struct nvfs_request *req,
 		    const struct nvfs_io_ops *ops);
@@ -145,7 +148,6 @@ void nvfs_io_refused_show(struct seq_file *m);
 bool nvfs_io_prepare_fast(struct nvfs_io *io, struct nvfs_regions *regions,
 			  const struct nvfs_request *req,
 			  const struct nvfs_io_ops *ops);
-void nvfs_io_start_fast(struct nvfs_io *io);
 void nvfs_io_leave_fast(struct nvfs_io *io, bool begun);
 void nvfs_io_nowait_done(struct nvfs_io *io, long ret);
 bool nvfs_io_try_state(struct nvfs_io *io, enum nvfs_io_state to, int *from);

@@ -6,13 +6,82 @@
  * it: by task work, or at once when the request is done before the submission
  * is.
  */
+#include <linux/cred.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
 
 #include "nvfs-batch.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
 /* The result is 32 bits wide; stay on a block */
 #define URING_MAX_LENGTH	(0x80000000UL - NVFS_BLOCK_SIZE)
+
+/* Free requests that each CPU keeps, so that few go to the allocator and back */
+#define ASYNC_STOCK	16
+
+struct async_stock {
+	unsigned int nr;
+	struct nvfs_async *async[ASYNC_STOCK];
+};
+
+static DEFINE_PER_CPU(struct async_stock, async_stock);
+
+/* Memory for a request, with its submitter's credentials, or NULL */
+static struct nvfs_async *async_alloc(void)
+{
+	struct nvfs_async *async = NULL;
+	struct async_stock *stock;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	if (likely(stock->nr))
+		async = stock->async[--stock->nr];
+	local_irq_restore(flags);
+	if (unlikely(!async))
+		async = kmem_cache_alloc(nvfs_async_cache, GFP_KERNEL);
+	if (async)
+		async->cred = get_current_cred();
+	return async;
+}
+
+/* Any context */
+static void async_free(struct nvfs_async *async)
+{
+	struct async_stock *stock;
+	unsigned long flags;
+
+	put_cred(async->cred);
+	local_irq_save(flags);
+	stock = this_cpu_ptr(&async_stock);
+	if (likely(stock->nr < ASYNC_STOCK)) {
+		stock->async[stock->nr++] = async;
+		async = NULL;
+	}
+	local_irq_restore(flags);
+	if (unlikely(async))
+		kmem_cache_free(nvfs_async_cache, async);
+}
+
+/**
+ * nvfs_uring_exit() - free what the CPUs keep
+ *
+ * Context: module unload; no request is left.
+ */
+void nvfs_uring_exit(void)
+{
+	struct async_stock *stock;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		stock = per_cpu_ptr(&async_stock, cpu);
+		while (stock->nr)
+			kmem_cache_free(nvfs_async_cache,
+					stock->async[--stock->nr]);
+	}
+}
 
 /* What fits into a command's own memory */
 struct uring_pdu {
@@ -35,7 +104,7 @@ static void uring_end(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	u64 extra = nvfs_io_route(io) | (u64)io->reason << 8;
 
 	atomic_dec(&async->batches->depth);
-	nvfs_async_free(async);
+	async_free(async);
 	io_uring_cmd_done(cmd, ret, extra, issue_flags);
 }
 
@@ -99,7 +168,7 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 	if (!nvfs_batch_reserve(batches, 1))
 		return -EBUSY;
 	ret = -ENOMEM;
-	async = nvfs_async_alloc();
+	async = async_alloc();
 	if (!async)
 		goto err_unreserve;
 	ret = uring_prepare(async, batches, cmd);
@@ -111,7 +180,7 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 	return -EIOCBQUEUED;
 
 err_free_async:
-	nvfs_async_free(async);
+	async_free(async);
 err_unreserve:
 	atomic_dec(&batches->depth);
 	return ret;

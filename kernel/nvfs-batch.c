@@ -2,11 +2,12 @@
 /*
  * Batches: many requests submitted by one call, their ends collected by another.
  *
- * A request is, from its submission until it is reaped, in one of two lists of
- * its batch: active, or events. The batch's lock guards the move from one to the
- * other, which is the one moment at which a request ends for its user; so every
- * request gives exactly one event, whoever completes, cancels or reaps at the
- * same time. The lock is taken in interrupts and never held over anything else.
+ * A batch keeps the memory of its requests, at most as many as it is deep. From its
+ * submission until it is reaped a request counts as active, then as an event. The
+ * batch's lock guards the change from one to the other, which is the one moment at
+ * which a request ends for its user; so every request gives exactly one event,
+ * whoever completes, cancels or reaps at the same time. The lock is taken in
+ * interrupts and never held over anything else.
  */
 #include <linux/blkdev.h>
 #include <linux/cred.h>
@@ -19,7 +20,7 @@
 #include <linux/wait.h>
 
 #include "nvfs-batch.h"
-#include "nvfs-io-fast.h"
+#include "nvfs-io-like.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
@@ -35,12 +36,13 @@
  * struct nvfs_batch - a queue of asynchronous requests
  * @ref: the index's reference and one for each call that uses the batch
  * @rcu: lookups run under RCU
- * @depth: most requests in both lists
+ * @depth: most requests active or ended
  * @lock: guards all below; taken with interrupts off
- * @active: submitted, not ended
- * @events: ended, not reaped, oldest first, by @next of struct nvfs_async
+ * @all: memory for requests, by @next_all of struct nvfs_async
+ * @unused: of these, what nobody uses, by @next
+ * @events: ended, not reaped, oldest first, by @next
  * @last_event: where to put the next of @events
- * @nr_active: requests in @active
+ * @nr_active: requests submitted and not ended
  * @nr_events: requests in @events
  * @nr_taken: events that are being handed to a user
  * @nr_coming: requests that are being submitted
@@ -48,7 +50,7 @@
  * @wait: somebody may have to look at the lists
  * @submitter: the task that fills @own, or NULL; not under the lock
  * @own: requests that ended while they were submitted, in order; @submitter's,
- *	and still among @active for all others
+ *	and still active for all others
  * @last_own: where to put the next of @own
  * @nr_own: requests in @own
  */
@@ -57,7 +59,8 @@ struct nvfs_batch {
 	struct rcu_head rcu;
 	u32 depth;
 	spinlock_t lock; /* see above */
-	struct hlist_head active;
+	struct nvfs_async *all;
+	struct nvfs_async *unused;
 	struct nvfs_async *events;
 	struct nvfs_async **last_event;
 	u32 nr_active;
@@ -72,24 +75,19 @@ struct nvfs_batch {
 	u32 nr_own;
 };
 
-/* Free requests that each CPU keeps, so that few go to the allocator and back */
-#define ASYNC_STOCK	64
-
-struct async_stock {
-	unsigned int nr;
-	struct nvfs_async *async[ASYNC_STOCK];
-};
-
-static DEFINE_PER_CPU(struct async_stock, async_stock);
-static struct kmem_cache *async_cache;
+/* Memory for requests */
+struct kmem_cache *nvfs_async_cache;
 
 static void async_work(struct work_struct *work)
 {
 	struct nvfs_async *async = container_of(work, struct nvfs_async, work);
-	const struct cred *old = override_creds(async->cred);
+	/* The request lets go of them before we do */
+	const struct cred *cred = get_cred(async->cred);
+	const struct cred *old = override_creds(cred);
 
 	nvfs_io_run(&async->io);
 	revert_creds(old);
+	put_cred(cred);
 }
 
 /**
@@ -107,104 +105,15 @@ void nvfs_async_punt(struct nvfs_io *io)
 	nvfs_user_queue(async->batches->user, &async->work);
 }
 
-/**
- * nvfs_async_alloc() - memory for an asynchronous request
- *
- * Context: process context of the submitter.
- * Return: the request, not prepared, or NULL.
- */
-struct nvfs_async *nvfs_async_alloc(void)
-{
-	struct nvfs_async *async = NULL;
-	struct async_stock *stock;
-	unsigned long flags;
-
-	local_irq_save(flags);
-	stock = this_cpu_ptr(&async_stock);
-	if (likely(stock->nr))
-		async = stock->async[--stock->nr];
-	local_irq_restore(flags);
-	if (unlikely(!async))
-		async = kmem_cache_alloc(async_cache, GFP_KERNEL);
-	if (async)
-		async->cred = get_current_cred();
-	return async;
-}
-
-/**
- * nvfs_async_free() - free a request that has been released
- * @async: the request
- *
- * Context: any.
- */
-void nvfs_async_free(struct nvfs_async *async)
-{
-	struct async_stock *stock;
-	unsigned long flags;
-
-	put_cred(async->cred);
-	local_irq_save(flags);
-	stock = this_cpu_ptr(&async_stock);
-	if (likely(stock->nr < ASYNC_STOCK)) {
-		stock->async[stock->nr++] = async;
-		async = NULL;
-	}
-	local_irq_restore(flags);
-	if (unlikely(async))
-		kmem_cache_free(async_cache, async);
-}
-
-/* Free requests from this CPU's stock, at most so many, by their @next */
-static struct nvfs_async *stock_take(u32 nr)
-{
-	struct nvfs_async *async, *list = NULL;
-	struct async_stock *stock;
-	unsigned long flags;
-
-	local_irq_save(flags);
-	stock = this_cpu_ptr(&async_stock);
-	for (; nr && stock->nr; nr--) {
-		async = stock->async[--stock->nr];
-		async->next = list;
-		list = async;
-	}
-	local_irq_restore(flags);
-	return list;
-}
-
-/* Give requests that hold no credentials back, by their @next */
-static void stock_give(struct nvfs_async *list)
-{
-	struct async_stock *stock;
-	struct nvfs_async *next;
-	unsigned long flags;
-
-	local_irq_save(flags);
-	stock = this_cpu_ptr(&async_stock);
-	for (; list && stock->nr < ASYNC_STOCK; list = list->next)
-		stock->async[stock->nr++] = list;
-	local_irq_restore(flags);
-	for (; list; list = next) {
-		next = list->next;
-		kmem_cache_free(async_cache, list);
-	}
-}
-
-static void free_events(struct nvfs_async *list)
-{
-	struct nvfs_async *async;
-
-	for (async = list; async; async = async->next)
-		put_cred(async->cred);
-	stock_give(list);
-}
-
 static void batch_release(struct kref *ref)
 {
 	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
+	struct nvfs_async *async, *next;
 
-	/* A reaper that could not deliver its events gives them back late */
-	free_events(batch->events);
+	for (async = batch->all; async; async = next) {
+		next = async->next_all;
+		kmem_cache_free(nvfs_async_cache, async);
+	}
 	kfree_rcu(batch, rcu);
 }
 
@@ -242,11 +151,7 @@ int nvfs_async_check(const struct nvfs_request *req)
 static void batch_add_events(struct nvfs_batch *batch, struct nvfs_async *first,
 			     struct nvfs_async **last, u32 nr)
 {
-	struct nvfs_async *async;
-
 	*last = NULL;
-	for (async = first; async; async = async->next)
-		hlist_del(&async->node);
 	*batch->last_event = first;
 	batch->last_event = last;
 	batch->nr_active -= nr;
@@ -261,7 +166,7 @@ static void batch_add_events(struct nvfs_batch *batch, struct nvfs_async *first,
 /* What ended while it was submitted is told.  By the submitter, in any context
  * of the task: a driver may have interrupts off.
  */
-static void batch_tell_own(struct nvfs_batch *batch)
+static noinline void batch_tell_own(struct nvfs_batch *batch)
 {
 	unsigned long flags;
 
@@ -274,28 +179,37 @@ static void batch_tell_own(struct nvfs_batch *batch)
 	batch->last_own = &batch->own;
 }
 
+/* A request is told of by itself.  Any context. */
+static noinline void batch_tell(struct nvfs_batch *batch,
+				struct nvfs_async *async)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&batch->lock, flags);
+	batch_add_events(batch, async, &async->next, 1);
+	spin_unlock_irqrestore(&batch->lock, flags);
+}
+
 /* A request has ended: it becomes an event.  Any context. */
 static void batch_complete(struct nvfs_io *io)
 {
 	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
 	struct nvfs_batch *batch = async->batch;
-	unsigned long flags;
 
 	nvfs_io_delivered(io);
 	/* Before the event is seen: who has it may end the region */
-	nvfs_io_release(io);
+	nvfs_io_release_fast(io);
+	if (unlikely(async->own_cred))
+		put_cred(async->cred);
 	/* Only this very task can have set that, and has not unset it yet */
-	if (READ_ONCE(batch->submitter) == current && in_task()) {
-		*batch->last_own = async;
-		batch->last_own = &async->next;
-		if (++batch->nr_own == BATCH_OWN)
-			batch_tell_own(batch);
+	if (unlikely(READ_ONCE(batch->submitter) != current || !in_task())) {
+		batch_tell(batch, async);
 		return;
 	}
-	spin_lock_irqsave(&batch->lock, flags);
-	async->next = NULL;
-	batch_add_events(batch, async, &async->next, 1);
-	spin_unlock_irqrestore(&batch->lock, flags);
+	*batch->last_own = async;
+	batch->last_own = &async->next;
+	if (unlikely(++batch->nr_own == BATCH_OWN))
+		batch_tell_own(batch);
 }
 
 static const struct nvfs_io_ops batch_ops = {
@@ -347,7 +261,6 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	kref_init(&batch->ref);
 	batch->depth = args->depth;
 	spin_lock_init(&batch->lock);
-	INIT_HLIST_HEAD(&batch->active);
 	batch->last_event = &batch->events;
 	batch->last_own = &batch->own;
 	init_waitqueue_head(&batch->wait);
@@ -378,28 +291,82 @@ struct submission {
 	s32 like_fd;
 };
 
-/* Prepare a request, with what is known from the one before where that fits */
-static int submission_prepare_io(struct submission *sub, struct nvfs_io *io,
-				 const struct nvfs_request *req)
+/* A batch gets memory for one more request */
+static noinline struct nvfs_async *submission_grow(struct submission *sub)
+{
+	struct nvfs_async *async = kmem_cache_alloc(nvfs_async_cache, GFP_KERNEL);
+	struct nvfs_batch *batch = sub->batch;
+
+	if (!async)
+		return NULL;
+	atomic_set(&async->io.state, IO_FREE);
+	async->batch = batch;
+	async->batches = sub->batches;
+	spin_lock_irq(&batch->lock);
+	async->next_all = batch->all;
+	batch->all = async;
+	spin_unlock_irq(&batch->lock);
+	return async;
+}
+
+/* Take memory for @nr requests out of what is unused.  The lock is held. */
+static void submission_take(struct submission *sub, u32 nr)
+{
+	struct nvfs_async **end = &sub->unused;
+
+	*end = sub->batch->unused;
+	while (nr-- && *end)
+		end = &(*end)->next;
+	sub->batch->unused = *end;
+	*end = NULL;
+}
+
+/* Memory of requests, by their @next, is unused again.  The lock is held. */
+static void batch_give(struct nvfs_batch *batch, struct nvfs_async *first,
+		       struct nvfs_async **last)
+{
+	*last = batch->unused;
+	batch->unused = first;
+}
+
+/* A request of the same file, region and direction as the one before */
+static __always_inline bool submission_add_like(struct submission *sub,
+						struct nvfs_async *async,
+						const struct nvfs_request *req)
+{
+	if (!sub->like || sub->like_fd != req->fd ||
+	    sub->like_region != req->region || sub->like_op != req->op ||
+	    !nvfs_io_prepare_like(&async->io, sub->like, req))
+		return false;
+	async->own_cred = false;
+	async->cred = sub->like->share->cred;
+	return true;
+}
+
+static noinline int submission_add_any(struct submission *sub,
+				       struct nvfs_async *async,
+				       const struct nvfs_request *req)
 {
 	int ret;
 
-	if (sub->like && sub->like_fd == req->fd &&
-	    sub->like_region == req->region && sub->like_op == req->op &&
-	    nvfs_io_prepare_like(io, sub->like, req))
-		return 0;
-	ret = nvfs_io_prepare(io, sub->batches->regions, req, &batch_ops);
-	if (ret)
+	async->cred = get_current_cred();
+	async->own_cred = true;
+	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
+			      &batch_ops);
+	if (ret) {
+		sub->args->reason = async->io.reason;
+		put_cred(async->cred);
 		return ret;
-	sub->like = io->fast ? io : NULL;
+	}
+	sub->like = async->io.fast ? &async->io : NULL;
 	sub->like_op = req->op;
 	sub->like_region = req->region;
 	sub->like_fd = req->fd;
 	return 0;
 }
 
-static int submission_add(struct submission *sub,
-			  const struct nvfs_request *req)
+static __always_inline int submission_add(struct submission *sub,
+					  const struct nvfs_request *req)
 {
 	struct nvfs_async *async;
 	int ret;
@@ -408,24 +375,21 @@ static int submission_add(struct submission *sub,
 	if (ret)
 		return ret;
 	async = sub->unused;
-	if (likely(async)) {
-		sub->unused = async->next;
-		async->cred = get_current_cred();
-	} else {
-		async = nvfs_async_alloc();
+	if (unlikely(!async)) {
+		async = submission_grow(sub);
 		if (!async)
 			return -ENOMEM;
+		async->next = NULL;
 	}
-	async->batch = sub->batch;
-	async->batches = sub->batches;
+	/* What fails stays first in the list of the unused */
+	sub->unused = async;
 	async->user_data = req->user_data;
-	ret = submission_prepare_io(sub, &async->io, req);
-	if (ret) {
-		sub->args->reason = async->io.reason;
-		nvfs_async_free(async);
-		return ret;
+	if (!submission_add_like(sub, async, req)) {
+		ret = submission_add_any(sub, async, req);
+		if (ret)
+			return ret;
 	}
-	async->next = NULL;
+	sub->unused = async->next;
 	*sub->last = async;
 	sub->last = &async->next;
 	return 0;
@@ -463,31 +427,40 @@ static int submission_prepare(struct submission *sub)
 	int ret;
 
 	for (i = 0; i < nr; i++) {
-		sub->args->wrong = i;
+		ret = -EFAULT;
 		if (request_copy_in(&req, user + i))
-			return -EFAULT;
+			break;
 		ret = submission_add(sub, &req);
 		if (ret)
-			return ret;
+			break;
 		if (need_resched()) {
 			cond_resched();
+			ret = -EINTR;
 			if (fatal_signal_pending(current))
-				return -EINTR;
+				break;
 		}
 	}
-	sub->args->wrong = nr;
-	return 0;
+	sub->args->wrong = i;
+	return i < nr ? ret : 0;
 }
 
+/* What was prepared, if anything, is not submitted */
 static void submission_drop(struct submission *sub)
 {
-	struct nvfs_async *async, *next;
+	struct nvfs_batch *batch = sub->batch;
+	struct nvfs_async *async;
 
-	for (async = sub->first; async; async = next) {
-		next = async->next;
+	if (!sub->first)
+		return;
+	for (async = sub->first; async; async = async->next) {
 		nvfs_io_release(&async->io);
-		nvfs_async_free(async);
+		atomic_set(&async->io.state, IO_FREE);
+		if (async->own_cred)
+			put_cred(async->cred);
 	}
+	spin_lock_irq(&batch->lock);
+	batch_give(batch, sub->first, sub->last);
+	spin_unlock_irq(&batch->lock);
 }
 
 /* Before anything is allocated: is there room for all? */
@@ -502,27 +475,30 @@ static int submission_reserve(struct submission *sub)
 	       batch->nr_coming;
 	if (nr <= batch->depth - used) {
 		batch->nr_coming += nr;
+		submission_take(sub, nr);
 		ret = 0;
 	}
 	spin_unlock_irq(&batch->lock);
 	return ret;
 }
 
-/* Put all requests into the batch's list of active ones, or none */
+/* All requests become active, or none; memory that was not needed goes back */
 static int submission_enter(struct submission *sub, bool good)
 {
 	struct nvfs_batch *batch = sub->batch;
-	struct nvfs_async *async;
+	struct nvfs_async **last = &sub->unused;
 	u32 nr = sub->args->nr;
 
+	*sub->last = NULL;
+	while (*last)
+		last = &(*last)->next;
 	spin_lock_irq(&batch->lock);
+	if (sub->unused)
+		batch_give(batch, sub->unused, last);
 	batch->nr_coming -= nr;
 	good = good && !batch->dead;
-	if (good) {
+	if (good)
 		batch->nr_active += nr;
-		for (async = sub->first; async; async = async->next)
-			hlist_add_head(&async->node, &batch->active);
-	}
 	spin_unlock_irq(&batch->lock);
 	return good ? 0 : -ENOENT;
 }
@@ -584,9 +560,7 @@ int nvfs_batch_submit(struct nvfs_batches *batches,
 	if (!ret) {
 		int entered;
 
-		sub.unused = stock_take(args->nr);
 		ret = submission_prepare(&sub);
-		stock_give(sub.unused);
 		entered = submission_enter(&sub, !ret);
 		ret = ret ?: entered;
 	}
@@ -673,8 +647,8 @@ static int reap_some(struct nvfs_batch *batch, struct nvfs_event __user *user,
 		reap_undo(batch, events, last, nr);
 		return -EFAULT;
 	}
-	free_events(events);
 	spin_lock_irq(&batch->lock);
+	batch_give(batch, events, last);
 	batch->nr_taken -= nr;
 	spin_unlock_irq(&batch->lock);
 	return nr;
@@ -740,7 +714,8 @@ static u32 cancel_all(struct nvfs_batch *batch)
 	u32 nr = 0;
 
 	spin_lock_irq(&batch->lock);
-	hlist_for_each_entry(async, &batch->active, node)
+	/* Only what is active can be asked to end */
+	for (async = batch->all; async; async = async->next_all)
 		nr += nvfs_io_cancel(&async->io);
 	spin_unlock_irq(&batch->lock);
 	nvfs_stat_add(cancels, nr);
@@ -783,20 +758,12 @@ static bool batch_is_idle(struct nvfs_batch *batch)
 /* End a batch that is in no index any more */
 static void batch_end(struct nvfs_batches *batches, struct nvfs_batch *batch)
 {
-	struct nvfs_async *events;
-
 	spin_lock_irq(&batch->lock);
 	batch->dead = true;
 	wake_up_all(&batch->wait);
 	spin_unlock_irq(&batch->lock);
 	cancel_all(batch);
 	wait_event(batch->wait, batch_is_idle(batch));
-	spin_lock_irq(&batch->lock);
-	events = batch->events;
-	batch->events = NULL;
-	batch->last_event = &batch->events;
-	spin_unlock_irq(&batch->lock);
-	free_events(events);
 	atomic_sub(batch->depth, &batches->depth);
 	batch_put(batch);
 }
@@ -878,9 +845,9 @@ static void async_construct(void *object)
  */
 int nvfs_batch_init(void)
 {
-	async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
+	nvfs_async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
 					0, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT, async_construct);
-	return async_cache ? 0 : -ENOMEM;
+	return nvfs_async_cache ? 0 : -ENOMEM;
 }
 
 /**
@@ -890,14 +857,7 @@ int nvfs_batch_init(void)
  */
 void nvfs_batch_exit(void)
 {
-	struct async_stock *stock;
-	int cpu;
-
 	nvfs_user_exit();
-	for_each_possible_cpu(cpu) {
-		stock = per_cpu_ptr(&async_stock, cpu);
-		while (stock->nr)
-			kmem_cache_free(async_cache, stock->async[--stock->nr]);
-	}
-	kmem_cache_destroy(async_cache);
+	nvfs_uring_exit();
+	kmem_cache_destroy(nvfs_async_cache);
 }

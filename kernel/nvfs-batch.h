@@ -12,6 +12,7 @@
 #include "nvfs-io.h"
 
 struct cred;
+struct kmem_cache;
 struct io_uring_cmd;
 struct nvfs_batch;
 struct nvfs_regions;
@@ -36,8 +37,9 @@ struct nvfs_batches {
  * @io: the request
  * @work: runs it when it has to wait
  * @cred: of the submitter; @work runs with them
- * @next: submitted behind this one, by the same call; ended behind this one
- * @node: in the batch's list of active requests
+ * @own_cred: @cred is held by this request, and not by those it shares with
+ * @next: submitted behind this one by the same call, ended behind it, or unused
+ * @next_all: the next of all requests of @batch
  * @batch: whose request it is
  * @batches: of the open file
  * @cmd: the io_uring command it is
@@ -48,8 +50,9 @@ struct nvfs_async {
 	struct nvfs_io io;
 	struct work_struct work;
 	const struct cred *cred;
+	bool own_cred;
 	struct nvfs_async *next;
-	struct hlist_node node;
+	struct nvfs_async *next_all;
 	struct nvfs_batch *batch;
 	struct nvfs_batches *batches;
 	struct io_uring_cmd *cmd;
@@ -77,8 +80,8 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 
 /* Between the files of nvfs-batch */
 bool nvfs_batch_reserve(struct nvfs_batches *batches, unsigned int nr);
-struct nvfs_async *nvfs_async_alloc(void);
-void nvfs_async_free(struct nvfs_async *async);
+extern struct kmem_cache *nvfs_async_cache;
+void nvfs_uring_exit(void);
 int nvfs_async_check(const struct nvfs_request *req);
 void nvfs_async_punt(struct nvfs_io *io);
 struct nvfs_user *nvfs_user_get(void);

@@ -14,6 +14,7 @@
 
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-mmap-get.h"
 #include "nvfs-stat.h"
 

@@ -7,12 +7,14 @@
  * gets them then, and goes on the general way.  The state of the request itself is
  * kept, because somebody may ask it to end at any time.
  */
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/slab.h>
 
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-mmap-get.h"
 #include "nvfs-stat.h"
 
@@ -78,45 +80,35 @@ put_region:
 	return false;
 }
 
-/* Let a request's references be those of several */
-static noinline bool share(struct nvfs_io *io)
+/**
+ * nvfs_io_share() - let a request's references be those of several
+ * @io: from nvfs_io_prepare_fast(), and not started yet
+ *
+ * Context: process context of the submitter; may sleep.
+ * Return: true when @io->share is set, with one user.
+ */
+bool nvfs_io_share(struct nvfs_io *io)
 {
-	io->sharers = kmalloc(sizeof(*io->sharers), GFP_KERNEL);
-	if (!io->sharers)
+	io->share = kmalloc(sizeof(*io->share), GFP_KERNEL);
+	if (!io->share)
 		return false;
-	atomic_set(io->sharers, 1);
+	atomic_set(&io->share->users, 1);
+	io->share->cred = get_current_cred();
 	return true;
 }
 
 /**
- * nvfs_io_prepare_like() - nvfs_io_prepare() for a request that resembles another
- * @io: the request's memory
- * @like: from nvfs_io_prepare_fast(), and not started yet; the two hold region
- *	and file together
- * @req: what the user asks for: op, flags, region and file as for @like
+ * nvfs_io_end_share() - the last of several requests lets go of what they hold
+ * @io: the request
  *
- * Context: process context.
- * Return: true, and it is prepared; false, and nothing happened.
+ * Context: any.
  */
-bool nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
-			  const struct nvfs_request *req)
+void nvfs_io_end_share(struct nvfs_io *io)
 {
-	if (unlikely(!like->sharers && !share(like)))
-		return false;
-	if (unlikely(!nvfs_fast_range(req, like->region) ||
-		     req->length > NVFS_IO_NOWAIT_MAX ||
-		     !nvfs_fast_aligned(req, &like->route)))
-		return false;
-	nvfs_io_init(io, req, like->ops);
-	io->route = like->route;
-	io->region = like->region;
-	io->file = like->file;
-	io->fast = true;
-	/* Nobody else looks before the first of them is started */
-	io->sharers = like->sharers;
-	atomic_set(io->sharers, atomic_read(io->sharers) + 1);
-	nvfs_io_advance(io, IO_INIT, IO_READY);
-	return true;
+	put_cred(io->share->cred);
+	kfree(io->share);
+	fput(io->file);
+	nvfs_region_put(io->region);
 }
 
 /* It moved everything, past the page cache.  Any context. */

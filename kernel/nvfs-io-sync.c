@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "nvfs-io.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 

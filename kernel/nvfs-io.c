@@ -27,6 +27,7 @@
 #include "nvfs-dma.h"
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
@@ -463,7 +464,8 @@ static void io_close(struct nvfs_io *io, int error)
 /* It may be started */
 static void io_ready(struct nvfs_io *io)
 {
-	nvfs_io_leave_fast(io, false);
+	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
+	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
 	nvfs_io_advance(io, IO_INIT, IO_READY);
 }
 
@@ -573,10 +575,10 @@ err_put_region:
 void nvfs_io_release(struct nvfs_io *io)
 {
 	put_bvecs(io);
-	if (io->sharers) {
-		if (!atomic_dec_and_test(io->sharers))
-			return;
-		kfree(io->sharers);
+	if (io->share) {
+		if (atomic_dec_and_test(&io->share->users))
+			nvfs_io_end_share(io);
+		return;
 	}
 	fput(io->file);
 	nvfs_region_put(io->region);
@@ -687,6 +689,13 @@ static bool nowait_begin(struct nvfs_io *io, u64 len)
 void nvfs_io_leave_fast(struct nvfs_io *io, bool begun)
 {
 	io->fast = false;
+	io->route.reason = NVFS_REASON_NONE;
+	io->left = io->length;
+	io->done = 0;
+	io->direct = 0;
+	io->step_max = NVFS_IO_STEP;
+	io->step_len = 0;
+	io->tries = 0;
 	nvfs_mgroup_init(&io->mgroup, io->off, io->left);
 	nvfs_mgroup_advance(&io->mgroup, NVFS_IO_ALLOC, NVFS_IO_INIT);
 	if (begun)

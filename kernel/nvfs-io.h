@@ -33,7 +33,18 @@ static const u8 nvfs_io_next[NVFS_IO_STATE_NR] __maybe_unused = {
 #undef NVFS_IO_STATE
 };
 
+struct cred;
 struct nvfs_io;
+
+/**
+ * struct nvfs_io_share - what requests of the same batch hold together
+ * @users: the requests; the last lets go of the region and the file, too
+ * @cred: of their submitter
+ */
+struct nvfs_io_share {
+	atomic_t users;
+	const struct cred *cred;
+};
 
 /**
  * struct nvfs_io_ops - what the owner of an asynchronous request does
@@ -52,7 +63,7 @@ struct nvfs_io_ops {
  * @ops: owner's; NULL for a synchronous request
  * @region: GPU memory; held
  * @file: the file; held
- * @sharers: requests that hold both as one; NULL when this one does alone
+ * @share: who holds both together; NULL when this request does alone
  * @route: how it may travel
  * @off: next byte in the region
  * @pos: next byte in the file
@@ -84,7 +95,7 @@ struct nvfs_io {
 	const struct nvfs_io_ops *ops;
 	struct nvfs_region *region;
 	struct file *file;
-	atomic_t *sharers;
+	struct nvfs_io_share *share;
 	struct nvfs_route_info route;
 	u64 off;
 	loff_t pos;
@@ -132,8 +143,8 @@ void nvfs_io_skip(struct nvfs_io *io, u64 len);
 void nvfs_io_run_end(struct nvfs_io *io, int error);
 
 /* Asynchronous: prepare; start; the owner's complete; release. */
-bool nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
-			  const struct nvfs_request *req);
+bool nvfs_io_share(struct nvfs_io *io);
+void nvfs_io_end_share(struct nvfs_io *io);
 void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio);
 int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 		    const struct nvfs_request *req,
@@ -164,40 +175,5 @@ long nvfs_io_rw(struct nvfs_regions *regions, struct nvfs_rw __user *uarg,
 long nvfs_io_read(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
 long nvfs_io_write(struct nvfs_regions *regions, struct nvfs_rw __user *uarg);
 int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args);
-
-/**
- * nvfs_io_delivered() - the owner knows of the end of a request
- * @io: the request
- *
- * Context: any; called by complete() before anybody may free the request.
- */
-static inline void nvfs_io_delivered(struct nvfs_io *io)
-{
-	BUILD_BUG_ON(!(nvfs_io_next[IO_CALLBACK_REQ] & BIT(IO_CALLBACK_END)));
-	BUILD_BUG_ON(!(nvfs_io_next[IO_CALLBACK_END] & BIT(IO_FREE)));
-	/* Nobody can ask it to end any more, so nobody sees the state between */
-	if (likely(atomic_read(&io->state) == IO_CALLBACK_REQ))
-		atomic_set(&io->state, IO_FREE);
-	else
-		nvfs_io_set_state(io, IO_FREE);
-}
-
-/**
- * nvfs_io_route() - how the bytes of a request travelled
- * @io: the request
- *
- * Return: what is known, not what was meant.
- */
-static __always_inline enum nvfs_route
-nvfs_io_route(const struct nvfs_io *io)
-{
-	u64 moved = io->done - io->skipped;
-
-	if (!moved)
-		return NVFS_ROUTE_NONE;
-	if (io->direct == moved)
-		return NVFS_ROUTE_DIRECT;
-	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
-}
 
 #endif /* _NVFS_IO_H */

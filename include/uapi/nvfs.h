@@ -190,7 +190,8 @@ struct nvfs_info {
  * @gpu: out: the GPU's PCI function
  * @gpu_page_size: out: size of the provider's pages, in bytes
  * @nr_pieces: out: number of runs of contiguous bus addresses
- * @mmap_offset: out: offset for mmap(2) on the device; 0: can't be mapped
+ * @mmap_offset: out: where the region begins for mmap(2) on the device, see
+ *	"Mappings" below; a multiple of 4096; 0: can't be mapped
  *
  * Without NVFS_REGISTER_PERSISTENT the region is revoked when its memory is
  * freed: requests in flight end first, later ones fail with ESTALE.
@@ -221,6 +222,31 @@ struct nvfs_register {
 	__u32 nr_pieces;
 	__aligned_u64 mmap_offset;
 };
+
+/*
+ * Mappings: mmap(2) on the open file that registered the region, or on a copy of
+ * its descriptor (dup(2), fork(2), a unix socket), gives the CPU access to the
+ * region: its byte X is at file offset @mmap_offset + X.  Any part may be mapped,
+ * in whole pages, as often as wanted.
+ *	- Pages come when they are touched.  Mapping costs the same for any length.
+ *	- A mapping keeps the open file, and so its regions, as a descriptor does.
+ *	- When the region ends (UNREGISTER, or its memory is freed), its pages leave
+ *	  all mappings before the call returns.  Who touches them then gets SIGBUS;
+ *	  the mapping itself stays until munmap(2).
+ *	- It is inherited by fork(2), can be moved by mremap(2) but not grown
+ *	  (EFAULT), is not dumped into a core, and is no memory that the kernel can
+ *	  pin: read(2) with O_DIRECT and the like get EFAULT.  ptrace(2) works.
+ *	- It is not cached by the CPU.  How the CPU's accesses are ordered with the
+ *	  drive's and the GPU's: docs/coherency.md.
+ *
+ * Errors of mmap(2), in the order in which they are looked for, after its own
+ * (EACCES: a shared writable mapping of a descriptor open for reading only):
+ *	EINVAL	MAP_PRIVATE
+ *	EACCES	PROT_EXEC; mprotect(2) says the same later
+ *	ENXIO	no region begins before the offset, or the range goes beyond the
+ *		end of the region
+ *	ESTALE	the region's memory has been freed
+ */
 
 /**
  * struct nvfs_unregister - NVFS_IOC_UNREGISTER: end a region

@@ -83,6 +83,64 @@ static inline const void *nvfs_compat_uring_payload(struct io_uring_cmd *cmd)
 }
 #endif
 
+#include <linux/mm.h>
+
+#ifdef NVFS_COMPAT_VM_FLAGS
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* nvfs_compat_order(): the order of what huge_fault() is asked for */
+#ifdef NVFS_COMPAT_PAGE_ENTRY_SIZE
+typedef enum page_entry_size nvfs_compat_order_t;
+
+static inline unsigned int nvfs_compat_order(nvfs_compat_order_t size)
+{
+	return size == PE_SIZE_PMD ? PMD_SHIFT - PAGE_SHIFT :
+	       size == PE_SIZE_PUD ? PUD_SHIFT - PAGE_SHIFT : 0;
+}
+#else
+typedef unsigned int nvfs_compat_order_t;
+
+static inline unsigned int nvfs_compat_order(nvfs_compat_order_t order)
+{
+	return order;
+}
+#endif
+
+/* Put a huge entry into the page table; VM_FAULT_FALLBACK where the kernel would
+ * take it for pages.
+ */
+#if defined(NVFS_COMPAT_PMD_SPECIAL) && \
+	defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
+#include <linux/huge_mm.h>
+#ifdef NVFS_COMPAT_PFN_T
+#include <linux/pfn_t.h>
+#define nvfs_compat_pfn(pfn)	__pfn_to_pfn_t(pfn, PFN_DEV)
+#else
+#define nvfs_compat_pfn(pfn)	(pfn)
+#endif
+
+static inline vm_fault_t nvfs_compat_insert_pmd(struct vm_fault *vmf,
+						unsigned long pfn, bool write)
+{
+	return vmf_insert_pfn_pmd(vmf, nvfs_compat_pfn(pfn), write);
+}
+#else
+static inline vm_fault_t nvfs_compat_insert_pmd(struct vm_fault *vmf,
+						unsigned long pfn, bool write)
+{
+	return VM_FAULT_FALLBACK;
+}
+#endif
+
 #ifdef CONFIG_X86
 #include <asm/processor.h>
 

@@ -7,6 +7,7 @@
 #include <linux/compat.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/huge_mm.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -15,6 +16,7 @@
 #include "nvfs-batch.h"
 #include "nvfs-core.h"
 #include "nvfs-dma.h"
+#include "nvfs-fault.h"
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
 #include "nvfs-mod.h"
@@ -29,7 +31,7 @@
 
 /**
  * struct nvfs_context - an open file of the device
- * @regions: what it registered
+ * @regions: what it registered; first, as nvfs_mgroup_mmap() wants it
  * @batches: its asynchronous requests
  */
 struct nvfs_context {
@@ -218,17 +220,26 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 static int nvfs_open(struct inode *inode, struct file *filp)
 {
 	struct nvfs_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+	int ret;
 
+	BUILD_BUG_ON(offsetof(struct nvfs_context, regions));
 	if (!ctx)
 		return -ENOMEM;
-	nvfs_regions_init(&ctx->regions);
-	if (nvfs_batches_init(&ctx->batches, &ctx->regions)) {
-		kfree(ctx);
-		return -ENOMEM;
-	}
+	ret = nvfs_regions_init(&ctx->regions, filp, &nvfs_fault_ops);
+	if (ret)
+		goto err_free_context;
+	ret = nvfs_batches_init(&ctx->batches, &ctx->regions);
+	if (ret)
+		goto err_end_regions;
 	filp->private_data = ctx;
 	nvfs_stat_inc(opens);
 	return 0;
+
+err_end_regions:
+	nvfs_regions_end(&ctx->regions, filp);
+err_free_context:
+	kfree(ctx);
+	return ret;
 }
 
 static int nvfs_release(struct inode *inode, struct file *filp)
@@ -236,7 +247,7 @@ static int nvfs_release(struct inode *inode, struct file *filp)
 	struct nvfs_context *ctx = filp->private_data;
 
 	nvfs_batches_end(&ctx->batches);
-	nvfs_regions_end(&ctx->regions);
+	nvfs_regions_end(&ctx->regions, filp);
 	kfree(ctx);
 	nvfs_stat_inc(closes);
 	return 0;
@@ -256,6 +267,8 @@ static const struct file_operations nvfs_fops = {
 	.unlocked_ioctl = nvfs_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = nvfs_uring_cmd,
+	.mmap = nvfs_mgroup_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
 };
 
 static dev_t nvfs_dev;
@@ -310,9 +323,12 @@ static int __init nvfs_init(void)
 	int ret;
 
 	nvfs_dma_init();
-	ret = nvfs_batch_init();
+	ret = nvfs_map_init();
 	if (ret)
 		return ret;
+	ret = nvfs_batch_init();
+	if (ret)
+		goto err_exit_map;
 	ret = nvfs_pci_init();
 	if (ret)
 		goto err_exit_batch;
@@ -331,6 +347,8 @@ err_exit_pci:
 	nvfs_pci_exit();
 err_exit_batch:
 	nvfs_batch_exit();
+err_exit_map:
+	nvfs_map_exit();
 	return ret;
 }
 
@@ -341,6 +359,7 @@ static void __exit nvfs_exit(void)
 	nvfs_mmap_exit();
 	nvfs_pci_exit();
 	nvfs_batch_exit();
+	nvfs_map_exit();
 	nvfs_dma_exit();
 	pr_info("unloaded\n");
 }

@@ -6,6 +6,9 @@
  * Who may still use the memory when a region ends, and why each is gone:
  * - a request: holds @users; DYING admits no new one and the winner waits for
  *   the last to let go;
+ * - a page fault: the same, for as long as it writes to the page table;
+ * - a mapping: its pages are taken away by the winner when no fault can bring
+ *   one back; what stays is a reference to the structure;
  * - a lookup that has found the region but holds nothing yet: runs under RCU
  *   and takes @users only while the reference is live; the structure itself is
  *   freed after a grace period;
@@ -94,6 +97,30 @@ u32 nvfs_piece_find(const struct nvfs_piece *pieces, u32 nr, u64 off)
 	return low;
 }
 
+/**
+ * nvfs_piece_phys() - where a range lies on the bus
+ * @pieces: pieces of a region
+ * @nr: how many, at least 1
+ * @off: start of the range in the region; the region holds all of it
+ * @len: bytes; a power of two
+ *
+ * Pure.
+ *
+ * Return: its bus address, when it is contiguous and a multiple of @len there;
+ * otherwise NVFS_NO_PHYS.
+ */
+phys_addr_t nvfs_piece_phys(const struct nvfs_piece *pieces, u32 nr, u64 off,
+			    u64 len)
+{
+	const struct nvfs_piece *piece =
+		pieces + nvfs_piece_find(pieces, nr, off);
+	u64 skip = off - piece->off;
+	phys_addr_t phys = piece->phys + skip;
+
+	return len <= piece->len - skip && IS_ALIGNED(phys, len) ?
+	       phys : NVFS_NO_PHYS;
+}
+
 /* What has become of the provider's callback; values of @callback */
 enum {
 	CALLBACK_NONE,
@@ -110,7 +137,24 @@ static void region_free(struct rcu_head *rcu)
 	kfree(region);
 }
 
-static void region_ref_put(struct nvfs_region *region)
+/**
+ * nvfs_region_ref() - keep the structure of a region, not its memory
+ * @region: the region; the caller holds it, or has such a reference
+ *
+ * Context: any.
+ */
+void nvfs_region_ref(struct nvfs_region *region)
+{
+	refcount_inc(&region->ref);
+}
+
+/**
+ * nvfs_region_unref() - undo nvfs_region_ref()
+ * @region: the region
+ *
+ * Context: any.
+ */
+void nvfs_region_unref(struct nvfs_region *region)
 {
 	if (refcount_dec_and_test(&region->ref))
 		call_rcu(&region->rcu, region_free);
@@ -171,6 +215,7 @@ static void region_wait_dead(struct nvfs_region *region, bool winner)
 		return;
 	}
 	wait_for_completion(&region->drained);
+	nvfs_map_zap(region);
 	if (region->gpu)
 		nvfs_gpu_put(region->gpu);
 	atomic_set(&region->state, NVFS_REGION_DEAD);
@@ -193,7 +238,7 @@ static void region_revoked(void *data)
 	nvfs_stat_inc(regions_revoked);
 	orphan = atomic_xchg(&region->callback, CALLBACK_DONE) ==
 		 CALLBACK_ORPHANED;
-	region_ref_put(region);
+	nvfs_region_unref(region);
 	if (orphan)
 		module_put(THIS_MODULE);
 }
@@ -221,11 +266,11 @@ static void region_destroy(struct nvfs_region *region, bool winner)
 	 */
 	if (!READ_ONCE(region->revoked) &&
 	    (!nvfs_mod_unpin(&region->pin) || region->pin.persistent))
-		region_ref_put(region);
+		nvfs_region_unref(region);
 	else
 		region_orphan(region);
 	nvfs_provider_put();
-	region_ref_put(region);
+	nvfs_region_unref(region);
 	nvfs_stat_add(bytes_unpinned, len);
 	nvfs_stat_inc(regions_ended);
 }
@@ -309,11 +354,12 @@ static void region_describe(const struct nvfs_region *region, u32 id,
 	args->gpu = region->gpu->bdf;
 	args->gpu_page_size = nvfs_mod_page_size(region->pin.table);
 	args->nr_pieces = region->nr_pieces;
-	args->mmap_offset = 0;
+	args->mmap_offset = region->map_offset;
 }
 
 /* Make a region of checked arguments; @id is reserved for it */
-static struct nvfs_region *region_create(struct nvfs_register *args, u32 id)
+static struct nvfs_region *region_create(const struct nvfs_regions *regions,
+					 struct nvfs_register *args, u32 id)
 {
 	struct nvfs_region *region;
 	int ret;
@@ -332,6 +378,9 @@ static struct nvfs_region *region_create(struct nvfs_register *args, u32 id)
 	ret = region_map(region, args->addr);
 	if (ret)
 		goto err_destroy_region;
+	region->mapping = regions->maps.inode->i_mapping;
+	region->map_offset = nvfs_map_place(id, region->pieces[0].phys,
+					    region->len);
 	region_describe(region, id, args);
 	/* Fails when the memory was freed while we were at it */
 	ret = -EFAULT;
@@ -349,7 +398,7 @@ err_destroy_region:
 err_put_provider:
 	nvfs_provider_put();
 err_free_region:
-	region_ref_put(region);
+	nvfs_region_unref(region);
 	return ERR_PTR(ret);
 }
 
@@ -400,7 +449,7 @@ int nvfs_region_register(struct nvfs_regions *regions,
 	if (ret)
 		return ret == -EBUSY ? -ENOSPC : ret;
 
-	region = region_create(args, id);
+	region = region_create(regions, args, id);
 	if (IS_ERR(region)) {
 		xa_release(&regions->index, id);
 		nvfs_stat_inc(register_errors);
@@ -501,21 +550,28 @@ bool nvfs_region_is_live(const struct nvfs_region *region)
 /**
  * nvfs_regions_init() - prepare the regions of a new open file
  * @regions: the regions
+ * @filp: the file; it is being opened
+ * @map_ops: what a mapping of a region does
+ *
+ * Return: 0, to be undone by nvfs_regions_end(); -ENOMEM.
  */
-void nvfs_regions_init(struct nvfs_regions *regions)
+int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,
+		      const struct vm_operations_struct *map_ops)
 {
 	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1);
 	memset(regions->slot, 0, sizeof(regions->slot));
 	atomic_set(&regions->nr, 0);
+	return nvfs_maps_init(&regions->maps, filp, map_ops);
 }
 
 /**
  * nvfs_regions_end() - end all regions of an open file that is closed
  * @regions: the regions
+ * @filp: the file
  *
  * Context: may sleep; nobody else uses @regions any more.
  */
-void nvfs_regions_end(struct nvfs_regions *regions)
+void nvfs_regions_end(struct nvfs_regions *regions, struct file *filp)
 {
 	struct nvfs_region *region;
 	unsigned long id;
@@ -528,6 +584,7 @@ void nvfs_regions_end(struct nvfs_regions *regions)
 		region_destroy(region, xa_get_mark(&regions->index, id,
 						   XA_MARK_1));
 	xa_destroy(&regions->index);
+	nvfs_maps_end(&regions->maps, filp);
 }
 
 /**

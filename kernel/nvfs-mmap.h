@@ -11,6 +11,7 @@
 #include <uapi/nvfs.h>
 
 #include "nvfs-mmap-block.h"
+#include "nvfs-mmap-map.h"
 #include "nvfs-mod.h"
 
 struct nvfs_gpu;
@@ -47,7 +48,7 @@ struct nvfs_piece {
 
 /**
  * struct nvfs_region - a range of GPU memory that a process registered
- * @users: requests in flight, and whoever makes or ends the region
+ * @users: requests in flight, page faults, and whoever makes or ends the region
  * @pieces: the region's bus addresses, in order, without gaps in @off
  * @nr_pieces: number of @pieces
  * @gpu: whose memory; valid for holders of @users
@@ -56,9 +57,14 @@ struct nvfs_piece {
  * @id: its id on its open file
  * @route: the last way that was judged; see nvfs-dma.c
  * @gets: lookups, up to where @users changes to counters per CPU
- * @ref: one of the owner's, one that the provider's callback holds
+ * @ref: one of the owner's, one that the provider's callback holds, one of each
+ *	mapping
  * @revoked: the provider's callback has begun
  * @callback: what has become of the provider's callback
+ * @mapping: the open file's, where its mappings are listed
+ * @map_offset: where it begins in there, in bytes; 0 when it can't be mapped
+ * @mapped: has been mapped; stays so, as what was written through a mapping may
+ *	still be under way when that is gone
  * @pin: what the provider pinned, with up to one page more at both ends
  * @dying: @state is past NVFS_REGION_LIVE
  * @drained: @users is 0
@@ -82,12 +88,18 @@ struct nvfs_region {
 	refcount_t ref;
 	bool revoked;
 	atomic_t callback;
+	struct address_space *mapping;
+	u64 map_offset;
+	bool mapped;
 	struct nvfs_pin pin;
 	struct completion dying;
 	struct completion drained;
 	struct completion dead;
 	struct rcu_head rcu;
 };
+
+/* No bus address: not a multiple of anything */
+#define NVFS_NO_PHYS		((phys_addr_t)-1)
 
 #define NVFS_REGION_SLOTS	16
 
@@ -102,6 +114,7 @@ struct nvfs_region {
  * @index: id -> region
  * @slot: the same for some of them, without a search: id % NVFS_REGION_SLOTS
  * @nr: how many
+ * @maps: what their mappings hang on
  *
  * Only REGISTER and UNREGISTER write; lookups read under RCU.
  */
@@ -109,17 +122,33 @@ struct nvfs_regions {
 	struct xarray index;
 	struct nvfs_region *slot[NVFS_REGION_SLOTS];
 	atomic_t nr;
+	struct nvfs_maps maps;
 };
 
-void nvfs_regions_init(struct nvfs_regions *regions);
-void nvfs_regions_end(struct nvfs_regions *regions);
+int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,
+		      const struct vm_operations_struct *map_ops);
+void nvfs_regions_end(struct nvfs_regions *regions, struct file *filp);
 int nvfs_region_register(struct nvfs_regions *regions,
 			 struct nvfs_register *args);
 int nvfs_region_unregister(struct nvfs_regions *regions, u32 id);
 struct nvfs_region *nvfs_region_get(struct nvfs_regions *regions, u32 id);
 void nvfs_region_count_get(struct nvfs_region *region);
+void nvfs_region_ref(struct nvfs_region *region);
+void nvfs_region_unref(struct nvfs_region *region);
 bool nvfs_region_is_live(const struct nvfs_region *region);
 void nvfs_mmap_exit(void);
+
+/**
+ * nvfs_region_tryget() - keep a region that is at hand, for a page fault
+ * @region: the region; the caller has a reference to the structure
+ *
+ * Context: any; does not wait.
+ * Return: true, to be undone by nvfs_region_put(); false when it is ending.
+ */
+static inline bool nvfs_region_tryget(struct nvfs_region *region)
+{
+	return percpu_ref_tryget_live(&region->users);
+}
 
 /**
  * nvfs_region_put() - undo nvfs_region_get()
@@ -137,5 +166,7 @@ u32 nvfs_pieces_build(struct nvidia_p2p_page **pages, u32 entries,
 		      u32 page_size, u64 skip, u64 len,
 		      struct nvfs_piece *pieces);
 u32 nvfs_piece_find(const struct nvfs_piece *pieces, u32 nr, u64 off);
+phys_addr_t nvfs_piece_phys(const struct nvfs_piece *pieces, u32 nr, u64 off,
+			    u64 len);
 
 #endif /* _NVFS_MMAP_H */

@@ -315,6 +315,25 @@ void nvfs_dma_flush(const struct nvfs_region *region, u64 off)
 }
 
 /**
+ * nvfs_dma_publish() - let the GPU have what the CPU wrote through a mapping
+ * @region: the region; it has been mapped
+ *
+ * For the drive, which is about to read the GPU.  What other CPUs wrote they must
+ * have let go of themselves, see docs/coherency.md.
+ *
+ * Context: any; the request holds @region.
+ */
+void nvfs_dma_publish(const struct nvfs_region *region)
+{
+	if (region->gpu->source == NVFS_PAGES_NONE)
+		return;
+	/* Out of this CPU's write-combining buffers */
+	wmb();
+	/* and into the GPU: a read of any byte does not pass the writes before */
+	nvfs_dma_flush(region, 0);
+}
+
+/**
  * nvfs_dma_count() - bvecs that a range needs
  * @pieces: pieces of a region
  * @nr_pieces: how many

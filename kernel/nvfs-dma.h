@@ -75,6 +75,7 @@ bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
 void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
 		       size_t size);
 void nvfs_dma_flush(const struct nvfs_region *region, u64 off);
+void nvfs_dma_publish(const struct nvfs_region *region);
 
 /* Pure functions */
 u32 nvfs_dma_count(const struct nvfs_piece *pieces, u32 nr_pieces, u64 off,

@@ -63,7 +63,9 @@ static __always_inline bool nvfs_fast_file(const struct nvfs_region *region,
 	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
 		return false;
 	if (write && ((file->f_flags & O_APPEND) ||
-		      (file_inode(file)->i_flags & (S_IMMUTABLE | S_APPEND))))
+		      (file_inode(file)->i_flags & (S_IMMUTABLE | S_APPEND)) ||
+		      /* nvfs_dma_publish() */
+		      unlikely(READ_ONCE(region->mapped))))
 		return false;
 	return !READ_ONCE(region->gpu->gone) &&
 	       nvfs_dma_route_known(region, file, route) && !route->reason;

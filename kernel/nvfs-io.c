@@ -493,6 +493,8 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	ret = nvfs_io_admit(io);
 	if (ret)
 		return ret;
+	if (io->write && unlikely(READ_ONCE(region->mapped)))
+		nvfs_dma_publish(region);
 	io_ready(io);
 	return 0;
 }

@@ -197,6 +197,7 @@ static const struct balance {
 	{ "gpus_found", "gpus_gone" },
 	{ "read_started", "read_ended" },
 	{ "write_started", "write_ended" },
+	{ "maps", "unmaps" },
 };
 
 /*

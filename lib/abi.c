@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* The only file that calls ioctl(2). */
+/* The only file that calls ioctl(2), and mmap(2) of the device. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "abi.h"
 
@@ -16,9 +18,15 @@ static int kernel_ioctl(int fd, unsigned long request, void *arg)
 	return ioctl(fd, request, arg);
 }
 
+static void *kernel_map(int fd, uint64_t offset, uint64_t length, int prot)
+{
+	return mmap(NULL, length, prot, MAP_SHARED, fd, (off_t)offset);
+}
+
 static const struct abi_seam kernel = {
 	.open = kernel_open,
 	.ioctl = kernel_ioctl,
+	.map = kernel_map,
 };
 
 static const struct abi_seam *seam = &kernel;
@@ -75,4 +83,14 @@ int abi_write(int fd, struct nvfs_rw *arg)
 int abi_query(int fd, struct nvfs_query *arg)
 {
 	return call(fd, NVFS_IOC_QUERY, arg);
+}
+
+int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr)
+{
+	void *at = seam->map(fd, offset, length, prot);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	*addr = at;
+	return 0;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The only way to the kernel.  Nothing else in the library opens the device
- * or calls ioctl(2).  Every function returns 0 or a negative errno value; the
+ * or calls ioctl(2) or mmap(2) on it.  Every function returns 0 or a negative errno value; the
  * structures are those of the uapi header, filled in by the caller.
  */
 #ifndef LIBNVFS_ABI_H
 #define LIBNVFS_ABI_H
+
+#include <stdint.h>
 
 #include <nvfs.h>
 
@@ -15,10 +17,12 @@
  * struct abi_seam - what a test puts in the kernel's place
  * @open: opens the device; returns a file descriptor, or -1 and errno
  * @ioctl: as ioctl(2)
+ * @map: as mmap(2) of a shared mapping at an address of the kernel's choice
  */
 struct abi_seam {
 	int (*open)(const char *path, int flags);
 	int (*ioctl)(int fd, unsigned long request, void *arg);
+	void *(*map)(int fd, uint64_t offset, uint64_t length, int prot);
 };
 
 /* NULL puts the kernel back.  Not for use while another thread is inside. */
@@ -33,5 +37,6 @@ int abi_unregister(int fd, struct nvfs_unregister *arg);
 int abi_read(int fd, struct nvfs_rw *arg);
 int abi_write(int fd, struct nvfs_rw *arg);
 int abi_query(int fd, struct nvfs_query *arg);
+int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr);
 
 #endif /* LIBNVFS_ABI_H */

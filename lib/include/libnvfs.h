@@ -54,6 +54,9 @@ struct nvfs_region;
  */
 #define NVFS_REGION_ALLOW_BOUNCE (1U << 1)
 
+/* nvfs_region_map(): the mapping is not written to. */
+#define NVFS_MAP_READ_ONLY	(1U << 0)
+
 /* nvfs_read(), nvfs_write(): what can't go direct may use host memory. */
 #define NVFS_IO_ALLOW_BOUNCE	(1U << 0)
 
@@ -273,6 +276,41 @@ void nvfs_region_pinned(const struct nvfs_region *region, uint64_t *addr,
  */
 int nvfs_region_describe(const struct nvfs_region *region,
 			 struct nvfs_register *reg);
+
+/**
+ * nvfs_region_map() - make a part of a region readable and writable by the CPU
+ * @region: the region
+ * @offset: first byte in the region, at any alignment
+ * @length: bytes, not 0
+ * @flags: NVFS_MAP_*
+ * @addr: out: where the first byte is
+ *
+ * Nothing is copied, and nothing is spent on what is not touched.  The memory is
+ * not cached by the CPU: a store is cheap, a load takes about a microsecond.
+ * What was stored is seen by a later nvfs_write() of the same thread, and what
+ * nvfs_read() brought is seen by later loads; between threads, and between CPU
+ * and GPU, see docs/coherency.md.
+ *
+ * The mapping stays until nvfs_region_unmap(), also when the region has ended or
+ * its memory has been freed; from then on, who touches it gets SIGBUS.  It keeps
+ * the open file of the device, and so holds up nothing but that.
+ *
+ * Returns 0, -EINVAL (a flag is unknown, @length is 0, @addr is NULL), -ERANGE
+ * (past the end of the region), -EOPNOTSUPP (the module can't map this region),
+ * nvfs_region_error() for a region that the module refused, -ESTALE (its memory
+ * has been freed), or another error of mmap(2).
+ */
+int nvfs_region_map(struct nvfs_region *region, uint64_t offset,
+		    uint64_t length, unsigned int flags, void **addr);
+
+/**
+ * nvfs_region_unmap() - undo nvfs_region_map()
+ * @addr: what it gave; NULL is fine
+ * @length: bytes, as they were asked for
+ *
+ * Returns 0, -EINVAL (@length is 0 or wraps around), or an error of munmap(2).
+ */
+int nvfs_region_unmap(void *addr, uint64_t length);
 
 /**
  * nvfs_read() - file to GPU

@@ -278,6 +278,25 @@ class Witness:
             raise Wrong(f"the drive's image: {wrong}")
         self.judge(move, answer, mark, disk)
 
+    def mapped(self, scatter=False, length=6 * MIB, region_offset=12 * KIB):
+        """The CPU's mapping is the GPU's memory, as the host sees it."""
+        size = region_offset + length + 4 * KIB
+        self.region(size, scatter)
+        source = self.vm.share / "data"
+        for word in ("store", "load"):
+            data = os.urandom(length)
+            source.write_bytes(data)
+            if word == "load":
+                write_at(self.vm.gpus[self.gpu].path, self.hand.extents,
+                         region_offset, data)
+            answer = self.hand.ask(f"{word} {source} {region_offset} {length}")
+            if answer != ["ok"]:
+                raise Wrong(f"{word} through the mapping: {answer}")
+            wrong = difference(self.gpu_bytes(0, size), b"\xee" * region_offset
+                               + data + b"\xee" * 4 * KIB)
+            if wrong:
+                raise Wrong(f"GPU memory after {word}: {wrong}")
+
     def refused(self, path):
         """A way that is closed: the errno, the reason, and no DMA at all."""
         data = os.urandom(64 * KIB)
@@ -310,6 +329,9 @@ class Witness:
                        self.read(p, s, n))
                 yield (f"write_{place}_{kind}",
                        lambda p=path, s=scatter, n=size: self.write(p, s, n))
+        for scatter in (False, True):
+            kind = "scattered" if scatter else "whole"
+            yield (f"mapping_{kind}", lambda s=scatter: self.mapped(s))
         path = places["ext4"]
         for length in (512, 4 * KIB, 68 * KIB, MIB + 12 * KIB):
             yield (f"read_{length}_bytes_at_offsets",

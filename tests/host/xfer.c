@@ -8,6 +8,8 @@
  *	alloc GPU BYTES SCATTER		ok VA
  *	read PATH FILE-OFFSET REGION-OFFSET LENGTH	ok DONE ROUTE REASON
  *	write ...			the same
+ *	store PATH REGION-OFFSET LENGTH	ok; by the CPU, through a mapping
+ *	load PATH REGION-OFFSET LENGTH	ok, or differs; the same
  *	extents PATH			ok OFFSET:DISK-OFFSET:LENGTH ...
  *	quit				ok
  *
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -32,9 +35,11 @@
 static char answer[ANSWER];
 static struct xfer x;
 static struct gpu_buf buf;
+static uint64_t map_offset;
 
 static void do_alloc(const char *args)
 {
+	struct nvfs_register reg;
 	unsigned long long size;
 	int gpu, scatter;
 
@@ -44,7 +49,9 @@ static void do_alloc(const char *args)
 		gpu_free(&buf);
 	}
 	gpu_alloc(&buf, gpu, size, scatter);
-	x.region = nv_region(x.dev, &buf);
+	ASSERT_EQ(nv_register(x.dev, buf.va, buf.size, &reg), 0);
+	x.region = reg.region;
+	map_offset = reg.mmap_offset;
 	snprintf(answer, ANSWER, "ok 0x%llx", (unsigned long long)buf.va);
 }
 
@@ -72,6 +79,32 @@ static void do_rw(const char *args, bool write)
 	if (write)
 		ASSERT_EQ(fsync(x.file), 0);
 	close(x.file);
+}
+
+/* The file's bytes to, or compared with, the region's, in whole pages. */
+static void do_cpu(const char *args, bool store)
+{
+	unsigned long long offset, length;
+	uint8_t *at, *data;
+	char path[300];
+	int file;
+
+	ASSERT_EQ(sscanf(args, "%299s %llu %llu", path, &offset, &length), 3);
+	at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, x.dev,
+		  (off_t)(map_offset + offset));
+	ASSERT_TRUE(at != MAP_FAILED);
+	data = xmalloc(length);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(file, 0);
+	ASSERT_EQ(pread(file, data, length, 0), length);
+	strcpy(answer, "ok");
+	if (store)
+		memcpy(at, data, length);
+	else if (memcmp(at, data, length))
+		strcpy(answer, "differs");
+	close(file);
+	free(data);
+	ASSERT_EQ(munmap(at, length), 0);
 }
 
 /* Where a partition begins on its disk, in bytes. */
@@ -140,6 +173,10 @@ static bool obey(char *line)
 		do_rw(line + 5, false);
 	else if (!strncmp(line, "write ", 6))
 		do_rw(line + 6, true);
+	else if (!strncmp(line, "store ", 6))
+		do_cpu(line + 6, true);
+	else if (!strncmp(line, "load ", 5))
+		do_cpu(line + 5, false);
 	else if (!strncmp(line, "extents ", 8))
 		do_extents(line + 8);
 	else

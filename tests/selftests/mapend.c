@@ -151,14 +151,14 @@ static bool run_touch(struct race *r, uint64_t *state)
 static bool run_map(struct race *r, uint64_t *state)
 {
 	uint8_t *at = try_map(&r->v, 0, r->v.buf.size, RW);
+	uint64_t touches = random_next(state) % 2000;
 	bool alive = true;
-	int i;
 
 	if (at == MAP_FAILED) {
 		ASSERT_EQ(errno, ESTALE);
 		return false;
 	}
-	for (i = 0; i < 8 && alive; i++)
+	while (alive && touches--)
 		alive = race_touch(r, at, state);
 	ASSERT_EQ(munmap(at, r->v.buf.size), 0);
 	return alive;

@@ -6,7 +6,9 @@
 #include "fix_map.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------- what a mapping shows */
@@ -113,6 +115,33 @@ TEST(mapping_costs_nothing_until_it_is_touched)
 	ASSERT_EQ(stat_get("unmaps"), stat_get("maps"));
 }
 
+/* The bus addresses of a GPU's memory. */
+static void gpu_bar(int gpu, uint64_t *start, uint64_t *end)
+{
+	uint32_t bdf = gpu_bdf(gpu);
+	char path[80], line[128];
+	uint64_t a, b, largest = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path),
+		 "/sys/bus/pci/devices/%04x:%02x:%02x.%x/resource", bdf >> 16,
+		 bdf >> 8 & 0xff, bdf >> 3 & 0x1f, bdf & 7);
+	f = fopen(path, "re");
+	ASSERT_TRUE(f != NULL);
+	*start = 0;
+	*end = 0;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNi64 " %" SCNi64, (int64_t *)&a,
+			   (int64_t *)&b) != 2 || b - a < largest)
+			continue;
+		largest = b - a;
+		*start = a;
+		*end = b + 1;
+	}
+	fclose(f);
+	ASSERT_GT(largest, 0);
+}
+
 /* Pages of 2 MiB where kernel and memory have them, without any help. */
 TEST(huge_pages_where_the_memory_has_them)
 {
@@ -135,6 +164,41 @@ TEST(huge_pages_where_the_memory_has_them)
 	expect_pattern(v.at, size, 0);
 	pattern_fill(v.at, size, MAP_SEED, 777);
 	gpu_check_pattern(&v.buf, 0, size, MAP_SEED, 777);
+	view_finish(&v);
+}
+
+/*
+ * One type for all mappings of the memory, and none that the CPU may cache: the
+ * kernel's list of types has one for the whole BAR.
+ */
+TEST(memory_type_of_the_bar_is_one_and_uncached)
+{
+	uint64_t start, end, bar, bar_end;
+	unsigned int found = 0;
+	char line[256], type[64], first[64];
+	struct view v;
+	FILE *f;
+
+	view_map(&v, SIZE, false);
+	ASSERT_EQ(load(v.at), 0);
+	gpu_bar(0, &bar, &bar_end);
+	f = fopen("/sys/kernel/debug/x86/pat_memtype_list", "re");
+	if (!f)
+		SKIP("this kernel does not tell its list of memory types");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "PAT: [mem %" SCNx64 "-%" SCNx64 "] %63s",
+			   &start, &end, type) != 3 ||
+		    start >= bar_end || end <= bar)
+			continue;
+		harness_note("%.60s", line);
+		if (!found++)
+			strcpy(first, type);
+		ASSERT_EQ(strcmp(type, first), 0);
+		ASSERT_NE(strcmp(type, "write-back"), 0);
+		ASSERT_NE(strcmp(type, "write-through"), 0);
+	}
+	fclose(f);
+	ASSERT_GT(found, 0);
 	view_finish(&v);
 }
 

@@ -225,6 +225,74 @@ static void every_offset_finds_its_piece(void **state)
 	}
 }
 
+static void address_is_told_when_all_of_it_is_in_one_piece(void **state)
+{
+	static const struct nvfs_piece piece[] = {
+		{ .off = 0, .len = 0x200000, .phys = 0x1000ff000 },
+		{ .off = 0x200000, .len = 0x400000, .phys = 0x140000000 },
+		{ .off = 0x600000, .len = 0x1000, .phys = 0x100000000 },
+	};
+
+	(void)state;
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0, 0x1000), 0x1000ff000);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x1000, 0x1000),
+			 0x100100000);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x1ff000, 0x1000),
+			 0x1002fe000);
+	/* contiguous, but no multiple of it there */
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0, 0x200000), NVFS_NO_PHYS);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x200000, 0x200000),
+			 0x140000000);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x400000, 0x200000),
+			 0x140200000);
+	/* a multiple of it, but the piece ends before */
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x400000, 0x400000),
+			 NVFS_NO_PHYS);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x600000, 0x200000),
+			 NVFS_NO_PHYS);
+	assert_int_equal(nvfs_piece_phys(piece, 3, 0x600000, 0x1000),
+			 0x100000000);
+}
+
+/* ------------------------------------------------ places for mappings */
+
+static void places_keep_the_distance_to_a_huge_page(void **state)
+{
+	u64 place = nvfs_map_place(5, 0x1234567000, 0x10000);
+
+	(void)state;
+	assert_int_equal(place % 0x200000, 0x1234567000 % 0x200000);
+	assert_int_equal(nvfs_map_id(place), 5);
+	assert_int_equal(nvfs_map_place(1, 0x1200000000, 4096) % 0x200000, 0);
+}
+
+static void places_of_regions_do_not_overlap(void **state)
+{
+	const u64 longest = (1ULL << 40) - 0x200000;
+	u32 id;
+
+	(void)state;
+	for (id = 1; id < NVFS_MAX_REGIONS; id += 97) {
+		u64 end = nvfs_map_place(id, 0x1ff000, longest) + longest;
+
+		assert_true(end <= nvfs_map_place(id + 1, 0, longest));
+		assert_int_equal(nvfs_map_id(end - 1), id);
+	}
+	assert_int_equal(nvfs_map_place(1, 0, longest + 4096), 0);
+	/* mmap() takes an offset that is not negative */
+	assert_true(nvfs_map_place(NVFS_MAX_REGIONS, 0x1ff000, longest) <
+		    INT64_MAX - longest);
+}
+
+static void places_of_no_region(void **state)
+{
+	(void)state;
+	assert_int_equal(nvfs_map_id(0), 0);
+	assert_int_equal(nvfs_map_id((1ULL << 40) - 1), 0);
+	assert_int_equal(nvfs_map_id((NVFS_MAX_REGIONS + 1ULL) << 40), 0);
+	assert_int_equal(nvfs_map_id(UINT64_MAX), 0);
+}
+
 /* ----------------------------------------------------------------- bvecs */
 
 static void check_bvecs(const struct bio_vec *bvec, u32 nr, u64 off, u64 len)
@@ -360,6 +428,10 @@ int main(void)
 		cmocka_unit_test(table_that_is_too_short_is_refused),
 		cmocka_unit_test(random_tables_make_exact_pieces),
 		cmocka_unit_test(every_offset_finds_its_piece),
+		cmocka_unit_test(address_is_told_when_all_of_it_is_in_one_piece),
+		cmocka_unit_test(places_keep_the_distance_to_a_huge_page),
+		cmocka_unit_test(places_of_regions_do_not_overlap),
+		cmocka_unit_test(places_of_no_region),
 		cmocka_unit_test(random_ranges_make_exact_bvecs),
 		cmocka_unit_test(bvecs_that_run_out_are_a_clean_cut),
 		cmocka_unit_test(one_byte_is_one_bvec),

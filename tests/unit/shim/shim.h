@@ -63,6 +63,7 @@ typedef unsigned short umode_t;
 #define FIELD_MAX(mask)		((mask) >> __builtin_ctzll(mask))
 #define clamp(v, lo, hi)	min(max(v, lo), hi)
 #define BIT_ULL(n)		(1ULL << (n))
+#define SZ_2M			0x200000
 #define GENMASK_ULL(h, l)	(~0ULL >> (63 - (h)) & ~0ULL << (l))
 #define FIELD_PREP(mask, v)	((u64)(v) << __builtin_ctzll(mask) & (mask))
 #define FIELD_GET(mask, v)	(((v) & (mask)) >> __builtin_ctzll(mask))
@@ -150,14 +151,35 @@ struct bio_vec {
 struct gendisk { u64 diskseq; };
 struct block_device { struct gendisk *bd_disk; };
 struct super_block { struct block_device *s_bdev; unsigned long s_magic; };
-struct inode { umode_t i_mode; struct super_block *i_sb; };
+struct inode {
+	umode_t i_mode;
+	struct super_block *i_sb;
+	struct address_space *i_mapping;
+};
 struct address_space { struct inode *host; };
 struct path { void *dentry; };
 struct file {
 	struct address_space *f_mapping;
 	unsigned int f_mode, f_flags;
 	struct path f_path;
+	void *private_data;
 };
+enum { VM_EXEC, VM_MAYEXEC, VM_MAYSHARE, VM_PFNMAP, VM_IO, VM_DONTEXPAND,
+	VM_DONTDUMP, VM_WIPEONFORK };
+struct vm_operations_struct { int unused; };
+struct vm_area_struct {
+	unsigned long vm_start, vm_end, vm_pgoff, vm_flags, vm_page_prot;
+	const struct vm_operations_struct *vm_ops;
+	void *vm_private_data;
+};
+struct fs_context { int unused; };
+struct vfsmount { struct super_block *mnt_sb; };
+struct file_system_type {
+	const char *name;
+	int (*init_fs_context)(struct fs_context *fc);
+	void (*kill_sb)(struct super_block *sb);
+};
+void kill_anon_super(struct super_block *sb);
 struct kstat { u32 result_mask, dio_offset_align; };
 struct seq_file { char text[8192]; size_t used; };
 
@@ -196,6 +218,7 @@ extern int pci_bus_type;
 /* What the module's headers and its files need declared. */
 struct inode *file_inode(const struct file *file);
 void percpu_ref_put(struct percpu_ref *ref);
+bool percpu_ref_tryget_live(struct percpu_ref *ref);
 
 /* ------------------------------------------------------------- counters */
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -107,6 +108,7 @@ struct world {
 	uint32_t batch;
 	uint32_t flags;
 	int fd;
+	void *at;
 };
 
 /* A call, and what takes back its success; both may be tried again. */
@@ -200,6 +202,28 @@ TEST(open_with_faults)
 	const struct sweep sweep = { .call = call_open, .undo = undo_open };
 	struct world w = { .x = { .dev = -1 } };
 
+	run_sweep(&sweep, &w);
+}
+
+static int call_mmap(struct world *w)
+{
+	w->at = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, w->x.dev,
+		     (off_t)w->reg.mmap_offset);
+	return w->at == MAP_FAILED ? -1 : 0;
+}
+
+static void undo_mmap(struct world *w)
+{
+	ASSERT_EQ(munmap(w->at, SIZE), 0);
+}
+
+TEST(mmap_with_faults)
+{
+	const struct sweep sweep = { .call = call_mmap, .undo = undo_mmap };
+	struct world w;
+
+	world_make(&w, PART);
+	ASSERT_EQ(nv_register(w.x.dev, w.buf.va, w.buf.size, &w.reg), 0);
 	run_sweep(&sweep, &w);
 }
 

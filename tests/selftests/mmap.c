@@ -530,6 +530,35 @@ TEST(madv_dontneed_then_touch)
 	view_finish(&v);
 }
 
+/* The rest of madvise(2), and what treats the open file as a file. */
+TEST(advice_and_calls_for_files_change_nothing)
+{
+	struct view v;
+	int advice;
+
+	view_map(&v, 4 * MIB, false);
+	pattern_fill(v.at, 4 * MIB, MAP_SEED, 0);
+	for (advice = 0; advice <= 25; advice++) {
+		madvise(v.at, 4 * MIB, advice);
+		madvise(v.at + BLOCK, BLOCK, advice);
+	}
+	for (advice = 0; advice <= 5; advice++)
+		ASSERT_EQ(posix_fadvise(v.dev, (off_t)v.reg.mmap_offset,
+					4 * MIB, advice), 0);
+	ASSERT_ERRNO(readahead(v.dev, (off_t)v.reg.mmap_offset, MIB), EINVAL);
+	ASSERT_ERRNO(sync_file_range(v.dev, 0, MIB, SYNC_FILE_RANGE_WRITE),
+		     ESPIPE);
+	ASSERT_ERRNO(fallocate(v.dev, 0, (off_t)v.reg.mmap_offset, MIB),
+		     ENODEV);
+	ASSERT_ERRNO(ftruncate(v.dev, 0), EINVAL);
+	ASSERT_ERRNO(fsync(v.dev), EINVAL);
+	ASSERT_EQ(msync(v.at, 4 * MIB, MS_SYNC), -1);
+	ASSERT_EQ(mlock(v.at, 4 * MIB), 0);
+	expect_pattern(v.at, 4 * MIB, 0);
+	gpu_check_pattern(&v.buf, 0, 4 * MIB, MAP_SEED, 0);
+	view_finish(&v);
+}
+
 TEST(mapping_is_not_dumped)
 {
 	char out[256];

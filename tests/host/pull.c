@@ -2,14 +2,17 @@
 /*
  * Keeps requests under way while something happens to a device, for
  * tests/host/trouble.py: batches of reads and writes, direct and through host
- * memory, and a synchronous reader beside them. Ends when all of them have ended.
+ * memory, a synchronous reader beside them, and a CPU that touches the memory
+ * through a mapping. Ends when all of them have ended.
  *
  *	PULL_DEVICE=DEVICE PULL_BAD=BYTE PULL_PATIENCE=SECONDS pull TEST
  */
 #include "fix_async.h"
+#include "fix_map.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,9 +25,10 @@
 struct pull {
 	struct xfer x;
 	uint32_t batch;
-	bool gone;		/* a request has told so */
+	uint8_t *at;		/* a mapping of the region */
+	bool gone;		/* a request has told so, or a signal */
 	bool hang;		/* errors are no end, a long wait is */
-	uint64_t sync, async, failed;
+	uint64_t sync, async, failed, touches;
 };
 
 static void *read_on(void *arg)
@@ -40,6 +44,42 @@ static void *read_on(void *arg)
 		p->sync++;
 	}
 	return NULL;
+}
+
+static void *touch_on(void *arg)
+{
+	struct pull *p = arg;
+
+	while (!__atomic_load_n(&p->gone, __ATOMIC_ACQUIRE)) {
+		uint8_t *at = p->at + p->touches * BLOCK % (NR * PIECE);
+		int sig = p->touches & 1 ? store(at) : load(at);
+
+		ASSERT_TRUE(!sig || sig == SIGBUS);
+		if (sig)
+			__atomic_store_n(&p->gone, true, __ATOMIC_RELEASE);
+		p->touches++;
+	}
+	return NULL;
+}
+
+/*
+ * A region that has ended has no page left in any mapping. One that is ending
+ * takes no more requests (ESTALE), and the pages go when the last has ended.
+ */
+static void check_mapping(const struct pull *p, double end)
+{
+	struct xfer x = p->x;
+	struct nvfs_rw rw;
+
+	x.length = PIECE;
+	if (!nv_read(&x, &rw) || errno != ESTALE)
+		return;
+	while (load(p->at) != SIGBUS) {
+		if (harness_now() > end)
+			FAIL("pages are left in a mapping");
+		sched_yield();
+	}
+	expect_signal(p->at, NR * PIECE, SIGBUS);
 }
 
 static void one_batch(struct pull *p)
@@ -72,10 +112,15 @@ static void one_batch(struct pull *p)
 
 static void set_up(struct pull *p, struct gpu_buf *buf)
 {
+	struct view v;
+
 	memset(p, 0, sizeof(*p));
-	p->x.dev = nv_open();
-	gpu_alloc(buf, 0, NR * PIECE, false);
-	p->x.region = nv_region(p->x.dev, buf);
+	catch_faults();
+	view_map(&v, NR * PIECE, false);
+	*buf = v.buf;
+	p->x.dev = v.dev;
+	p->x.region = v.reg.region;
+	p->at = v.at;
 	p->x.file = open(getenv("PULL_DEVICE"), O_RDWR | O_CLOEXEC);
 	ASSERT_GE(p->x.file, 0);
 	p->batch = batch_make(p->x.dev, NR);
@@ -86,12 +131,13 @@ static void run(bool hang)
 	double end = harness_now() + LIMIT_S, began;
 	double patience = atof(getenv("PULL_PATIENCE"));
 	struct gpu_buf buf;
-	pthread_t thread;
+	pthread_t reader, toucher;
 	struct pull p;
 
 	set_up(&p, &buf);
 	p.hang = hang;
-	ASSERT_EQ(pthread_create(&thread, NULL, read_on, &p), 0);
+	ASSERT_EQ(pthread_create(&reader, NULL, read_on, &p), 0);
+	ASSERT_EQ(pthread_create(&toucher, NULL, touch_on, &p), 0);
 	one_batch(&p);
 	printf("running\n");
 	fflush(stdout);
@@ -104,10 +150,12 @@ static void run(bool hang)
 		if (hang && harness_now() - began > patience * 0.9)
 			__atomic_store_n(&p.gone, true, __ATOMIC_RELEASE);
 	}
-	pthread_join(thread, NULL);
-	printf("over: %llu and %llu requests, %llu failed\n",
+	pthread_join(reader, NULL);
+	pthread_join(toucher, NULL);
+	check_mapping(&p, end);
+	printf("over: %llu and %llu requests, %llu failed, %llu touches\n",
 	       (unsigned long long)p.sync, (unsigned long long)p.async,
-	       (unsigned long long)p.failed);
+	       (unsigned long long)p.failed, (unsigned long long)p.touches);
 }
 
 TEST_OF(until_it_is_gone, 85, run(false))

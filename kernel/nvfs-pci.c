@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PCI: which GPU a bus address belongs to, the struct pages of its BAR, and
- * whether a drive can reach it.
+ * PCI: which GPU a bus address belongs to and the struct pages of its BAR.
  *
- * A verdict is made in two steps: snapshots of both ways up to the host bridge
- * are taken from the machine, then pure functions judge them.  The rule is the
- * one that the kernel applies to P2PDMA pages: peer traffic below one bridge
- * is fine unless access control services (ACS) send it up; everything else
- * crosses a host bridge, and only some of those forward peer traffic.
+ * Whether a drive can reach it is judged in two steps: snapshots of both ways
+ * up to the host bridge are taken from the machine (nvfs-pci-snap.c), then pure
+ * functions judge them (nvfs-pci-rank.c).
  */
 #include <linux/cc_platform.h>
 #include <linux/iommu.h>
@@ -16,6 +13,7 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 
+#include "nvfs-pci-table.h"
 #include "nvfs-pci.h"
 #include "nvfs-stat.h"
 
@@ -24,49 +22,6 @@
  */
 static DEFINE_MUTEX(gpu_lock);
 static struct hlist_head gpu_hash[MAX_PCI_BUCKETS];
-
-/*
- * Host bridges that are known to forward peer-to-peer requests, by the PCI
- * function at 00.0 of their root bus.  The facts are the kernel's
- * (drivers/pci/p2pdma.c); @same_bridge_only: not from one to another.
- */
-static const struct {
-	u16 vendor;
-	u16 device;
-	bool same_bridge_only;
-} forwarding_bridges[] = {
-	{ PCI_VENDOR_ID_INTEL, 0x3c00, true },	/* Xeon E5, Core i7 */
-	{ PCI_VENDOR_ID_INTEL, 0x3c01, true },
-	{ PCI_VENDOR_ID_INTEL, 0x2f00, true },	/* Xeon E5 v3, E7 v3 */
-	{ PCI_VENDOR_ID_INTEL, 0x2f01, true },
-	{ PCI_VENDOR_ID_INTEL, 0x2030, false },	/* Skylake-E root ports */
-	{ PCI_VENDOR_ID_INTEL, 0x2031, false },
-	{ PCI_VENDOR_ID_INTEL, 0x2032, false },
-	{ PCI_VENDOR_ID_INTEL, 0x2033, false },
-	{ PCI_VENDOR_ID_INTEL, 0x2020, false },	/* Skylake-E */
-	{ PCI_VENDOR_ID_INTEL, 0x09a2, false },	/* Ice Lake, Sapphire Rapids */
-};
-
-/* A function's address; domains may be wider than 16 bits (Intel VMD) */
-static u64 pci_id(const struct pci_dev *pdev)
-{
-	return (u64)pci_domain_nr(pdev->bus) << 16 |
-	       PCI_DEVID(pdev->bus->number, pdev->devfn);
-}
-
-/**
- * nvfs_pci_bdf() - a PCI function's address in one word
- * @pdev: the function
- *
- * Return: domain << 16 | bus << 8 | devfn, as in the uapi; NVFS_BDF_NONE when
- * the domain does not fit.
- */
-u32 nvfs_pci_bdf(const struct pci_dev *pdev)
-{
-	u64 id = pci_id(pdev);
-
-	return id > U32_MAX ? NVFS_BDF_NONE : id;
-}
 
 /**
  * nvfs_pci_get() - find a PCI function by its address
@@ -95,197 +50,6 @@ struct pci_dev *nvfs_pci_parent(struct device *dev)
 		if (dev_is_pci(dev))
 			return pci_dev_get(to_pci_dev(dev));
 	return NULL;
-}
-
-/* Do this function's access control services redirect peer requests upwards? */
-static bool acs_redirects(struct pci_dev *pdev)
-{
-	u16 ctrl = 0;
-	int pos;
-
-	pos = pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_ACS);
-	if (!pos)
-		return false;
-	pci_read_config_word(pdev, pos + PCI_ACS_CTRL, &ctrl);
-	return ctrl & (PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_EC);
-}
-
-/* Note what stands for the host bridge above @top, the last hop of a path */
-static void snapshot_host(struct pci_dev *top, struct nvfs_pci_path *path)
-{
-	struct pci_dev *root;
-
-	path->host_bridge = pci_id(top) & ~0xffULL;
-	root = pci_get_slot(top->bus, PCI_DEVFN(0, 0));
-	if (!root && pci_pcie_type(top) == PCI_EXP_TYPE_ROOT_PORT)
-		root = pci_dev_get(top);
-	if (root) {
-		path->host_vendor = root->vendor;
-		path->host_device = root->device;
-		pci_dev_put(root);
-	}
-}
-
-/**
- * nvfs_pci_snapshot() - record the way from a function to its host bridge
- * @pdev: the function
- * @path: where to
- *
- * Context: may sleep; the caller holds a reference to @pdev.
- */
-void nvfs_pci_snapshot(struct pci_dev *pdev, struct nvfs_pci_path *path)
-{
-	struct pci_dev *top = pdev;
-
-	memset(path, 0, sizeof(*path));
-	for (; pdev; pdev = pci_upstream_bridge(pdev)) {
-		struct nvfs_pci_hop *hop;
-
-		if (path->nr_hops == NVFS_PCI_MAX_HOPS) {
-			path->nr_hops = 0;
-			return;
-		}
-		hop = &path->hop[path->nr_hops++];
-		hop->id = pci_id(pdev);
-		hop->acs_redirect = acs_redirects(pdev);
-		top = pdev;
-	}
-	snapshot_host(top, path);
-}
-
-/* Does any of the first @nr hops of a path redirect peer requests? */
-static bool path_redirects(const struct nvfs_pci_path *path, unsigned int nr)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		if (path->hop[i].acs_redirect)
-			return true;
-	return false;
-}
-
-/**
- * nvfs_pci_distance() - links between two functions
- * @a: way up from the first
- * @b: way up from the second
- * @redirected: set when the way must lead through a host bridge, because the
- *	two share no bridge or access control services redirect
- *
- * Pure.  A function is 0 away from itself, two functions below one switch are
- * 4 away from each other.
- *
- * Return: the number of links; without a shared bridge, the links from both up
- * to their host bridges.
- */
-int nvfs_pci_distance(const struct nvfs_pci_path *a,
-		      const struct nvfs_pci_path *b, bool *redirected)
-{
-	unsigned int i, j;
-
-	for (i = 0; i < a->nr_hops; i++) {
-		for (j = 0; j < b->nr_hops; j++) {
-			if (a->hop[i].id != b->hop[j].id)
-				continue;
-			/* the shared bridge itself counts, too */
-			*redirected = path_redirects(a, i + 1) ||
-				      path_redirects(b, j + 1);
-			return i + j;
-		}
-	}
-	*redirected = true;
-	return a->nr_hops + b->nr_hops;
-}
-
-/* Is this path's host bridge in the table? */
-static bool bridge_forwards(const struct nvfs_pci_path *path, bool same_bridge)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(forwarding_bridges); i++) {
-		if (path->host_vendor != forwarding_bridges[i].vendor ||
-		    path->host_device != forwarding_bridges[i].device)
-			continue;
-		return same_bridge || !forwarding_bridges[i].same_bridge_only;
-	}
-	return false;
-}
-
-/**
- * nvfs_pci_host_forwards() - do the host bridges forward between two paths?
- * @a: way up from the first function
- * @b: way up from the second
- *
- * Pure.
- *
- * Return: true when every host bridge on the way is known to.
- */
-bool nvfs_pci_host_forwards(const struct nvfs_pci_path *a,
-			    const struct nvfs_pci_path *b)
-{
-	bool same = a->host_bridge == b->host_bridge;
-
-	return bridge_forwards(a, same) && (same || bridge_forwards(b, same));
-}
-
-/**
- * nvfs_pci_judge() - can a drive reach a GPU?
- * @gpu: way up from the GPU
- * @drive: way up from the drive
- * @platform: what the paths do not show
- * @verdict: the answer
- *
- * Pure.
- */
-void nvfs_pci_judge(const struct nvfs_pci_path *gpu,
-		    const struct nvfs_pci_path *drive,
-		    const struct nvfs_pci_platform *platform,
-		    struct nvfs_pci_verdict *verdict)
-{
-	bool redirected = true;
-
-	verdict->reason = NVFS_REASON_HOST_BRIDGE;
-	verdict->distance = -1;
-	verdict->through_host = true;
-	if (!gpu->nr_hops || !drive->nr_hops)
-		return;
-
-	verdict->distance = nvfs_pci_distance(gpu, drive, &redirected);
-	/* An address that needs translation goes up to be translated */
-	verdict->through_host = redirected || platform->iommu;
-	if (!verdict->through_host || platform->cpu_forwards ||
-	    nvfs_pci_host_forwards(gpu, drive))
-		verdict->reason = NVFS_REASON_NONE;
-	else if (!redirected)
-		verdict->reason = NVFS_REASON_IOMMU;
-}
-
-/* Are the DMA addresses of this function translated? */
-static bool iommu_translates(struct pci_dev *pdev)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
-
-	return domain && (domain->type & __IOMMU_DOMAIN_PAGING);
-}
-
-/**
- * nvfs_pci_judge_pair() - judge a drive of this machine against a GPU
- * @gpu: way up from the GPU
- * @drive: the drive's PCI function; the caller holds a reference
- * @verdict: the answer
- *
- * Context: may sleep.
- */
-void nvfs_pci_judge_pair(const struct nvfs_pci_path *gpu, struct pci_dev *drive,
-			 struct nvfs_pci_verdict *verdict)
-{
-	struct nvfs_pci_platform platform = {
-		.cpu_forwards = nvfs_compat_cpu_forwards(),
-		.iommu = iommu_translates(drive),
-	};
-	struct nvfs_pci_path path;
-
-	nvfs_pci_snapshot(drive, &path);
-	nvfs_pci_judge(gpu, &path, &platform, verdict);
 }
 
 /* Has somebody made struct pages at this address?  Takes a reference. */
@@ -406,6 +170,7 @@ static struct nvfs_gpu *gpu_create(struct pci_dev *pdev, int bar)
 	nvfs_pci_snapshot(pdev, &gpu->path);
 	gpu_make_pages(gpu);
 	hlist_add_head(&gpu->node, &gpu_hash[gpu->bdf % MAX_PCI_BUCKETS]);
+	nvfs_pci_table_registered(pdev);
 	nvfs_stat_inc(gpus_found);
 	return gpu;
 }
@@ -504,6 +269,7 @@ static int bus_event(struct notifier_block *nb, unsigned long action, void *dev)
 	if (action == BUS_NOTIFY_DEL_DEVICE ||
 	    action == BUS_NOTIFY_UNBOUND_DRIVER)
 		gpu_forget(dev);
+	nvfs_pci_table_event(to_pci_dev(dev), action);
 	return NOTIFY_DONE;
 }
 
@@ -518,7 +284,11 @@ static struct notifier_block bus_notifier = {
  */
 int nvfs_pci_init(void)
 {
-	return bus_register_notifier(&pci_bus_type, &bus_notifier);
+	int ret = bus_register_notifier(&pci_bus_type, &bus_notifier);
+
+	if (!ret)
+		nvfs_pci_table_scan();
+	return ret;
 }
 
 /**
@@ -530,4 +300,5 @@ void nvfs_pci_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &bus_notifier);
 	gpu_forget(NULL);
+	nvfs_pci_table_free();
 }

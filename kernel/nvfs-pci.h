@@ -10,67 +10,13 @@
 
 #include <uapi/nvfs.h>
 
+#include "nvfs-pci-rank.h"
+
 struct device;
 struct pci_dev;
 
-/* GPUs are hashed by their PCI function into this many buckets */
+/* Devices are hashed by their PCI function into this many buckets */
 #define MAX_PCI_BUCKETS		32
-
-/* Longest path from a function to its root port; PCIe allows 256 buses, real
- * machines have below 10 bridges in a row
- */
-#define NVFS_PCI_MAX_HOPS	16
-
-/**
- * struct nvfs_pci_hop - one PCI function on the way up
- * @id: the function: domain << 16 | bus << 8 | devfn, of any domain
- * @acs_redirect: its access control services send peer-to-peer requests up
- */
-struct nvfs_pci_hop {
-	u64 id;
-	bool acs_redirect;
-};
-
-/**
- * struct nvfs_pci_path - the way from a function up to its host bridge
- * @nr_hops: number of @hop in use, 0 when the path is longer than the limit
- * @hop: the function itself, then each bridge above it
- * @host_bridge: domain << 16 | root bus << 8
- * @host_vendor: PCI vendor of the host bridge's own function, 0 when none
- * @host_device: PCI device id of that function
- *
- * A snapshot: plain data, so that verdicts are pure functions that run in a
- * test without a machine.
- */
-struct nvfs_pci_path {
-	unsigned int nr_hops;
-	struct nvfs_pci_hop hop[NVFS_PCI_MAX_HOPS];
-	u64 host_bridge;
-	u16 host_vendor;
-	u16 host_device;
-};
-
-/**
- * struct nvfs_pci_platform - what else a verdict depends on
- * @cpu_forwards: every host bridge of this CPU family forwards peer traffic
- * @iommu: the drive's DMA addresses are translated by an IOMMU
- */
-struct nvfs_pci_platform {
-	bool cpu_forwards;
-	bool iommu;
-};
-
-/**
- * struct nvfs_pci_verdict - can a drive reach a GPU?
- * @reason: NVFS_REASON_NONE when it can
- * @distance: PCI links between the two, -1 when unknown
- * @through_host: the way leads through a host bridge
- */
-struct nvfs_pci_verdict {
-	enum nvfs_reason reason;
-	int distance;
-	bool through_host;
-};
 
 /**
  * struct nvfs_gpu - a PCI function whose memory is registered
@@ -117,15 +63,5 @@ struct pci_dev *nvfs_pci_parent(struct device *dev);
 void nvfs_pci_snapshot(struct pci_dev *pdev, struct nvfs_pci_path *path);
 void nvfs_pci_judge_pair(const struct nvfs_pci_path *gpu, struct pci_dev *drive,
 			 struct nvfs_pci_verdict *verdict);
-
-/* Pure functions over snapshots */
-int nvfs_pci_distance(const struct nvfs_pci_path *a,
-		      const struct nvfs_pci_path *b, bool *redirected);
-bool nvfs_pci_host_forwards(const struct nvfs_pci_path *a,
-			    const struct nvfs_pci_path *b);
-void nvfs_pci_judge(const struct nvfs_pci_path *gpu,
-		    const struct nvfs_pci_path *drive,
-		    const struct nvfs_pci_platform *platform,
-		    struct nvfs_pci_verdict *verdict);
 
 #endif /* _NVFS_PCI_H */

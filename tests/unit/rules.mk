@@ -3,7 +3,7 @@
 # are against tests/unit/shim, with cmocka, ASan and UBSan.
 
 KUNIT_DIR	:= $(BUILD)/tests/kunit
-KUNIT_SRC	:= nvfs-pci nvfs-dma nvfs-mmap nvfs-mmap-block \
+KUNIT_SRC	:= nvfs-pci nvfs-pci-rank nvfs-dma nvfs-mmap nvfs-mmap-block \
 		   nvfs-mmap-map nvfs-mod nvfs-stat
 KUNIT_OBJ	:= $(KUNIT_SRC:%=$(KUNIT_DIR)/%.o)
 KUNIT_TESTS	:= $(patsubst tests/unit/kernel/%.c,$(BUILD)/tests/unit/kernel_%, \

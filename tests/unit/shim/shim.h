@@ -200,6 +200,10 @@ struct seq_file { char text[8192]; size_t used; };
 #define __va(x)			((void *)(uintptr_t)(x))
 #define rmb()			((void)0)
 #define PCI_VENDOR_ID_INTEL	0x8086
+#define PCI_BASE_CLASS_STORAGE	0x01
+#define PCI_BASE_CLASS_DISPLAY	0x03
+#define PCI_CLASS_MEMORY_RAM	0x0500
+#define PCI_CLASS_STORAGE_EXPRESS 0x010802
 #define PCI_DEVFN(slot, fn)	(((slot) & 0x1f) << 3 | ((fn) & 7))
 #define PCI_DEVID(bus, devfn)	((u16)(bus) << 8 | (devfn))
 

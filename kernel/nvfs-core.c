@@ -18,6 +18,7 @@
 #include "nvfs-dma.h"
 #include "nvfs-fault.h"
 #include "nvfs-io.h"
+#include "nvfs-mmap-owner.h"
 #include "nvfs-mmap.h"
 #include "nvfs-mod.h"
 #include "nvfs-pci.h"
@@ -33,10 +34,12 @@
  * struct nvfs_context - an open file of the device
  * @regions: what it registered; first, as nvfs_mgroup_mmap() wants it
  * @batches: its asynchronous requests
+ * @owner: who opened it
  */
 struct nvfs_context {
 	struct nvfs_regions regions;
 	struct nvfs_batches batches;
+	struct nvfs_owner owner;
 };
 
 /* The arguments of any call */
@@ -231,6 +234,7 @@ static int nvfs_open(struct inode *inode, struct file *filp)
 	ret = nvfs_batches_init(&ctx->batches, &ctx->regions);
 	if (ret)
 		goto err_end_regions;
+	nvfs_owner_begin(&ctx->owner, &ctx->regions);
 	filp->private_data = ctx;
 	nvfs_stat_inc(opens);
 	return 0;
@@ -246,6 +250,7 @@ static int nvfs_release(struct inode *inode, struct file *filp)
 {
 	struct nvfs_context *ctx = filp->private_data;
 
+	nvfs_owner_end(&ctx->owner);
 	nvfs_batches_end(&ctx->batches);
 	nvfs_regions_end(&ctx->regions, filp);
 	kfree(ctx);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * /proc/nvfs: what the module counts, one "name value" a line, for people and
- * programs.  Formats only; nvfs-stat computes.
+ * programs.  Formats only; nvfs-stat computes.  nvfs-proc-show.c has the files
+ * that say what there is.
  */
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
@@ -39,6 +40,19 @@ static int io_stats_show(struct seq_file *m, void *v)
 	return 0;
 }
 
+/* The files; everybody may read all of them, and sees what is for everybody */
+static const struct {
+	const char *name;
+	int (*show)(struct seq_file *m, void *v);
+} files[] = {
+	{ "stats", stats_show },
+	{ "io_stats", io_stats_show },
+	{ "version", nvfs_proc_version_show },
+	{ "devices", nvfs_proc_devices_show },
+	{ "peers", nvfs_proc_peers_show },
+	{ "regions", nvfs_proc_regions_show },
+};
+
 /**
  * nvfs_proc_init() - make /proc/nvfs
  *
@@ -47,13 +61,16 @@ static int io_stats_show(struct seq_file *m, void *v)
 int nvfs_proc_init(void)
 {
 	struct proc_dir_entry *dir = proc_mkdir("nvfs", NULL);
+	size_t i;
 
 	if (!dir)
 		return -ENOMEM;
-	if (!proc_create_single("stats", 0444, dir, stats_show) ||
-	    !proc_create_single("io_stats", 0444, dir, io_stats_show)) {
-		nvfs_proc_exit();
-		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		if (!proc_create_single(files[i].name, 0444, dir,
+					files[i].show)) {
+			nvfs_proc_exit();
+			return -ENOMEM;
+		}
 	}
 	return 0;
 }

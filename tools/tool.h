@@ -36,6 +36,9 @@ int cmd_cp(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_free(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_devices(int argc, char **argv);
+int cmd_peers(int argc, char **argv);
 
 /* parse.c */
 
@@ -127,6 +130,11 @@ uint64_t now_ns(void);
 const char *module_advice(int error);
 /* The same for GPUs. */
 const char *gpu_advice(int error);
+
+/* cmd_stat.c */
+
+/* Say why the files in @dir could not be read; returns the exit status. */
+int complain_proc(const char *dir, int error);
 
 /* progress.c */
 

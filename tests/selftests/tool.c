@@ -3,9 +3,12 @@
 #include "fix.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SEED	81
@@ -237,5 +240,89 @@ TEST(killed_command_leaves_nothing)
 		      "2>/dev/null", top_dir(), i, top_dir(), path);
 		ASSERT_EQ(gpu_pins(), 0);
 	}
+	unlink(path);
+}
+
+/* ------------------------------------------------- what the module counts */
+
+TEST(stat_counts_what_cp_moved)
+{
+	const char *path = named_file(EXT4, 3 * MIB);
+	long long bytes, direct;
+
+	EXPECT("stat --json", 0);
+	bytes = atoll(json("read_bytes"));
+	direct = atoll(json("read_direct_bytes"));
+	EXPECT(with("cp %s gpu:0", path), 0);
+	EXPECT("stat --json", 0);
+	ASSERT_EQ(atoll(json("read_bytes")) - bytes, 3 * MIB);
+	ASSERT_EQ(atoll(json("read_direct_bytes")) - direct, 3 * MIB);
+	ASSERT_EQ(atoll(json("read_inflight")), 0);
+	EXPECT("stat", 0);
+	ASSERT_CONTAINS(out, "0 regions live, 0 B pinned");
+	EXPECT("stat --prometheus", 0);
+	ASSERT_CONTAINS(out, "# TYPE nvfs_read_bytes_total counter\n");
+	unlink(path);
+}
+
+TEST(peers_and_devices_are_those_of_the_machine)
+{
+	EXPECT("devices", 0);
+	ASSERT_CONTAINS(out, "nvme ");
+	EXPECT("peers", 0);
+	ASSERT_CONTAINS(out, "switch 4");
+	ASSERT_CONTAINS(out, "(host-bridge)");
+}
+
+/* Reads until the text has been on the terminal; 40 s at most. */
+static bool screen_has(int terminal, const char *part)
+{
+	struct pollfd fd = { .fd = terminal, .events = POLLIN };
+	static char text[1 << 17];
+	size_t used = 0;
+
+	while (used < sizeof(text) - 1 && poll(&fd, 1, 40000) > 0) {
+		ssize_t got = read(terminal, text + used,
+				   sizeof(text) - 1 - used);
+
+		if (got <= 0)
+			return false;
+		used += (size_t)got;
+		text[used] = '\0';
+		if (strstr(text, part))
+			return true;
+	}
+	return false;
+}
+
+/* The screen follows what another process does, and ends with q. */
+TEST_LIMIT(watch_shows_what_is_moved_meanwhile, 120)
+{
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	const char *path = named_file(EXT4, 3 * MIB);
+	char tool[400], want[64];
+	int terminal, status;
+	pid_t pid;
+
+	snprintf(tool, sizeof(tool), "%s/build/tools/nvfs", top_dir());
+	pid = forkpty(&terminal, NULL, NULL, &size);
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		execl(tool, tool, "stat", "--watch", "--interval", "0.2",
+		      NULL);
+		_exit(127);
+	}
+	ASSERT_TRUE(screen_has(terminal, "0 regions live, 0 B pinned"));
+	/* one region more, as long as it is held */
+	EXPECT(with("cp --hold %s gpu:0", path), 0);
+	snprintf(want, sizeof(want), "%lld regions live",
+		 stat_get("regions_live"));
+	ASSERT_TRUE(screen_has(terminal, want));
+	EXPECT("free gpu:0", 0);
+	ASSERT_TRUE(screen_has(terminal, "0 regions live, 0 B pinned"));
+	ASSERT_EQ(write(terminal, "q", 1), 1);
+	ASSERT_TRUE(screen_has(terminal, "\033[?25h\033[?1049l"));
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
 	unlink(path);
 }

@@ -24,6 +24,7 @@
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace.h"
 
 bool nvfs_dma_assume_reachable;
 module_param_named(assume_reachable, nvfs_dma_assume_reachable, bool, 0444);
@@ -188,6 +189,8 @@ static bool route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
 		return true;
 	}
 	judge_drive(&gpu->path, bdev, info);
+	trace_nvfs_route(gpu->bdf, info->drive, info->reason, info->distance,
+			 info->through_host);
 	/* A device went meanwhile: good for this request, not to be kept */
 	if (changes != READ_ONCE(gpu->changes))
 		return false;

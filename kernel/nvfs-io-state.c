@@ -7,6 +7,7 @@
 
 #include "nvfs-io.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace.h"
 
 static const char * const io_state_name[NVFS_IO_STATE_NR] = {
 #define NVFS_IO_STATE(name, next) (#name),
@@ -71,6 +72,8 @@ bool nvfs_io_set_state(struct nvfs_io *io, enum nvfs_io_state to)
 	if (likely(nvfs_io_try_state(io, to, &from)))
 		return true;
 	atomic_inc(&io_refused[from][to]);
+	trace_nvfs_state_refused("request", io_state_name[from],
+				 io_state_name[to]);
 	nvfs_dbg("request state %s can't follow %s\n", io_state_name[to],
 		 io_state_name[from]);
 	return false;

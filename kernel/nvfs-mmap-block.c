@@ -15,6 +15,7 @@
 
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace.h"
 
 static const char * const block_state_name[NVFS_BLOCK_STATE_NR] = {
 #define NVFS_BLOCK_STATE(name, next) (#name),
@@ -62,6 +63,8 @@ static bool block_may(u32 from, enum nvfs_block_state to)
 	if (likely(nvfs_block_next[from] & BIT(to)))
 		return true;
 	atomic_inc(&block_refused[from][to]);
+	trace_nvfs_state_refused("block", block_state_name[from],
+				 block_state_name[to]);
 	nvfs_dbg("block state %s can't follow %s\n", block_state_name[to],
 		 block_state_name[from]);
 	return false;

@@ -27,6 +27,7 @@
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace.h"
 
 /**
  * nvfs_pieces_build() - turn a provider's pages into contiguous pieces
@@ -203,6 +204,7 @@ static bool region_kill(struct nvfs_region *region)
 	    !region_transit(region, NVFS_REGION_NEW, NVFS_REGION_DYING))
 		return false;
 	complete_all(&region->dying);
+	trace_nvfs_drain(region->id, region->pin.addr, region->pin.len);
 	percpu_ref_kill(&region->users);
 	return true;
 }
@@ -216,6 +218,7 @@ static void region_wait_dead(struct nvfs_region *region, bool winner)
 	}
 	wait_for_completion(&region->drained);
 	nvfs_map_zap(region);
+	trace_nvfs_drained(region->id, region->pin.addr, region->pin.len);
 	if (region->gpu)
 		nvfs_gpu_put(region->gpu);
 	atomic_set(&region->state, NVFS_REGION_DEAD);
@@ -233,6 +236,7 @@ static void region_revoked(void *data)
 
 	/* From here on the pages are ours to let go of, not to give back */
 	WRITE_ONCE(region->revoked, true);
+	trace_nvfs_revoke(region->id, region->pin.addr, region->pin.len);
 	region_wait_dead(region, region_kill(region));
 	nvfs_mod_revoked(&region->pin);
 	nvfs_stat_inc(regions_revoked);
@@ -294,6 +298,7 @@ static int region_pin(struct nvfs_region *region,
 
 	refcount_inc(&region->ref);
 	ret = nvfs_mod_pin(pin);
+	trace_nvfs_pin(pin->addr, pin->len, pin->persistent, ret);
 	if (ret && ret != -EPROTO)
 		refcount_dec(&region->ref);
 	else
@@ -453,11 +458,15 @@ int nvfs_region_register(struct nvfs_regions *regions,
 	if (IS_ERR(region)) {
 		xa_release(&regions->index, id);
 		nvfs_stat_inc(register_errors);
+		trace_nvfs_register(0, args->addr, args->length, 0, 0,
+				    PTR_ERR(region));
 		nvfs_dbg("can't register %#llx+%#llx: %pe\n", args->addr,
 			 args->length, region);
 		return PTR_ERR(region);
 	}
 	region->id = id;
+	trace_nvfs_register(id, args->addr, args->length, args->gpu,
+			    args->nr_pieces, 0);
 	atomic_inc(&regions->nr);
 	/* Before the index: who ends the region finds it there, and clears this */
 	smp_store_release(region_slot(regions, id), region);

@@ -12,6 +12,7 @@
 
 #include "nvfs-mod.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace.h"
 
 /* The provider's calls.  @users counts regions; the pointers are valid while
  * it is not 0.  @version is the last one seen.
@@ -198,6 +199,7 @@ int nvfs_mod_unpin(struct nvfs_pin *pin)
 		ret = provider.put_persistent(pin->addr, pin->table, 0);
 	else
 		ret = provider.put_pages(0, 0, pin->addr, pin->table);
+	trace_nvfs_unpin(pin->addr, pin->len, pin->persistent, ret);
 	return ret ? -EALREADY : 0;
 }
 

@@ -224,6 +224,14 @@ struct inode *file_inode(const struct file *file);
 void percpu_ref_put(struct percpu_ref *ref);
 bool percpu_ref_tryget_live(struct percpu_ref *ref);
 
+/* ----------------------------------------------------------- tracepoints */
+
+#define TP_PROTO(...)		__VA_ARGS__
+#define TRACE_EVENT(name, proto, ...) static inline void trace_##name(proto) { }
+#define DECLARE_EVENT_CLASS(...)
+#define DEFINE_EVENT(class, name, proto, ...) \
+	static inline void trace_##name(proto) { }
+
 /* ------------------------------------------------------------- counters */
 
 #define SHIM_CPUS		4

@@ -23,6 +23,7 @@
 #include "nvfs-mod.h"
 #include "nvfs-pci.h"
 #include "nvfs-proc.h"
+#include "nvfs-stat-hist.h"
 #include "nvfs-stat.h"
 
 #define NVFS_VERSION_STRING			\
@@ -330,7 +331,7 @@ static int __init nvfs_init(void)
 	nvfs_dma_init();
 	ret = nvfs_map_init();
 	if (ret)
-		return ret;
+		goto err_exit_hist;
 	ret = nvfs_batch_init();
 	if (ret)
 		goto err_exit_map;
@@ -354,6 +355,9 @@ err_exit_batch:
 	nvfs_batch_exit();
 err_exit_map:
 	nvfs_map_exit();
+err_exit_hist:
+	/* a parameter of the module may have begun it */
+	nvfs_hist_exit();
 	return ret;
 }
 
@@ -366,6 +370,7 @@ static void __exit nvfs_exit(void)
 	nvfs_batch_exit();
 	nvfs_map_exit();
 	nvfs_dma_exit();
+	nvfs_hist_exit();
 	pr_info("unloaded\n");
 }
 

@@ -152,7 +152,20 @@ static inline bool nvfs_compat_cpu_forwards(void)
 	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD &&
 	       boot_cpu_data.x86 >= 0x17;
 }
+
+#include <asm/tsc.h>
+
+/* What get_cycles() counts in a millisecond */
+static inline u32 nvfs_compat_cycles_khz(void)
+{
+	return tsc_khz;
+}
 #else
+static inline u32 nvfs_compat_cycles_khz(void)
+{
+	return 0;
+}
+
 static inline bool nvfs_compat_cpu_forwards(void)
 {
 	return false;

@@ -123,6 +123,35 @@ static void without_provider(void)
 	ASSERT_ERRNO(nv_register(dev, 1 * MIB, 64 * KIB, &reg), ENODEV);
 }
 
+/* When it is loaded and later, on and off; unloading gives the memory back. */
+TEST(counting_can_be_switched_at_any_time)
+{
+	static const char * const names[] = { "latency", "usage" };
+	char out[64];
+	size_t i;
+
+	/* the kernel says it of the load that has to fail */
+	harness_allow_log("invalid for parameter");
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	module_load("nvfs", "latency=1 usage=Y");
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(shell(out, sizeof(out), "cd /sys/module/nvfs/parameters; "
+				"cat %s; echo 0 >%s; cat %s; echo 1 >%s; cat %s",
+				names[i], names[i], names[i], names[i],
+				names[i]), 0);
+		ASSERT_EQ(strcmp(out, "Y\nN\nY\n"), 0);
+		ASSERT_NE(shell(out, sizeof(out), "echo perhaps 2>&1 "
+				">/sys/module/nvfs/parameters/%s", names[i]), 0);
+	}
+	in_child(use_it);
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	ASSERT_ERRNO(module_try_load("nvfs", "latency=perhaps"), EINVAL);
+	module_load("nvfs", "");
+	ASSERT_EQ(shell(out, sizeof(out),
+			"cat /sys/module/nvfs/parameters/latency"), 0);
+	ASSERT_EQ(strcmp(out, "N\n"), 0);
+}
+
 TEST(module_loads_without_a_provider)
 {
 	ASSERT_EQ(module_unload("nvfs"), 0);

@@ -4,7 +4,7 @@
 
 KUNIT_DIR	:= $(BUILD)/tests/kunit
 KUNIT_SRC	:= nvfs-pci nvfs-pci-rank nvfs-dma nvfs-mmap nvfs-mmap-block \
-		   nvfs-mmap-map nvfs-mod nvfs-stat
+		   nvfs-mmap-map nvfs-mod nvfs-stat nvfs-stat-hist nvfs-stat-user
 KUNIT_OBJ	:= $(KUNIT_SRC:%=$(KUNIT_DIR)/%.o)
 KUNIT_TESTS	:= $(patsubst tests/unit/kernel/%.c,$(BUILD)/tests/unit/kernel_%, \
 		   $(wildcard tests/unit/kernel/*.c))

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -224,6 +225,69 @@ struct inode *file_inode(const struct file *file);
 void percpu_ref_put(struct percpu_ref *ref);
 bool percpu_ref_tryget_live(struct percpu_ref *ref);
 
+/* ------------------------------------------------ memory, locks, lists */
+
+#define kzalloc(size, flags)	calloc(1, size)
+#define kfree(p)		free(p)
+#define mutex_lock(m)		((void)(m)->held++)
+#define mutex_unlock(m)		((void)(m)->held--)
+#define LIST_HEAD(name)		struct list_head name = { &(name), &(name) }
+#define list_for_each_entry(pos, head, member) \
+	for (pos = container_of((head)->next, typeof(*pos), member); \
+	     &pos->member != (head); \
+	     pos = container_of(pos->member.next, typeof(*pos), member))
+
+static inline void list_add_tail(struct list_head *entry,
+				 struct list_head *head)
+{
+	entry->prev = head->prev;
+	entry->next = head;
+	head->prev->next = entry;
+	head->prev = entry;
+}
+
+static inline void list_del(struct list_head *entry)
+{
+	entry->prev->next = entry->next;
+	entry->next->prev = entry->prev;
+}
+
+/* ------------------------------------------------------ static branches */
+
+#define DECLARE_STATIC_KEY_FALSE(name) extern bool name
+#define DEFINE_STATIC_KEY_FALSE(name) bool name
+#define static_branch_unlikely(key) (*(key))
+#define static_key_enabled(key)	(*(key))
+#define static_branch_enable(key) ((void)(*(key) = true))
+#define static_branch_disable(key) ((void)(*(key) = false))
+
+/* A test sets it; nothing else moves it. */
+extern u64 shim_cycles;
+#define get_cycles()		shim_cycles
+#define nvfs_compat_cycles_khz() 2000000U
+#define __fls(x)		((unsigned long)(63 - __builtin_clzll(x)))
+
+struct kernel_param { void *arg; };
+struct kernel_param_ops {
+	int (*set)(const char *text, const struct kernel_param *param);
+	int (*get)(char *text, const struct kernel_param *param);
+};
+#define module_param_cb(name, ops, arg, mode) \
+	static const void *const shim_param_##name __maybe_unused = (ops)
+
+/* ------------------------------------------------------------- processes */
+
+typedef struct { unsigned int val; } kuid_t;
+struct pid { int refs; };
+/* The process that runs, and as whom; a test sets them. */
+extern struct pid *shim_pid;
+extern kuid_t shim_euid;
+#define task_tgid(task)		shim_pid
+#define current_euid()		shim_euid
+#define uid_eq(a, b)		((a).val == (b).val)
+#define get_pid(p)		((p)->refs++, (p))
+#define put_pid(p)		((void)((p) && (p)->refs--))
+
 /* ----------------------------------------------------------- tracepoints */
 
 #define TP_PROTO(...)		__VA_ARGS__
@@ -240,6 +304,11 @@ bool percpu_ref_tryget_live(struct percpu_ref *ref);
 #define DEFINE_PER_CPU(type, name) type name, name##_others[SHIM_CPUS]
 #define per_cpu(name, cpu)	(*((cpu) ? &name##_others[cpu] : &name))
 #define this_cpu_add(var, n)	((var) += (n))
+#define this_cpu_inc(var)	this_cpu_add(var, 1)
+#define __percpu
+#define alloc_percpu(type)	((type *)calloc(SHIM_CPUS, sizeof(type)))
+#define free_percpu(p)		free(p)
+#define per_cpu_ptr(p, cpu)	(&(p)[cpu])
 #define for_each_possible_cpu(c) for ((c) = 0; (c) < SHIM_CPUS; (c)++)
 
 static inline void seq_printf(struct seq_file *m, const char *format, ...)

@@ -3,8 +3,9 @@
 # are against tests/unit/shim, with cmocka, ASan and UBSan.
 
 KUNIT_DIR	:= $(BUILD)/tests/kunit
-KUNIT_SRC	:= nvfs-pci nvfs-pci-rank nvfs-dma nvfs-mmap nvfs-mmap-block \
-		   nvfs-mmap-map nvfs-mod nvfs-stat nvfs-stat-hist nvfs-stat-user
+KUNIT_SRC	:= nvfs-pci nvfs-pci-rank nvfs-pci-table nvfs-dma nvfs-mmap \
+		   nvfs-mmap-block nvfs-mmap-map nvfs-mod nvfs-stat nvfs-stat-hist \
+		   nvfs-stat-user
 KUNIT_OBJ	:= $(KUNIT_SRC:%=$(KUNIT_DIR)/%.o)
 KUNIT_TESTS	:= $(patsubst tests/unit/kernel/%.c,$(BUILD)/tests/unit/kernel_%, \
 		   $(wildcard tests/unit/kernel/*.c))

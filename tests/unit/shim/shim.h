@@ -140,7 +140,9 @@ struct pci_dev {
 	struct pci_bus *bus;
 	unsigned int devfn;
 	unsigned short vendor, device;
+	unsigned int class;
 	struct device dev;
+	int refs;
 };
 struct iommu_domain { unsigned int type; };
 struct page { int unused; };
@@ -184,7 +186,11 @@ void kill_anon_super(struct super_block *sb);
 struct kstat { u32 result_mask, dio_offset_align; };
 struct seq_file { char text[8192]; size_t used; };
 
-#define hlist_for_each_entry(pos, head, member) for (pos = NULL; pos;)
+#define hlist_entry_safe(p, type, member) \
+	((p) ? container_of(p, type, member) : NULL)
+#define hlist_for_each_entry(pos, head, member) \
+	for (pos = hlist_entry_safe((head)->first, typeof(*pos), member); pos; \
+	     pos = hlist_entry_safe(pos->member.next, typeof(*pos), member))
 #define hlist_for_each_entry_safe(pos, n, head, member) \
 	for (pos = NULL, (void)(n); pos;)
 #define xa_for_each(xa, index, entry) \
@@ -213,8 +219,8 @@ enum shim_constants {
 	PCI_EXT_CAP_ID_ACS, PCI_ACS_CTRL, PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_EC,
 	PCI_EXP_TYPE_ROOT_PORT, PCI_STD_NUM_BARS, IORESOURCE_MEM,
 	PAGES_PER_SUBSECTION, CC_ATTR_MEM_ENCRYPT, MEMORY_DEVICE_GENERIC,
-	__IOMMU_DOMAIN_PAGING, BUS_NOTIFY_DEL_DEVICE,
-	BUS_NOTIFY_UNBOUND_DRIVER, NOTIFY_DONE, GFP_KERNEL,
+	__IOMMU_DOMAIN_PAGING, BUS_NOTIFY_ADD_DEVICE, BUS_NOTIFY_DEL_DEVICE,
+	BUS_NOTIFY_BOUND_DRIVER, BUS_NOTIFY_UNBOUND_DRIVER, NOTIFY_DONE, GFP_KERNEL,
 	FMODE_CAN_ODIRECT, AT_STATX_DONT_SYNC, XA_FLAGS_ALLOC1, XA_MARK_1, xa_limit_31b,
 	PERCPU_REF_INIT_ATOMIC, shim_pci_bus_type,
 };
@@ -246,10 +252,57 @@ static inline void list_add_tail(struct list_head *entry,
 	head->prev = entry;
 }
 
+#define list_for_each_entry_safe(pos, n, head, member) \
+	for (pos = container_of((head)->next, typeof(*pos), member), \
+	     n = container_of(pos->member.next, typeof(*pos), member); \
+	     &pos->member != (head); \
+	     pos = n, n = container_of(n->member.next, typeof(*n), member))
+
+static inline void hlist_add_head(struct hlist_node *node,
+				  struct hlist_head *head)
+{
+	node->next = head->first;
+	node->pprev = &head->first;
+	if (head->first)
+		head->first->pprev = &node->next;
+	head->first = node;
+}
+
+static inline void hlist_del(struct hlist_node *node)
+{
+	*node->pprev = node->next;
+	if (node->next)
+		node->next->pprev = node->pprev;
+}
+
 static inline void list_del(struct list_head *entry)
 {
 	entry->prev->next = entry->next;
 	entry->next->prev = entry->prev;
+}
+
+/* A test may look whether all of them are free again. */
+struct rw_semaphore { int readers, writers; };
+#define DECLARE_RWSEM(name)	struct rw_semaphore name
+#define down_read(s)		((void)(s)->readers++)
+#define up_read(s)		((void)(s)->readers--)
+#define down_write(s)		((void)(s)->writers++)
+#define up_write(s)		((void)(s)->writers--)
+#define downgrade_write(s)	((void)(s)->writers--, (void)(s)->readers++)
+#define lockdep_assert_held_write(s) ((void)0)
+#define device_lock(d)		((void)(d))
+#define device_unlock(d)	((void)(d))
+#define device_is_registered(d)	((d) != NULL)
+
+static inline struct pci_dev *pci_dev_get(struct pci_dev *pdev)
+{
+	pdev->refs++;
+	return pdev;
+}
+
+static inline void pci_dev_put(struct pci_dev *pdev)
+{
+	pdev->refs--;
 }
 
 /* ------------------------------------------------------ static branches */

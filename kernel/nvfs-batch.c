@@ -102,7 +102,7 @@ void nvfs_async_punt(struct nvfs_io *io)
 
 	nvfs_stat_inc(punts);
 	INIT_WORK(&async->work, async_work);
-	nvfs_user_queue(async->batches->user, &async->work);
+	nvfs_workers_queue(async->batches->workers, &async->work);
 }
 
 static void batch_release(struct kref *ref)
@@ -801,8 +801,8 @@ int nvfs_batch_destroy(struct nvfs_batches *batches,
 int nvfs_batches_init(struct nvfs_batches *batches,
 		      struct nvfs_regions *regions)
 {
-	batches->user = nvfs_user_get();
-	if (!batches->user)
+	batches->workers = nvfs_workers_get();
+	if (!batches->workers)
 		return -ENOMEM;
 	xa_init_flags(&batches->index, XA_FLAGS_ALLOC1);
 	batches->regions = regions;
@@ -826,7 +826,7 @@ void nvfs_batches_end(struct nvfs_batches *batches)
 	xa_for_each(&batches->index, id, batch)
 		batch_end(batches, batch);
 	xa_destroy(&batches->index);
-	nvfs_user_put(batches->user);
+	nvfs_workers_put(batches->workers);
 }
 
 /*
@@ -857,7 +857,7 @@ int nvfs_batch_init(void)
  */
 void nvfs_batch_exit(void)
 {
-	nvfs_user_exit();
+	nvfs_workers_exit();
 	nvfs_uring_exit();
 	kmem_cache_destroy(nvfs_async_cache);
 }

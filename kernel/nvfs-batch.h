@@ -16,19 +16,19 @@ struct kmem_cache;
 struct io_uring_cmd;
 struct nvfs_batch;
 struct nvfs_regions;
-struct nvfs_user;
+struct nvfs_workers;
 
 /**
  * struct nvfs_batches - the asynchronous requests of one open file
  * @index: id -> batch
  * @regions: the open file's regions
- * @user: who opened the file
+ * @workers: of who opened the file
  * @depth: sum of the batches' depths and of io_uring commands in flight
  */
 struct nvfs_batches {
 	struct xarray index;
 	struct nvfs_regions *regions;
-	struct nvfs_user *user;
+	struct nvfs_workers *workers;
 	atomic_t depth;
 };
 
@@ -84,9 +84,9 @@ extern struct kmem_cache *nvfs_async_cache;
 void nvfs_uring_exit(void);
 int nvfs_async_check(const struct nvfs_request *req);
 void nvfs_async_punt(struct nvfs_io *io);
-struct nvfs_user *nvfs_user_get(void);
-void nvfs_user_put(struct nvfs_user *user);
-void nvfs_user_queue(struct nvfs_user *user, struct work_struct *work);
-void nvfs_user_exit(void);
+struct nvfs_workers *nvfs_workers_get(void);
+void nvfs_workers_put(struct nvfs_workers *workers);
+void nvfs_workers_queue(struct nvfs_workers *workers, struct work_struct *work);
+void nvfs_workers_exit(void);
 
 #endif /* _NVFS_BATCH_H */

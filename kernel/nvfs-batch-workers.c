@@ -21,17 +21,17 @@
 #define USERS_KEPT		16
 
 /**
- * struct nvfs_user - a user who has the device open, or had
+ * struct nvfs_workers - the workers of a user who has the device open, or had
  * @node: in the list of users
  * @uid: who
  * @opens: open files
- * @workers: run the user's requests
+ * @wq: the workers, who run the user's requests
  */
-struct nvfs_user {
+struct nvfs_workers {
 	struct list_head node;
 	kuid_t uid;
 	unsigned int opens;
-	struct workqueue_struct *workers;
+	struct workqueue_struct *wq;
 };
 
 /* Guards the list, the number, and each user's @opens; the lock is never taken
@@ -41,15 +41,15 @@ static DEFINE_MUTEX(users_lock);
 static LIST_HEAD(users);
 static unsigned int nr_users;
 
-static void user_free(struct nvfs_user *user)
+static void user_free(struct nvfs_workers *user)
 {
-	destroy_workqueue(user->workers);
+	destroy_workqueue(user->wq);
 	kfree(user);
 }
 
-static struct nvfs_user *user_find(kuid_t uid)
+static struct nvfs_workers *user_find(kuid_t uid)
 {
-	struct nvfs_user *user;
+	struct nvfs_workers *user;
 
 	list_for_each_entry(user, &users, node)
 		if (uid_eq(user->uid, uid))
@@ -57,16 +57,16 @@ static struct nvfs_user *user_find(kuid_t uid)
 	return NULL;
 }
 
-static struct nvfs_user *user_make(kuid_t uid)
+static struct nvfs_workers *user_make(kuid_t uid)
 {
-	struct nvfs_user *user = kzalloc(sizeof(*user), GFP_KERNEL);
+	struct nvfs_workers *user = kzalloc(sizeof(*user), GFP_KERNEL);
 
 	if (!user)
 		return NULL;
 	user->uid = uid;
-	user->workers = alloc_workqueue("nvfs-%u", WQ_UNBOUND, USER_MAX_WORKERS,
+	user->wq = alloc_workqueue("nvfs-%u", WQ_UNBOUND, USER_MAX_WORKERS,
 					__kuid_val(uid));
-	if (!user->workers) {
+	if (!user->wq) {
 		kfree(user);
 		return NULL;
 	}
@@ -76,14 +76,14 @@ static struct nvfs_user *user_make(kuid_t uid)
 }
 
 /**
- * nvfs_user_get() - the user who opens the device
+ * nvfs_workers_get() - the user who opens the device
  *
  * Context: process context of the user; may sleep.
- * Return: the user, to be given to nvfs_user_put(), or NULL without memory.
+ * Return: the user, to be given to nvfs_workers_put(), or NULL without memory.
  */
-struct nvfs_user *nvfs_user_get(void)
+struct nvfs_workers *nvfs_workers_get(void)
 {
-	struct nvfs_user *user;
+	struct nvfs_workers *user;
 
 	mutex_lock(&users_lock);
 	user = user_find(current_uid()) ?: user_make(current_uid());
@@ -94,12 +94,12 @@ struct nvfs_user *nvfs_user_get(void)
 }
 
 /**
- * nvfs_user_put() - an open file of the user is gone
+ * nvfs_workers_put() - an open file of the user is gone
  * @user: the user
  *
  * Context: may sleep.
  */
-void nvfs_user_put(struct nvfs_user *user)
+void nvfs_workers_put(struct nvfs_workers *user)
 {
 	bool forget;
 
@@ -115,25 +115,25 @@ void nvfs_user_put(struct nvfs_user *user)
 }
 
 /**
- * nvfs_user_queue() - have a worker of the user run something
+ * nvfs_workers_queue() - have a worker of the user run something
  * @user: the user
  * @work: what
  *
  * Context: any.
  */
-void nvfs_user_queue(struct nvfs_user *user, struct work_struct *work)
+void nvfs_workers_queue(struct nvfs_workers *user, struct work_struct *work)
 {
-	queue_work(user->workers, work);
+	queue_work(user->wq, work);
 }
 
 /**
- * nvfs_user_exit() - forget all users
+ * nvfs_workers_exit() - forget all users
  *
  * Context: module unload; no file is open.
  */
-void nvfs_user_exit(void)
+void nvfs_workers_exit(void)
 {
-	struct nvfs_user *user, *next;
+	struct nvfs_workers *user, *next;
 
 	list_for_each_entry_safe(user, next, &users, node)
 		user_free(user);

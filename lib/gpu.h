@@ -11,6 +11,52 @@
 
 struct nvfs_gpu;
 
+/* Memory that the driver does not know is host memory. */
+enum gpu_mem_kind {
+	GPU_MEM_HOST,
+	GPU_MEM_DEVICE,
+	GPU_MEM_MANAGED,
+};
+
+/**
+ * struct gpu_mem - what an address is of
+ * @kind: see above
+ * @index: on which GPU, if not host memory
+ * @base: first byte of its allocation, if it is device memory
+ * @length: bytes of its allocation
+ */
+struct gpu_mem {
+	enum gpu_mem_kind kind;
+	unsigned int index;
+	uint64_t base;
+	uint64_t length;
+};
+
+/**
+ * struct gpu_streams - work that is ordered with the application's own
+ * @key: what is the same for the same stream and for no other, also where a
+ *	handle means another stream in each context or thread
+ * @call: have fn(arg) called when the stream comes to it, by a thread of the
+ *	driver.  @fn must not call the driver.  -EOPNOTSUPP: the stream is
+ *	being captured
+ * @wait: have the stream wait until (int32_t)(*word - value) >= 0, without a
+ *	thread; -ENOSYS: this driver or GPU can't
+ * @word_get: memory that the stream can look at, set to 0
+ * @word_put: the reverse
+ * @error: the vendor's number of this thread's last failure in this table
+ *
+ * @stream is the vendor's handle.  All but @error return 0 or a negative errno
+ * value.  The calling thread's context is the one that counts.
+ */
+struct gpu_streams {
+	int (*key)(void *stream, uint64_t key[2]);
+	int (*call)(void *stream, void (*fn)(void *arg), void *arg);
+	int (*wait)(void *stream, uint32_t *word, uint32_t value);
+	int (*word_get)(uint32_t **word);
+	void (*word_put)(uint32_t *word);
+	int (*error)(void);
+};
+
 /**
  * struct gpu_driver - one vendor's driver
  * @name: for people
@@ -25,6 +71,9 @@ struct nvfs_gpu;
  * @copy_out: GPU to host
  * @expose: tell the driver that another device will reach this memory, so
  *	that its own work on it stays ordered with that; may be NULL
+ * @classify: what is at @addr; may be NULL: device memory of GPU 0
+ * @uuid: 16 bytes that name the GPU; may be NULL
+ * @streams: NULL when the vendor has none
  *
  * All but @init and @exit may be called by several threads at once, and leave
  * the calling thread's own GPU state as it was.  All return 0 or a negative
@@ -43,9 +92,19 @@ struct gpu_driver {
 	int (*copy_out)(unsigned int index, void *dst, uint64_t src,
 			uint64_t length);
 	int (*expose)(unsigned int index, uint64_t addr);
+	int (*classify)(uint64_t addr, struct gpu_mem *mem);
+	int (*uuid)(unsigned int index, uint8_t *uuid);
+	const struct gpu_streams *streams;
 };
 
 extern const struct gpu_driver gpu_cuda;
+
+/* gpu_cuda_stream.c: bound to the library by gpu_cuda.c when it is loaded. */
+extern const struct gpu_streams gpu_cuda_streams;
+int gpu_cuda_classify(uint64_t addr, struct gpu_mem *mem);
+int gpu_cuda_uuid(unsigned int index, uint8_t *uuid);
+/* @symbol: finds a function of the library, or NULL. */
+void gpu_cuda_bind_streams(void *(*symbol)(const char *name));
 
 /* For tests: use only this one; NULL restores the built-in list. */
 void gpu_set_driver(const struct gpu_driver *driver);

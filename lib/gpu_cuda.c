@@ -85,6 +85,11 @@ static int bind(void *handle, const char *name, void *field)
 	return address ? 0 : -ENOSYS;
 }
 
+static void *symbol_of_library(const char *name)
+{
+	return dlsym(cu.handle, name);
+}
+
 static int load(void)
 {
 	void *handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -104,6 +109,7 @@ static int load(void)
 	bind(handle, "cuCtxSynchronize", &cu.ctx_sync);
 	bind(handle, "cuPointerSetAttribute", &cu.pointer_set);
 	cu.handle = handle;
+	gpu_cuda_bind_streams(symbol_of_library);
 	return 0;
 }
 
@@ -291,4 +297,7 @@ const struct gpu_driver gpu_cuda = {
 	.copy_in = cuda_copy_in,
 	.copy_out = cuda_copy_out,
 	.expose = cuda_expose,
+	.classify = gpu_cuda_classify,
+	.uuid = gpu_cuda_uuid,
+	.streams = &gpu_cuda_streams,
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The lab's libcuda: contexts.  All work is synchronous, so they hold little. */
+/* The lab's libcuda: contexts. */
 
 #include <stdlib.h>
 
@@ -78,6 +78,7 @@ static void lab_primary_end(struct lab_device *dev)
 {
 	if (!dev->primary)
 		return;
+	lab_stream_end(dev->primary);
 	lab_memory_end(dev->primary);
 	dev->primary->active = false;
 }
@@ -169,6 +170,7 @@ LAB_API CUresult cuCtxDestroy_v2(CUcontext ctx)
 		return ret;
 	if (!ctx || !lab_known(ctx) || lab_device(ctx->device)->primary == ctx)
 		return lab_leave(CUDA_ERROR_INVALID_CONTEXT);
+	lab_stream_end(ctx);
 	lab_memory_end(ctx);
 	for (link = &lab_contexts; *link != ctx; link = &(*link)->next)
 		;
@@ -245,15 +247,6 @@ LAB_API CUresult cuCtxGetDevice(CUdevice *device)
 	if (!ret)
 		*device = ctx->device;
 	return lab_leave(ret);
-}
-
-/* Nothing is ever in flight. */
-LAB_API CUresult cuCtxSynchronize(void)
-{
-	CUresult ret = lab_enter();
-	CUcontext ctx;
-
-	return ret ? ret : lab_leave(lab_current(&ctx));
 }
 
 /* Memory is coherent here: what a drive wrote, everyone sees. */

@@ -17,6 +17,9 @@
 typedef int CUdevice;
 typedef unsigned long long CUdeviceptr;
 typedef struct CUctx_st *CUcontext;
+typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef void (*CUhostFn)(void *data);
 typedef struct CUuuid_st { char bytes[16]; } CUuuid;
 
 typedef enum cudaError_enum {
@@ -31,8 +34,12 @@ typedef enum cudaError_enum {
 	CUDA_ERROR_INVALID_CONTEXT		= 201,
 	CUDA_ERROR_MAP_FAILED			= 205,
 	CUDA_ERROR_OPERATING_SYSTEM		= 304,
+	CUDA_ERROR_INVALID_HANDLE		= 400,
 	CUDA_ERROR_NOT_FOUND			= 500,
+	CUDA_ERROR_NOT_READY			= 600,
 	CUDA_ERROR_CONTEXT_IS_DESTROYED		= 709,
+	CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED = 712,
+	CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED	= 713,
 	CUDA_ERROR_NOT_PERMITTED		= 800,
 	CUDA_ERROR_NOT_SUPPORTED		= 801,
 	CUDA_ERROR_UNKNOWN			= 999
@@ -79,7 +86,20 @@ typedef enum CUpointer_attribute_enum {
 	CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID		= 20
 } CUpointer_attribute;
 
+#define CU_MEMORYTYPE_HOST				1
 #define CU_MEMORYTYPE_DEVICE				2
+#define CU_STREAM_NON_BLOCKING				1
+#define CU_STREAM_LEGACY				((CUstream)1)
+#define CU_STREAM_PER_THREAD				((CUstream)2)
+#define CU_STREAM_WAIT_VALUE_GEQ			0
+#define CU_STREAM_WAIT_VALUE_EQ				1
+#define CU_STREAM_WAIT_VALUE_AND			2
+#define CU_STREAM_WAIT_VALUE_NOR			3
+#define CU_EVENT_DISABLE_TIMING				2
+#define CU_MEMHOSTALLOC_PORTABLE			1
+#define CU_MEMHOSTALLOC_DEVICEMAP			2
+#define CU_MEMHOSTALLOC_WRITECOMBINED			4
+#define CU_MEM_ATTACH_GLOBAL				1
 #define CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE	3
 #define CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST	1
 
@@ -159,6 +179,64 @@ CUresult cuMemcpyDtoD(CUdeviceptr dst, CUdeviceptr src, size_t size);
 CUresult cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t size);
 CUresult cuMemsetD8(CUdeviceptr dst, unsigned char value, size_t size);
 CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size);
+CUresult cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t size);
+CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t size,
+		       CUstream stream);
+CUresult cuMemcpyHtoDAsync(CUdeviceptr dst, const void *src, size_t size,
+			   CUstream stream);
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr dst, const void *src, size_t size,
+			      CUstream stream);
+CUresult cuMemcpyDtoHAsync(void *dst, CUdeviceptr src, size_t size,
+			   CUstream stream);
+CUresult cuMemcpyDtoHAsync_v2(void *dst, CUdeviceptr src, size_t size,
+			      CUstream stream);
+CUresult cuMemcpyDtoDAsync(CUdeviceptr dst, CUdeviceptr src, size_t size,
+			   CUstream stream);
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t size,
+			      CUstream stream);
+CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t size,
+			 CUstream stream);
+CUresult cuMemAllocManaged(CUdeviceptr *ptr, size_t size, unsigned int flags);
+CUresult cuMemHostAlloc(void **host, size_t size, unsigned int flags);
+CUresult cuMemAllocHost(void **host, size_t size);
+CUresult cuMemAllocHost_v2(void **host, size_t size);
+CUresult cuMemFreeHost(void *host);
+CUresult cuMemHostRegister(void *host, size_t size, unsigned int flags);
+CUresult cuMemHostRegister_v2(void *host, size_t size, unsigned int flags);
+CUresult cuMemHostUnregister(void *host);
+CUresult cuMemHostGetDevicePointer(CUdeviceptr *ptr, void *host,
+				   unsigned int flags);
+CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *ptr, void *host,
+				      unsigned int flags);
+CUresult cuMemHostGetFlags(unsigned int *flags, void *host);
+
+CUresult cuStreamCreate(CUstream *stream, unsigned int flags);
+CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned int flags,
+				    int priority);
+CUresult cuStreamDestroy(CUstream stream);
+CUresult cuStreamDestroy_v2(CUstream stream);
+CUresult cuStreamSynchronize(CUstream stream);
+CUresult cuStreamQuery(CUstream stream);
+CUresult cuStreamGetCtx(CUstream stream, CUcontext *ctx);
+CUresult cuStreamGetFlags(CUstream stream, unsigned int *flags);
+CUresult cuStreamIsCapturing(CUstream stream, int *status);
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags);
+CUresult cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *data);
+CUresult cuStreamWaitValue32(CUstream stream, CUdeviceptr addr, uint32_t value,
+			     unsigned int flags);
+CUresult cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr addr,
+				uint32_t value, unsigned int flags);
+CUresult cuStreamWriteValue32(CUstream stream, CUdeviceptr addr, uint32_t value,
+			      unsigned int flags);
+CUresult cuStreamWriteValue32_v2(CUstream stream, CUdeviceptr addr,
+				 uint32_t value, unsigned int flags);
+CUresult cuEventCreate(CUevent *event, unsigned int flags);
+CUresult cuEventDestroy(CUevent event);
+CUresult cuEventDestroy_v2(CUevent event);
+CUresult cuEventRecord(CUevent event, CUstream stream);
+CUresult cuEventQuery(CUevent event);
+CUresult cuEventSynchronize(CUevent event);
+CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end);
 CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute,
 			       CUdeviceptr ptr);
 CUresult cuPointerGetAttributes(unsigned int count,

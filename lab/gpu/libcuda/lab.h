@@ -4,6 +4,7 @@
  *
  *	device	initialisation, devices	context	contexts and their stacks
  *	memory	allocations, copies	entry	errors, cuGetProcAddress
+ *	stream	streams and events	host	pinned and managed memory
  *
  * lab_lock protects everything but the stacks, which are each thread's own.
  * A forked child of an initialised process gets CUDA_ERROR_NOT_INITIALIZED from
@@ -35,6 +36,15 @@ struct CUctx_st {
 	struct CUctx_st *next;	/* all contexts that were not destroyed */
 	CUdevice device;
 	bool active;		/* false: a primary context that nobody holds */
+	CUstream legacy;	/* its stream 0, made when it is first used */
+};
+
+struct lab_alloc;
+
+/* Bytes that the CPU can reach, and what keeps them there. */
+struct lab_view {
+	struct lab_alloc *alloc;	/* NULL for host memory */
+	char *cpu;
 };
 
 extern pthread_mutex_t lab_lock;
@@ -51,5 +61,33 @@ CUresult lab_errno(int err);
 CUresult lab_current(CUcontext *ctx);
 /* Frees all memory of a context. */
 void lab_memory_end(CUcontext ctx);
+/* GPU, managed or (@any) host memory; lab_view_put() is owed on success. */
+CUresult lab_view_get(CUdeviceptr ptr, size_t size, bool any,
+		      struct lab_view *view);
+void lab_view_put(struct lab_view *view);
+/* Waits for all work of the streams that stream 0 waits for; drops the lock
+ * meanwhile.
+ */
+void lab_stream_wait_legacy(CUcontext ctx);
+/* Waits for all work of @ctx and forgets its streams. */
+void lab_stream_end(CUcontext ctx);
+
+/* Pinned or managed host memory. */
+struct lab_host {
+	struct lab_host *next;
+	char *base;
+	size_t size;
+	unsigned int flags;
+	CUcontext ctx;
+	unsigned long long id;
+	bool managed;
+	bool registered;	/* the caller's own memory */
+};
+
+/* The one that holds [@ptr, +@size); NULL if none. */
+struct lab_host *lab_host_find(CUdeviceptr ptr, size_t size);
+CUresult lab_host_free(struct lab_host *host);
+CUresult lab_host_attribute(void *data, CUpointer_attribute attr,
+			    const struct lab_host *host, CUdeviceptr ptr);
 
 #endif

@@ -179,12 +179,16 @@ LAB_API CUresult cuMemFree_v2(CUdeviceptr ptr)
 {
 	CUresult ret = lab_enter();
 	struct lab_alloc *alloc;
+	struct lab_host *host;
 
 	if (ret)
 		return ret;
 	alloc = lab_find(ptr);
 	if (!ptr)
 		return lab_leave(CUDA_SUCCESS);
+	host = lab_host_find(ptr, 1);
+	if (host && host->managed && (uintptr_t)host->base == ptr)
+		return lab_leave(lab_host_free(host));
 	if (!alloc || alloc->va != ptr)
 		return lab_leave(CUDA_ERROR_INVALID_VALUE);
 	return lab_leave(lab_free(alloc));
@@ -210,14 +214,21 @@ LAB_API CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size,
 }
 LAB_ALIAS(cuMemGetAddressRange);
 
-/* The CPU's view of a range; holds @alloc on success. */
-static CUresult lab_view(CUdeviceptr ptr, size_t size, struct lab_alloc **alloc,
-			 char **cpu)
+CUresult lab_view_get(CUdeviceptr ptr, size_t size, bool any,
+		      struct lab_view *view)
 {
 	struct lab_alloc *a = lab_find(ptr);
+	struct lab_host *host;
 	void *map;
 
-	if (!a || ptr - a->va > a->size || size > a->size - (ptr - a->va))
+	view->alloc = NULL;
+	view->cpu = (char *)(uintptr_t)ptr;
+	if (!a) {
+		host = lab_host_find(ptr, size);
+		return any || (host && host->managed) ?
+		       CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	}
+	if (ptr - a->va > a->size || size > a->size - (ptr - a->va))
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!a->cpu) {
 		map = mmap(NULL, a->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -228,111 +239,93 @@ static CUresult lab_view(CUdeviceptr ptr, size_t size, struct lab_alloc **alloc,
 		a->cpu = map;
 	}
 	a->users++;
-	*alloc = a;
-	*cpu = (char *)a->cpu + (ptr - a->va);
+	view->alloc = a;
+	view->cpu = (char *)a->cpu + (ptr - a->va);
 	return CUDA_SUCCESS;
 }
 
-/* As lab_view(), takes the lock only for the look-up. */
-static CUresult lab_view_enter(CUdeviceptr ptr, size_t size,
-			       struct lab_alloc **alloc, char **cpu)
+void lab_view_put(struct lab_view *view)
+{
+	if (view->alloc)
+		lab_put(view->alloc);
+}
+
+/*
+ * A copy in stream 0, for which the caller waits.  @any_dst, @any_src: host
+ * memory will do.  The lock is not held while bytes move.
+ */
+static CUresult lab_copy(CUdeviceptr dst, bool any_dst, CUdeviceptr src,
+			 bool any_src, size_t size)
 {
 	CUresult ret = lab_enter();
+	struct lab_view to, from;
 	CUcontext ctx;
 
 	if (ret)
 		return ret;
 	ret = lab_current(&ctx);
-	return lab_leave(ret ? ret : lab_view(ptr, size, alloc, cpu));
-}
-
-/* What a copy of no bytes answers. */
-static CUresult lab_nothing(void)
-{
-	CUresult ret = lab_enter();
-	CUcontext ctx;
-
-	return ret ? ret : lab_leave(lab_current(&ctx));
-}
-
-static void lab_view_leave(struct lab_alloc *alloc)
-{
-	pthread_mutex_lock(&lab_lock);
-	lab_put(alloc);
-	pthread_mutex_unlock(&lab_lock);
+	if (ret || !size)
+		return lab_leave(ret);
+	if (!dst || !src)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	lab_stream_wait_legacy(ctx);
+	ret = lab_view_get(dst, size, any_dst, &to);
+	if (ret)
+		return lab_leave(ret);
+	ret = lab_view_get(src, size, any_src, &from);
+	if (!ret) {
+		pthread_mutex_unlock(&lab_lock);
+		memmove(to.cpu, from.cpu, size);
+		pthread_mutex_lock(&lab_lock);
+		lab_view_put(&from);
+	}
+	lab_view_put(&to);
+	return lab_leave(ret);
 }
 
 LAB_API CUresult cuMemcpyHtoD_v2(CUdeviceptr dst, const void *src, size_t size)
 {
-	struct lab_alloc *alloc;
-	CUresult ret;
-	char *cpu;
-
-	if (!size)
-		return lab_nothing();
-	ret = lab_view_enter(dst, size, &alloc, &cpu);
-	if (ret)
-		return ret;
-	if (src)
-		memcpy(cpu, src, size);
-	lab_view_leave(alloc);
-	return src ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	return lab_copy(dst, false, (uintptr_t)src, true, size);
 }
 LAB_ALIAS(cuMemcpyHtoD);
 
 LAB_API CUresult cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t size)
 {
-	struct lab_alloc *alloc;
-	CUresult ret;
-	char *cpu;
-
-	if (!size)
-		return lab_nothing();
-	ret = lab_view_enter(src, size, &alloc, &cpu);
-	if (ret)
-		return ret;
-	if (dst)
-		memcpy(dst, cpu, size);
-	lab_view_leave(alloc);
-	return dst ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	return lab_copy((uintptr_t)dst, true, src, false, size);
 }
 LAB_ALIAS(cuMemcpyDtoH);
 
 LAB_API CUresult cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t size)
 {
-	struct lab_alloc *to, *from;
-	char *to_cpu, *from_cpu;
-	CUresult ret;
-
-	if (!size)
-		return lab_nothing();
-	ret = lab_view_enter(dst, size, &to, &to_cpu);
-	if (ret)
-		return ret;
-	ret = lab_view_enter(src, size, &from, &from_cpu);
-	if (!ret) {
-		memmove(to_cpu, from_cpu, size);
-		lab_view_leave(from);
-	}
-	lab_view_leave(to);
-	return ret;
+	return lab_copy(dst, false, src, false, size);
 }
 LAB_ALIAS(cuMemcpyDtoD);
 
+LAB_API CUresult cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t size)
+{
+	return lab_copy(dst, true, src, true, size);
+}
+
 LAB_API CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size)
 {
-	struct lab_alloc *alloc;
-	CUresult ret;
-	char *cpu;
+	CUresult ret = lab_enter();
+	struct lab_view view;
+	CUcontext ctx;
 
-	if (!size)
-		return lab_nothing();
-	ret = lab_view_enter(dst, size, &alloc, &cpu);
 	if (ret)
 		return ret;
-	memset(cpu, value, size);
-	lab_view_leave(alloc);
-	return CUDA_SUCCESS;
+	ret = lab_current(&ctx);
+	if (ret || !size)
+		return lab_leave(ret);
+	lab_stream_wait_legacy(ctx);
+	ret = lab_view_get(dst, size, false, &view);
+	if (ret)
+		return lab_leave(ret);
+	pthread_mutex_unlock(&lab_lock);
+	memset(view.cpu, value, size);
+	pthread_mutex_lock(&lab_lock);
+	lab_view_put(&view);
+	return lab_leave(CUDA_SUCCESS);
 }
 LAB_ALIAS(cuMemsetD8);
 
@@ -410,18 +403,29 @@ static CUresult lab_pointer_attribute(void *data, CUpointer_attribute attr,
 	return CUDA_SUCCESS;
 }
 
+static CUresult lab_any_attribute(void *data, CUpointer_attribute attr,
+				  CUdeviceptr ptr)
+{
+	struct lab_alloc *alloc = lab_find(ptr);
+	struct lab_host *host;
+
+	if (alloc)
+		return lab_pointer_attribute(data, attr, alloc, ptr);
+	host = lab_host_find(ptr, 1);
+	return host ? lab_host_attribute(data, attr, host, ptr) :
+		      CUDA_ERROR_INVALID_VALUE;
+}
+
 LAB_API CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute,
 				       CUdeviceptr ptr)
 {
 	CUresult ret = lab_enter();
-	struct lab_alloc *alloc;
 
 	if (ret)
 		return ret;
-	alloc = lab_find(ptr);
-	if (!data || !alloc)
+	if (!data)
 		return lab_leave(CUDA_ERROR_INVALID_VALUE);
-	return lab_leave(lab_pointer_attribute(data, attribute, alloc, ptr));
+	return lab_leave(lab_any_attribute(data, attribute, ptr));
 }
 
 /* For a pointer that is not the GPU's: what the real one answers. */
@@ -451,19 +455,16 @@ LAB_API CUresult cuPointerGetAttributes(unsigned int count,
 					void **data, CUdeviceptr ptr)
 {
 	CUresult ret = lab_enter();
-	struct lab_alloc *alloc;
 	unsigned int i;
 
 	if (ret)
 		return ret;
 	if (!count || !attributes || !data)
 		return lab_leave(CUDA_ERROR_INVALID_VALUE);
-	alloc = lab_find(ptr);
 	for (i = 0; i < count; i++) {
 		if ((int)attributes[i] < 1 || !data[i])
 			return lab_leave(CUDA_ERROR_INVALID_VALUE);
-		if (!alloc || lab_pointer_attribute(data[i], attributes[i],
-						    alloc, ptr))
+		if (lab_any_attribute(data[i], attributes[i], ptr))
 			lab_no_attribute(data[i], attributes[i]);
 	}
 	return lab_leave(CUDA_SUCCESS);

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -266,6 +267,95 @@ static void test_fork(void)
 	CU(cuMemFree_v2)(p);
 }
 
+/* Says when it was called, and waits to be let go. */
+struct gate {
+	_Atomic int entered;
+	_Atomic int open;
+};
+
+static void gate_fn(void *data)
+{
+	struct gate *gate = data;
+
+	gate->entered = 1;
+	while (!gate->open)
+		sched_yield();
+}
+
+/* Other streams go on while one is held up, stream 0 does not. */
+static void test_stream_order(void)
+{
+	struct gate gate = { 0, 0 };
+	CUstream held, other, blocking;
+	CUdeviceptr p = 0;
+	CUevent event;
+	char back[4] = "";
+
+	CU(cuMemAlloc_v2)(&p, 4096);
+	is(CU(cuStreamCreate)(&held, CU_STREAM_NON_BLOCKING), 0, "a stream");
+	is(CU(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING), 0, "another");
+	is(CU(cuStreamCreate)(&blocking, 0), 0, "one that stream 0 waits for");
+	is(CU(cuEventCreate)(&event, 0), 0, "an event");
+	is(CU(cuLaunchHostFunc)(held, gate_fn, &gate), 0, "a host function");
+	is(CU(cuEventRecord)(event, held), 0, "an event behind it");
+	while (!gate.entered)
+		sched_yield();
+	is(CU(cuStreamQuery)(held), CUDA_ERROR_NOT_READY, "it is held up");
+	is(CU(cuEventQuery)(event), CUDA_ERROR_NOT_READY, "so is the event");
+	is(CU(cuMemcpyHtoDAsync_v2)(p, "abc", 4, other), 0, "a copy elsewhere");
+	is(CU(cuMemcpyDtoHAsync_v2)(back, p, 4, other), 0, "and back");
+	is(CU(cuStreamSynchronize)(other), 0, "which gets done");
+	ok(!strcmp(back, "abc"), "the bytes");
+	is(CU(cuStreamWaitEvent)(blocking, event, 0), 0, "a third waits for the event");
+	is(CU(cuMemsetD8Async)(p, 'x', 4, NULL), 0, "stream 0 for the third");
+	is(CU(cuStreamQuery)(NULL), CUDA_ERROR_NOT_READY, "it does");
+	gate.open = 1;
+	is(CU(cuMemcpyDtoH_v2)(back, p, 4), 0, "a copy waits for stream 0");
+	ok(back[0] == 'x', "and sees what it did");
+	is(CU(cuStreamDestroy_v2)(held), 0, "destroy");
+	is(CU(cuStreamQuery)(held), CUDA_ERROR_INVALID_HANDLE, "gone");
+	CU(cuStreamDestroy_v2)(other);
+	CU(cuStreamDestroy_v2)(blocking);
+	CU(cuEventDestroy_v2)(event);
+	CU(cuMemFree_v2)(p);
+}
+
+static void test_host_memory(void)
+{
+	CUdeviceptr managed = 0, gpu = 0;
+	void *host = NULL, *none = &host;
+	unsigned int type = 9;
+	uint32_t *word;
+	CUstream s;
+
+	is(CU(cuMemHostAlloc)(&host, 100, CU_MEMHOSTALLOC_DEVICEMAP), 0, "pinned memory");
+	is(CU(cuMemHostGetDevicePointer_v2)(&gpu, host, 0), 0, "the GPU's address of it");
+	is(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+				     (uintptr_t)host), 0, "its type");
+	is(type, CU_MEMORYTYPE_HOST, "host memory");
+	is(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+				     (uintptr_t)none), CUDA_ERROR_INVALID_VALUE, "unknown memory");
+	is(CU(cuStreamCreate)(&s, 0), 0, "a stream");
+	word = host;
+	*word = 0;
+	is(CU(cuStreamWaitValue32_v2)(s, gpu, 1, CU_STREAM_WAIT_VALUE_GEQ), 0, "wait for a value");
+	is(CU(cuStreamWriteValue32_v2)(s, gpu, 7, 0), 0, "write one after it");
+	ok(*word == 0 && CU(cuStreamQuery)(s) == CUDA_ERROR_NOT_READY, "it waits");
+	__atomic_store_n(word, 2, __ATOMIC_RELEASE);
+	is(CU(cuStreamSynchronize)(s), 0, "until it is there");
+	is(*word, 7, "and goes on");
+	CU(cuStreamDestroy_v2)(s);
+	is(CU(cuMemFreeHost)(host), 0, "free it");
+	is(CU(cuMemFreeHost)(host), CUDA_ERROR_INVALID_VALUE, "but once");
+	is(CU(cuMemAllocManaged)(&managed, 10, CU_MEM_ATTACH_GLOBAL), 0, "managed memory");
+	is(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_IS_MANAGED, managed), 0, "it");
+	is(type, 1, "says so");
+	is(CU(cuMemFree_v2)(managed), 0, "free it");
+	setenv("LABGPU_MAX_PINNED", "4096", 1);
+	is(CU(cuMemHostAlloc)(&host, 4097, 0), CUDA_ERROR_OUT_OF_MEMORY, "too much");
+	unsetenv("LABGPU_MAX_PINNED");
+}
+
 int main(int argc, char **argv)
 {
 	bool none = argc > 1 && !strcmp(argv[1], "--no-gpu");
@@ -290,6 +380,8 @@ int main(int argc, char **argv)
 	test_pointers();
 	test_threads();
 	test_scatter();
+	test_stream_order();
+	test_host_memory();
 	test_fork();
 	return tap_done();
 }

@@ -7,6 +7,7 @@
 #ifndef LIBNVFS_GPU_H
 #define LIBNVFS_GPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct nvfs_gpu;
@@ -24,12 +25,14 @@ enum gpu_mem_kind {
  * @index: on which GPU, if not host memory
  * @base: first byte of its allocation, if it is device memory
  * @length: bytes of its allocation
+ * @id: another one for each allocation, also at the same address; 0: unknown
  */
 struct gpu_mem {
 	enum gpu_mem_kind kind;
 	unsigned int index;
 	uint64_t base;
 	uint64_t length;
+	uint64_t id;
 };
 
 /**
@@ -57,6 +60,42 @@ struct gpu_streams {
 	int (*error)(void);
 };
 
+/* One piece of memory that goes to or comes from a GPU. */
+struct gpu_copy {
+	uint64_t gpu;
+	void *host;
+	uint64_t length;
+};
+
+/* How many groups of copies a queue can tell apart: marks 0 to 7. */
+#define GPU_MARKS	8
+
+/**
+ * struct gpu_copies - copies that the caller does not wait for
+ * @host_get: host memory that @index's copy engines reach fastest, and all
+ *	other GPUs', too
+ * @host_put: the reverse
+ * @open: a queue of copies, ordered in itself and with nothing else, and not
+ *	held up by what the application gives the GPU to do
+ * @close: the reverse; all copies have ended
+ * @start: copy all of @copies in one direction, to the GPU unless @out.  The
+ *	array may be reused on return, the memory when @poll says so
+ * @poll: 1: all copies started with that mark have ended; 0: not yet; or what
+ *	went wrong.  A mark is started again only after it has ended
+ *
+ * A queue is used by one thread at a time.  All return 0 or a negative errno
+ * value if nothing else is said.
+ */
+struct gpu_copies {
+	int (*host_get)(unsigned int index, uint64_t length, void **host);
+	void (*host_put)(unsigned int index, void *host);
+	int (*open)(unsigned int index, void **queue);
+	void (*close)(void *queue);
+	int (*start)(void *queue, const struct gpu_copy *copies,
+		     unsigned int nr, bool out, unsigned int mark);
+	int (*poll)(void *queue, unsigned int mark);
+};
+
 /**
  * struct gpu_driver - one vendor's driver
  * @name: for people
@@ -74,6 +113,7 @@ struct gpu_streams {
  * @classify: what is at @addr; may be NULL: device memory of GPU 0
  * @uuid: 16 bytes that name the GPU; may be NULL
  * @streams: NULL when the vendor has none
+ * @copies: NULL when there are only @copy_in and @copy_out
  *
  * All but @init and @exit may be called by several threads at once, and leave
  * the calling thread's own GPU state as it was.  All return 0 or a negative
@@ -95,6 +135,7 @@ struct gpu_driver {
 	int (*classify)(uint64_t addr, struct gpu_mem *mem);
 	int (*uuid)(unsigned int index, uint8_t *uuid);
 	const struct gpu_streams *streams;
+	const struct gpu_copies *copies;
 };
 
 extern const struct gpu_driver gpu_cuda;
@@ -105,6 +146,18 @@ int gpu_cuda_classify(uint64_t addr, struct gpu_mem *mem);
 int gpu_cuda_uuid(unsigned int index, uint8_t *uuid);
 /* @symbol: finds a function of the library, or NULL. */
 void gpu_cuda_bind_streams(void *(*symbol)(const char *name));
+
+/* gpu_cuda_copy.c: true when the library has what it takes. */
+extern const struct gpu_copies gpu_cuda_copies;
+bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
+
+/*
+ * gpu_cuda.c: between the two, the GPU's primary context is the thread's and
+ * a stream that somebody captures is not disturbed.
+ */
+int gpu_cuda_enter(unsigned int index);
+void gpu_cuda_leave(void);
+int gpu_cuda_errno(int result);
 
 /* For tests: use only this one; NULL restores the built-in list. */
 void gpu_set_driver(const struct gpu_driver *driver);

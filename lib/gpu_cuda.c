@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "gpu.h"
@@ -24,6 +25,7 @@ enum {
 };
 
 #define POINTER_SYNC_MEMOPS	6
+#define CAPTURE_RELAXED		2
 
 /* Name in the library, name in the table, parameters.  All return CUresult. */
 #define CUDA_CALLS(X)							\
@@ -48,6 +50,7 @@ static struct {
 	int (*stream_sync)(void *stream);
 	int (*ctx_sync)(void);
 	int (*pointer_set)(const void *value, int attribute, uint64_t addr);
+	int (*capture_mode)(int *mode);
 #define FIELD(symbol, field, params) int (*field)params;
 	CUDA_CALLS(FIELD)
 #undef FIELD
@@ -55,9 +58,10 @@ static struct {
 
 /* Primary contexts that are held, by device index; NULL: not yet. */
 static pthread_mutex_t ctx_lock = PTHREAD_MUTEX_INITIALIZER;
-static void *ctxs[MAX_DEVICES];
+static _Atomic(void *) ctxs[MAX_DEVICES];
+static _Thread_local int old_capture_mode;
 
-static int to_errno(int result)
+int gpu_cuda_errno(int result)
 {
 	switch (result) {
 	case CU_OK:
@@ -108,8 +112,10 @@ static int load(void)
 	bind(handle, "cuStreamSynchronize", &cu.stream_sync);
 	bind(handle, "cuCtxSynchronize", &cu.ctx_sync);
 	bind(handle, "cuPointerSetAttribute", &cu.pointer_set);
+	bind(handle, "cuThreadExchangeStreamCaptureMode", &cu.capture_mode);
 	cu.handle = handle;
 	gpu_cuda_bind_streams(symbol_of_library);
+	gpu_cuda_bind_copies(symbol_of_library);
 	return 0;
 }
 
@@ -123,7 +129,7 @@ static int cuda_init(void)
 		if (ret)
 			return ret;
 	}
-	return to_errno(cu.init(0));
+	return gpu_cuda_errno(cu.init(0));
 }
 
 static void cuda_exit(void)
@@ -142,7 +148,7 @@ static void cuda_exit(void)
 static int cuda_count(void)
 {
 	int nr = 0;
-	int ret = to_errno(cu.device_count(&nr));
+	int ret = gpu_cuda_errno(cu.device_count(&nr));
 
 	if (ret)
 		return ret;
@@ -156,15 +162,15 @@ static int cuda_describe(unsigned int index, struct nvfs_gpu *gpu)
 	char pci[32] = "";
 	size_t bytes = 0;
 	int dev;
-	int ret = to_errno(cu.device_get(&dev, (int)index));
+	int ret = gpu_cuda_errno(cu.device_get(&dev, (int)index));
 
 	if (ret)
 		return ret;
-	ret = to_errno(cu.device_name(gpu->name, sizeof(gpu->name), dev));
+	ret = gpu_cuda_errno(cu.device_name(gpu->name, sizeof(gpu->name), dev));
 	if (ret)
 		return ret;
 	gpu->name[sizeof(gpu->name) - 1] = '\0';
-	ret = to_errno(cu.device_memory(&bytes, dev));
+	ret = gpu_cuda_errno(cu.device_memory(&bytes, dev));
 	if (ret)
 		return ret;
 	gpu->memory = bytes;
@@ -174,59 +180,70 @@ static int cuda_describe(unsigned int index, struct nvfs_gpu *gpu)
 	return 0;
 }
 
-static int get_ctx(unsigned int index, void **ctx)
+static int make_ctx(unsigned int index, void **ctx)
 {
 	int ret = 0;
 	int dev;
 
-	if (index >= MAX_DEVICES)
-		return -ENODEV;
 	pthread_mutex_lock(&ctx_lock);
-	if (!ctxs[index]) {
-		ret = to_errno(cu.device_get(&dev, (int)index));
+	*ctx = atomic_load(&ctxs[index]);
+	if (!*ctx) {
+		ret = gpu_cuda_errno(cu.device_get(&dev, (int)index));
 		if (!ret)
-			ret = to_errno(cu.ctx_retain(&ctxs[index], dev));
+			ret = gpu_cuda_errno(cu.ctx_retain(ctx, dev));
+		if (!ret)
+			atomic_store(&ctxs[index], *ctx);
 	}
-	*ctx = ctxs[index];
 	pthread_mutex_unlock(&ctx_lock);
 	return ret;
 }
 
-/* Between enter() and leave() the device's primary context is current. */
-static int enter(unsigned int index)
+int gpu_cuda_enter(unsigned int index)
 {
 	void *ctx;
-	int ret = get_ctx(index, &ctx);
+	int ret;
 
-	return ret ? ret : to_errno(cu.ctx_push(ctx));
+	if (index >= MAX_DEVICES)
+		return -ENODEV;
+	ctx = atomic_load_explicit(&ctxs[index], memory_order_acquire);
+	ret = ctx ? 0 : make_ctx(index, &ctx);
+	if (!ret)
+		ret = gpu_cuda_errno(cu.ctx_push(ctx));
+	if (!ret && cu.capture_mode) {
+		old_capture_mode = CAPTURE_RELAXED;
+		cu.capture_mode(&old_capture_mode);
+	}
+	return ret;
 }
 
-static void leave(void)
+void gpu_cuda_leave(void)
 {
 	void *ctx;
 
+	if (cu.capture_mode)
+		cu.capture_mode(&old_capture_mode);
 	cu.ctx_pop(&ctx);
 }
 
 static int cuda_alloc(unsigned int index, uint64_t length, uint64_t *addr)
 {
-	int ret = enter(index);
+	int ret = gpu_cuda_enter(index);
 
 	if (ret)
 		return ret;
-	ret = to_errno(cu.mem_alloc(addr, length));
-	leave();
+	ret = gpu_cuda_errno(cu.mem_alloc(addr, length));
+	gpu_cuda_leave();
 	return ret;
 }
 
 static int cuda_free(unsigned int index, uint64_t addr)
 {
-	int ret = enter(index);
+	int ret = gpu_cuda_enter(index);
 
 	if (ret)
 		return ret;
-	ret = to_errno(cu.mem_free(addr));
-	leave();
+	ret = gpu_cuda_errno(cu.mem_free(addr));
+	gpu_cuda_leave();
 	return ret;
 }
 
@@ -238,33 +255,33 @@ static int cuda_free(unsigned int index, uint64_t addr)
 static int wait_for_copy(void)
 {
 	if (cu.stream_sync)
-		return to_errno(cu.stream_sync(NULL));
-	return cu.ctx_sync ? to_errno(cu.ctx_sync()) : 0;
+		return gpu_cuda_errno(cu.stream_sync(NULL));
+	return cu.ctx_sync ? gpu_cuda_errno(cu.ctx_sync()) : 0;
 }
 
 static int cuda_copy_in(unsigned int index, uint64_t dst, const void *src,
 			uint64_t length)
 {
-	int ret = enter(index);
+	int ret = gpu_cuda_enter(index);
 
 	if (ret)
 		return ret;
-	ret = to_errno(cu.copy_in(dst, src, length));
+	ret = gpu_cuda_errno(cu.copy_in(dst, src, length));
 	if (!ret)
 		ret = wait_for_copy();
-	leave();
+	gpu_cuda_leave();
 	return ret;
 }
 
 static int cuda_copy_out(unsigned int index, void *dst, uint64_t src,
 			 uint64_t length)
 {
-	int ret = enter(index);
+	int ret = gpu_cuda_enter(index);
 
 	if (ret)
 		return ret;
-	ret = to_errno(cu.copy_out(dst, src, length));
-	leave();
+	ret = gpu_cuda_errno(cu.copy_out(dst, src, length));
+	gpu_cuda_leave();
 	return ret;
 }
 
@@ -276,13 +293,13 @@ static int cuda_copy_out(unsigned int index, void *dst, uint64_t src,
 static int cuda_expose(unsigned int index, uint64_t addr)
 {
 	unsigned int on = 1;
-	int ret = enter(index);
+	int ret = gpu_cuda_enter(index);
 
 	if (ret)
 		return ret;
 	if (cu.pointer_set)
 		cu.pointer_set(&on, POINTER_SYNC_MEMOPS, addr);
-	leave();
+	gpu_cuda_leave();
 	return 0;
 }
 
@@ -300,4 +317,5 @@ const struct gpu_driver gpu_cuda = {
 	.classify = gpu_cuda_classify,
 	.uuid = gpu_cuda_uuid,
 	.streams = &gpu_cuda_streams,
+	.copies = &gpu_cuda_copies,
 };

@@ -24,6 +24,7 @@ enum {
 
 enum {
 	POINTER_MEMORY_TYPE	= 2,
+	POINTER_BUFFER_ID	= 7,
 	POINTER_IS_MANAGED	= 8,
 	POINTER_DEVICE_ORDINAL	= 9,
 	POINTER_RANGE_START	= 11,
@@ -108,12 +109,13 @@ int gpu_cuda_classify(uint64_t addr, struct gpu_mem *mem)
 {
 	static const int what[] = { POINTER_MEMORY_TYPE, POINTER_IS_MANAGED,
 				    POINTER_DEVICE_ORDINAL,
-				    POINTER_RANGE_START, POINTER_RANGE_SIZE };
+				    POINTER_RANGE_START, POINTER_RANGE_SIZE,
+				    POINTER_BUFFER_ID };
 	unsigned int type = 0, managed = 0;
-	uint64_t base = 0;
+	uint64_t base = 0, id = 0;
 	size_t length = 0;
 	int ordinal = 0;
-	void *data[] = { &type, &managed, &ordinal, &base, &length };
+	void *data[] = { &type, &managed, &ordinal, &base, &length, &id };
 
 	memset(mem, 0, sizeof(*mem));
 	if (!cu.attributes)
@@ -127,6 +129,7 @@ int gpu_cuda_classify(uint64_t addr, struct gpu_mem *mem)
 	mem->index = (unsigned int)ordinal;
 	mem->base = base;
 	mem->length = length;
+	mem->id = id;
 	return 0;
 }
 

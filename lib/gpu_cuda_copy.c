@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/*
+ * NVIDIA's driver library, the part that copies without waiting.  Loaded by
+ * gpu_cuda.c.
+ *
+ * A stream of the highest priority: streams share hardware queues with others
+ * of their priority only, so that one of the application's that waits for us
+ * is not in our way.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu.h"
+
+#define CU_INVALID_VALUE	1
+#define CU_NOT_READY		600
+#define HOST_PORTABLE		1U
+#define STREAM_NON_BLOCKING	1U
+#define EVENT_NO_TIMING		2U
+/* enum CUmemcpySrcAccessOrder: whenever the driver likes. */
+#define ACCESS_ANY		3
+/* Copies that go to the driver at once. */
+#define GROUP			64U
+
+/* CUmemcpyAttributes of CUDA 12.8: order, two locations, flags. */
+struct copy_attributes {
+	int order;
+	int src_type;
+	int src_id;
+	int dst_type;
+	int dst_id;
+	unsigned int flags;
+};
+
+/* The first group must be there. */
+#define COPY_CALLS(X)							\
+	X(cuMemHostAlloc, host_alloc, (void **host, size_t n, unsigned int flags)) \
+	X(cuMemFreeHost, host_free, (void *host))			\
+	X(cuStreamCreateWithPriority, stream_create,			\
+	  (void **stream, unsigned int flags, int priority))		\
+	X(cuStreamDestroy_v2, stream_destroy, (void *stream))		\
+	X(cuEventCreate, event_create, (void **event, unsigned int flags)) \
+	X(cuEventDestroy_v2, event_destroy, (void *event))		\
+	X(cuEventRecord, event_record, (void *event, void *stream))	\
+	X(cuEventQuery, event_query, (void *event))			\
+	X(cuMemcpyHtoDAsync_v2, copy_in,				\
+	  (uint64_t dst, const void *src, size_t n, void *stream))	\
+	X(cuMemcpyDtoHAsync_v2, copy_out,				\
+	  (void *dst, uint64_t src, size_t n, void *stream))
+
+#define MAYBE_CALLS(X)							\
+	X(cuCtxGetStreamPriorityRange, priorities, (int *least, int *greatest)) \
+	X(cuMemcpyBatchAsync_v2, copy_batch,				\
+	  (uint64_t *dsts, uint64_t *srcs, size_t *sizes, size_t nr,	\
+	   struct copy_attributes *attrs, size_t *first, size_t nr_attrs, \
+	   void *stream))
+
+static struct {
+#define FIELD(symbol, field, params) int (*field)params;
+	COPY_CALLS(FIELD)
+	MAYBE_CALLS(FIELD)
+#undef FIELD
+} cu;
+
+static bool complete;
+
+struct queue {
+	unsigned int index;
+	void *stream;
+	void *events[GPU_MARKS];
+};
+
+bool gpu_cuda_bind_copies(void *(*symbol)(const char *name))
+{
+	void *address;
+
+	complete = true;
+#define BIND(name, field, params)					\
+	address = symbol(#name);					\
+	memcpy(&cu.field, &address, sizeof(address));
+#define BIND_NEEDED(name, field, params)				\
+	BIND(name, field, params)					\
+	complete = complete && address;
+	COPY_CALLS(BIND_NEEDED)
+	MAYBE_CALLS(BIND)
+#undef BIND_NEEDED
+#undef BIND
+	return complete;
+}
+
+/* An address that the driver does not take is the caller's mistake. */
+static int to_errno(int result)
+{
+	return result == CU_INVALID_VALUE ? -EFAULT : gpu_cuda_errno(result);
+}
+
+static int host_get(unsigned int index, uint64_t length, void **host)
+{
+	int ret = complete ? gpu_cuda_enter(index) : -ENOSYS;
+
+	if (ret)
+		return ret;
+	ret = gpu_cuda_errno(cu.host_alloc(host, length, HOST_PORTABLE));
+	gpu_cuda_leave();
+	return ret;
+}
+
+static void host_put(unsigned int index, void *host)
+{
+	if (gpu_cuda_enter(index))
+		return;
+	cu.host_free(host);
+	gpu_cuda_leave();
+}
+
+static void destroy(struct queue *queue)
+{
+	for (unsigned int i = 0; i < GPU_MARKS; i++) {
+		if (queue->events[i])
+			cu.event_destroy(queue->events[i]);
+	}
+	if (queue->stream)
+		cu.stream_destroy(queue->stream);
+	free(queue);
+}
+
+static int create(struct queue *queue)
+{
+	int least = 0, greatest = 0;
+	int ret;
+
+	if (cu.priorities)
+		cu.priorities(&least, &greatest);
+	ret = cu.stream_create(&queue->stream, STREAM_NON_BLOCKING, greatest);
+	for (unsigned int i = 0; !ret && i < GPU_MARKS; i++)
+		ret = cu.event_create(&queue->events[i], EVENT_NO_TIMING);
+	return gpu_cuda_errno(ret);
+}
+
+static int queue_open(unsigned int index, void **queue)
+{
+	int ret = complete ? gpu_cuda_enter(index) : -ENOSYS;
+	struct queue *new;
+
+	if (ret)
+		return ret;
+	new = calloc(1, sizeof(*new));
+	if (new) {
+		new->index = index;
+		ret = create(new);
+	} else {
+		ret = -ENOMEM;
+	}
+	if (ret && new)
+		destroy(new);
+	gpu_cuda_leave();
+	if (!ret)
+		*queue = new;
+	return ret;
+}
+
+static void queue_close(void *opaque)
+{
+	struct queue *queue = opaque;
+
+	if (gpu_cuda_enter(queue->index)) {
+		free(queue);
+		return;
+	}
+	destroy(queue);
+	gpu_cuda_leave();
+}
+
+static int copy_one(struct queue *queue, const struct gpu_copy *copy, bool out)
+{
+	return out ? cu.copy_out(copy->host, copy->gpu, copy->length,
+				 queue->stream) :
+		     cu.copy_in(copy->gpu, copy->host, copy->length,
+				queue->stream);
+}
+
+/*
+ * The copy engine pauses between two copies that were given to it one by one
+ * (2.7 us on an H200), but hardly between those of one call.
+ */
+static int copy_group(struct queue *queue, const struct gpu_copy *copies,
+		      unsigned int nr, bool out)
+{
+	struct copy_attributes attributes = { .order = ACCESS_ANY };
+	uint64_t gpu[GROUP], host[GROUP];
+	size_t sizes[GROUP];
+	size_t first = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		gpu[i] = copies[i].gpu;
+		host[i] = (uintptr_t)copies[i].host;
+		sizes[i] = copies[i].length;
+	}
+	return cu.copy_batch(out ? host : gpu, out ? gpu : host, sizes, nr,
+			     &attributes, &first, 1, queue->stream);
+}
+
+static int copy_all(struct queue *queue, const struct gpu_copy *copies,
+		    unsigned int nr, bool out)
+{
+	int ret = 0;
+
+	while (nr && !ret) {
+		unsigned int now = nr < GROUP ? nr : GROUP;
+
+		if (now == 1 || !cu.copy_batch) {
+			now = 1;
+			ret = copy_one(queue, copies, out);
+		} else {
+			ret = copy_group(queue, copies, now, out);
+		}
+		copies += now;
+		nr -= now;
+	}
+	return ret;
+}
+
+static int queue_start(void *opaque, const struct gpu_copy *copies,
+		       unsigned int nr, bool out, unsigned int mark)
+{
+	struct queue *queue = opaque;
+	int ret = gpu_cuda_enter(queue->index);
+	int record;
+
+	if (ret)
+		return ret;
+	ret = to_errno(copy_all(queue, copies, nr, out));
+	/* Also after an error: some of them may be under way. */
+	record = to_errno(cu.event_record(queue->events[mark], queue->stream));
+	gpu_cuda_leave();
+	return ret ? ret : record;
+}
+
+static int queue_poll(void *opaque, unsigned int mark)
+{
+	struct queue *queue = opaque;
+	int ret = gpu_cuda_enter(queue->index);
+	int result;
+
+	if (ret)
+		return ret;
+	result = cu.event_query(queue->events[mark]);
+	gpu_cuda_leave();
+	if (result == CU_NOT_READY)
+		return 0;
+	ret = to_errno(result);
+	return ret ? ret : 1;
+}
+
+const struct gpu_copies gpu_cuda_copies = {
+	.host_get = host_get,
+	.host_put = host_put,
+	.open = queue_open,
+	.close = queue_close,
+	.start = queue_start,
+	.poll = queue_poll,
+};

@@ -8,6 +8,7 @@
 
 #include "abi.h"
 #include "gpu.h"
+#include "host.h"
 #include "internal.h"
 
 /*
@@ -99,6 +100,8 @@ NVFS_EXPORT int nvfs_close(struct nvfs *nvfs)
 	pthread_mutex_unlock(&nvfs->lock);
 	if (busy)
 		return -EBUSY;
+	if (nvfs->uses_host)
+		host_put();
 	if (nvfs->gpu)
 		gpu_put();
 	if (nvfs->fd >= 0)

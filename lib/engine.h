@@ -209,9 +209,9 @@ int engine_submit(struct engine_req *const *reqs, unsigned int nr);
  * engine_cancel() - give up a request
  * @req: submitted; its @complete has not returned
  *
- * Returns 0 when nothing of it was started: @complete has been called with
- * -ECANCELED when this returns.  -EALREADY: it is being worked on and ends as
- * it ends.
+ * Returns 0 when nothing of it was started and nothing will be: it ends with
+ * -ECANCELED, by a call of @complete like any other, maybe after this returns.
+ * -EALREADY: it is being worked on and ends as it ends.
  */
 int engine_cancel(struct engine_req *req);
 

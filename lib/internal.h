@@ -23,6 +23,7 @@ struct gpu_driver;
  * @lock: protects the fields below
  * @nr_children: buffers and regions that are left
  * @gpu: NULL until somebody needed it
+ * @uses_host: a request went through host memory
  */
 struct nvfs {
 	int fd;
@@ -31,6 +32,7 @@ struct nvfs {
 	pthread_mutex_t lock;
 	unsigned int nr_children;
 	const struct gpu_driver *gpu;
+	bool uses_host;
 };
 
 /* @alloc_addr is what the driver gave, @addr is that, aligned. */

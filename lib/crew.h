@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's threads: they help with requests, and run what was submitted. */
+#ifndef LIBNVFS_CREW_H
+#define LIBNVFS_CREW_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/**
+ * struct crew_task - something that several threads work on at once
+ * @work: returns when there is nothing left to begin; called by each thread
+ *	that joins
+ * @end: called by the last thread that leaves a posted task; may free it.
+ *	NULL for one that is offered
+ * @want: how many more may join
+ * @inside: how many have joined and not left
+ * @next, @prev, @listed: the crew's
+ */
+struct crew_task {
+	void (*work)(struct crew_task *task);
+	void (*end)(struct crew_task *task);
+	unsigned int want;
+	_Atomic unsigned int inside;
+	struct crew_task *next, *prev;
+	bool listed;
+};
+
+/*
+ * At most @threads, which look for work for @spin_us before they sleep.
+ * Returns 0 or -ENOMEM; no thread is started yet.
+ */
+int crew_open(unsigned int threads, unsigned int spin_us);
+/* Ends all threads; no task is left.  Not by a thread of the crew. */
+void crew_close(void);
+
+/*
+ * Up to @nr threads may help with @task, whose owner works on it himself.
+ * @wake: also those that sleep, or none are there yet.
+ */
+void crew_offer(struct crew_task *task, unsigned int nr, bool wake);
+/* Nobody may join any more; returns when all have left. */
+void crew_retract(struct crew_task *task);
+
+/*
+ * Have @nr tasks done, each by one thread for a start.  Does not wait.
+ * -EAGAIN: there is no thread and none can be started; nothing was posted.
+ */
+int crew_post(struct crew_task *const *tasks, unsigned int nr);
+/* By one that works on a posted task: @nr more may join. */
+void crew_more(struct crew_task *task, unsigned int nr);
+/* Take back a task that nobody has joined.  False: too late. */
+bool crew_unpost(struct crew_task *task);
+
+/* Wait a moment for another thread; @turn counts from 0. */
+void crew_relax(unsigned int turn);
+
+/* Threads that are at something that can use several CPUs. */
+unsigned int crew_busy(void);
+void crew_busy_add(int change);
+/* CPUs that this process may use. */
+unsigned int crew_cpus(void);
+
+#endif /* LIBNVFS_CREW_H */

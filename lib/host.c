@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: MIT
+/* The route through host memory: who does how much of a request. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host_job.h"
+#include "libnvfs.h"
+
+#define MAX_GPUS	64U
+#define PAGE		4096ULL
+/* Small requests that share a job, and a buffer. */
+#define GATHER_PARTS	256U
+#define GATHER_PIECE	32U
+/* Requests that follow one another so closely are a burst. */
+#define BURST_NS	200000U
+#define SLOT_UNIT	65536U
+#define SLOT_MOST	(64U << 20)
+#define MAX_THREADS	1024U
+
+/* engine_req.priv.state of a submitted request */
+enum { REQ_WAITING, REQ_RUNNING, REQ_CANCELED };
+
+/* Found on an H200 with 16 CPUs: see docs/throughput.md. */
+struct host_tuning host_tuning = {
+	.parallel = 8,
+	.split_min = 32 << 10,
+	.part_min = 16 << 10,
+	.part_max = 128 << 10,
+	.piece_min = 256 << 10,
+	.piece_div = 4,
+	.wake_min = 256 << 10,
+	.gather_max = 64 << 10,
+};
+
+static struct {
+	pthread_mutex_t opening;
+	struct engine_pool pool;		/* under @opening */
+	unsigned int users;			/* under @opening */
+	pthread_mutex_t lock;
+	const struct gpu_driver *driver;	/* under @lock */
+	_Atomic(struct port *) ports[MAX_GPUS];
+} host = {
+	.pool = {
+		.slot_bytes = 1 << 20,
+		.pinned_bytes = 64 << 20,
+		.spin_us = 200,
+		.cache_bytes = 1ULL << 40,
+	},
+	.opening = PTHREAD_MUTEX_INITIALIZER,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+int host_get(void)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&host.opening);
+	if (!host.users)
+		ret = crew_open(host.pool.threads, host.pool.spin_us);
+	if (!ret)
+		host.users++;
+	pthread_mutex_unlock(&host.opening);
+	return ret;
+}
+
+void host_pool_get(struct engine_pool *pool)
+{
+	pthread_mutex_lock(&host.opening);
+	*pool = host.pool;
+	pthread_mutex_unlock(&host.opening);
+}
+
+int host_pool_set(const struct engine_pool *pool)
+{
+	int ret = -EBUSY;
+
+	if (!pool->slot_bytes || pool->slot_bytes % SLOT_UNIT ||
+	    pool->slot_bytes > SLOT_MOST || pool->threads > MAX_THREADS ||
+	    pool->parallel > MAX_THREADS)
+		return -EINVAL;
+	pthread_mutex_lock(&host.opening);
+	if (!host.users) {
+		host.pool = *pool;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&host.opening);
+	return ret;
+}
+
+static void close_port(struct port *port)
+{
+	if (!port)
+		return;
+	lane_close(&port->in);
+	lane_close(&port->out);
+	slots_close(&port->slots);
+	free(port);
+}
+
+static void close_all(void)
+{
+	crew_close();
+	for (unsigned int i = 0; i < MAX_GPUS; i++) {
+		close_port(atomic_load(&host.ports[i]));
+		atomic_store(&host.ports[i], NULL);
+	}
+	if (host.driver)
+		gpu_put();
+	host.driver = NULL;
+}
+
+void host_put(void)
+{
+	pthread_mutex_lock(&host.opening);
+	if (!--host.users)
+		close_all();
+	pthread_mutex_unlock(&host.opening);
+}
+
+static unsigned int nr_slots(void)
+{
+	uint64_t nr = host.pool.pinned_bytes / host.pool.slot_bytes;
+
+	if (!nr)
+		return 1;
+	return nr < SLOTS_MAX ? (unsigned int)nr : SLOTS_MAX;
+}
+
+/* Under the lock. */
+static int open_port(unsigned int gpu, struct port **port)
+{
+	struct port *new;
+	int ret;
+
+	ret = host.driver ? 0 : gpu_get(&host.driver);
+	if (ret) {
+		host.driver = NULL;
+		return ret;
+	}
+	ret = host.driver->count();
+	if (ret < 0)
+		return ret;
+	if (gpu >= (unsigned int)ret)
+		return -ENODEV;
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	new->driver = host.driver;
+	new->index = gpu;
+	slots_open(&new->slots, host.driver, gpu, host.pool.slot_bytes,
+		   nr_slots());
+	lane_open(&new->in, host.driver, gpu, false);
+	lane_open(&new->out, host.driver, gpu, true);
+	atomic_store(&host.ports[gpu], new);
+	*port = new;
+	return 0;
+}
+
+static int get_port(unsigned int gpu, struct port **port)
+{
+	int ret = 0;
+
+	*port = NULL;
+	if (gpu == ENGINE_HOST)
+		return 0;
+	if (gpu >= MAX_GPUS)
+		return -ENODEV;
+	*port = atomic_load_explicit(&host.ports[gpu], memory_order_acquire);
+	if (*port)
+		return 0;
+	pthread_mutex_lock(&host.lock);
+	*port = atomic_load(&host.ports[gpu]);
+	if (!*port)
+		ret = open_port(gpu, port);
+	pthread_mutex_unlock(&host.lock);
+	return ret;
+}
+
+static int check(const struct engine_req *req)
+{
+	if (!req->file)
+		return -EINVAL;
+	if (req->file_offset > INT64_MAX ||
+	    req->length > INT64_MAX - req->file_offset ||
+	    req->addr + req->length < req->addr)
+		return -EOVERFLOW;
+	return 0;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
+static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
+{
+	if (value < least)
+		return least;
+	return value < most ? value : most;
+}
+
+/* Bytes must go one after the other. */
+static bool is_serial(const struct engine_req *req)
+{
+	return !req->file->seekable ||
+	       (req->write && (req->file->flags & O_APPEND));
+}
+
+/* How many threads there are for one request, the caller's included. */
+static unsigned int ways(uint64_t window)
+{
+	unsigned int most = host.pool.parallel ? host.pool.parallel :
+						 host_tuning.parallel;
+	unsigned int busy = crew_busy();
+	unsigned int cpus = crew_cpus();
+	uint64_t parts = window / host_tuning.part_min;
+
+	if (window < host_tuning.split_min)
+		return 1;
+	return (unsigned int)clamp(busy > 1 ? cpus / busy : cpus, 1,
+				   clamp(parts, 1, most));
+}
+
+/*
+ * Parts are small enough to share the work evenly, pieces small enough that
+ * copies begin early and large enough that the copy engine's pauses between
+ * them do not count.
+ */
+static void shape_one(struct job *job)
+{
+	uint64_t slot = host.pool.slot_bytes;
+	uint64_t grain = job->file->align > PAGE ? job->file->align : PAGE;
+	unsigned int nr = is_serial(job->req) ? 1 : ways(job->window);
+	uint64_t part, piece;
+
+	job->helpers = nr - 1;
+	part = nr > 1 ? clamp(job->window / (2 * nr), host_tuning.part_min,
+			      host_tuning.part_max) : 2 * host_tuning.part_max;
+	if (job->window <= 2 * host_tuning.part_max && nr == 1)
+		part = job->window;
+	part = clamp(round_up(part, grain), grain, slot);
+	piece = nr > 1 ? job->window / host_tuning.piece_div :
+			 job->window / 2;
+	piece = clamp(piece, host_tuning.piece_min, slot);
+	job->stride = part;
+	job->per_piece = (uint32_t)clamp(piece / part, 1, slot / part);
+	if (is_serial(job->req))
+		job->per_piece = 1;
+	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
+	job->nr_pieces = (job->nr_parts + job->per_piece - 1) / job->per_piece;
+}
+
+static void init(struct job *job, struct engine_req *first)
+{
+	job->gpu = first->gpu;
+	job->port = NULL;
+	job->error = 0;
+	job->helpers = 0;
+	job->write = first->write;
+	job->ring = 0;
+	job->lead = 0;
+	atomic_init(&job->begun, false);
+	atomic_init(&job->next, 0);
+	atomic_init(&job->stop, UINT64_MAX);
+	atomic_flag_clear(&job->stop_lock);
+	job->stop_error = 0;
+	job->copies = NULL;
+	job->many = NULL;
+	job->each = NULL;
+}
+
+static void init_one(struct job *job, struct engine_req *req)
+{
+	init(job, req);
+	job->req = req;
+	job->file = req->file;
+	req->done = 0;
+	req->error = 0;
+	job->error = check(req);
+	if (job->error)
+		return;
+	if (!req->write && req->gpu != ENGINE_HOST && req->length)
+		job->lead = req->file_offset % req->file->align;
+	job->window = job->lead + req->length;
+	if (job->window / PAGE >= UINT32_MAX)
+		job->error = -EOVERFLOW;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * Waking a thread is worth it for a large request, and for the first of many
+ * small ones.
+ */
+static bool worth_waking(const struct job *job)
+{
+	static _Thread_local uint64_t last;
+	uint64_t before = last;
+
+	if (job->window >= host_tuning.wake_min)
+		return true;
+	last = now_ns();
+	return last - before < BURST_NS;
+}
+
+static void offered_work(struct crew_task *task)
+{
+	job_work((struct job *)task);
+}
+
+static int run_job(struct job *job)
+{
+	int ret = get_port(job->gpu, &job->port);
+
+	if (ret)
+		return ret;
+	shape_one(job);
+	ret = job_begin(job);
+	if (ret)
+		return ret;
+	if (job->helpers) {
+		job->task.work = offered_work;
+		job->task.end = NULL;
+		crew_offer(&job->task, job->helpers, worth_waking(job));
+	}
+	job_work(job);
+	if (job->helpers)
+		crew_retract(&job->task);
+	job_finish(job);
+	return 0;
+}
+
+int host_run(struct engine_req *req)
+{
+	struct job job;
+	bool counts;
+
+	init_one(&job, req);
+	if (!job.error && !req->length)
+		return 0;
+	counts = req->length >= host_tuning.split_min;
+	if (counts)
+		crew_busy_add(1);
+	if (!job.error)
+		job.error = run_job(&job);
+	if (counts)
+		crew_busy_add(-1);
+	if (job.error)
+		req->error = job.error;
+	return req->error;
+}
+
+/* Submitted requests. */
+
+/* A request that was cancelled ends here. */
+static bool starts(struct engine_req *req)
+{
+	int state = REQ_WAITING;
+
+	if (__atomic_compare_exchange_n(&req->priv.state, &state, REQ_RUNNING,
+					false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
+		return true;
+	req->error = -ECANCELED;
+	return false;
+}
+
+static int begin_posted(struct job *job)
+{
+	if (job->error)
+		return job->error;
+	if (job->req && !starts(job->req))
+		return -ECANCELED;
+	job->error = get_port(job->gpu, &job->port);
+	if (job->error)
+		return job->error;
+	if (job->req)
+		shape_one(job);
+	else
+		job->helpers = (unsigned int)clamp(job->nr_pieces, 1,
+						   ways(UINT64_MAX)) - 1;
+	for (uint32_t i = 0; !job->req && i < job->nr_parts; i++)
+		starts(job->many[i]);
+	return job_begin(job);
+}
+
+static void posted_work(struct crew_task *task)
+{
+	struct job *job = (struct job *)task;
+
+	if (!atomic_exchange(&job->begun, true)) {
+		crew_busy_add(1);
+		job->error = begin_posted(job);
+		if (job->error)
+			return;
+		crew_more(task, job->helpers);
+	}
+	job_work(job);
+}
+
+static void posted_end(struct crew_task *task)
+{
+	struct job *job = (struct job *)task;
+	void (*each)(struct engine_req *req) = job->each;
+
+	if (job->error)
+		job_fail(job, job->error);
+	else
+		job_finish(job);
+	crew_busy_add(-1);
+	if (job->req)
+		each(job->req);
+	for (uint32_t i = 0; !job->req && i < job->nr_parts; i++)
+		each(job->many[i]);
+	free(job);
+}
+
+static bool is_small(const struct engine_req *req)
+{
+	return !check(req) && req->gpu != ENGINE_HOST && req->length &&
+	       req->length <= host_tuning.gather_max && !is_serial(req);
+}
+
+/* How many of @reqs, from the first on, make one job. */
+static unsigned int count_alike(struct engine_req *const *reqs, unsigned int nr)
+{
+	unsigned int i;
+
+	if (!is_small(reqs[0]))
+		return 1;
+	for (i = 1; i < nr && i < GATHER_PARTS; i++) {
+		if (!is_small(reqs[i]) || reqs[i]->gpu != reqs[0]->gpu ||
+		    reqs[i]->write != reqs[0]->write)
+			break;
+	}
+	return i;
+}
+
+/* One request for each part. */
+static void shape_many(struct job *job)
+{
+	uint64_t stride = PAGE;
+
+	for (uint32_t i = 0; i < job->nr_parts; i++) {
+		const struct engine_req *req = job->many[i];
+		uint64_t lead = req->write ? 0 :
+				req->file_offset % req->file->align;
+		uint64_t whole = round_up(lead + req->length,
+					  clamp(req->file->align, PAGE,
+						UINT32_MAX));
+
+		if (whole > stride)
+			stride = whole;
+	}
+	job->stride = stride;
+	job->per_piece = (uint32_t)clamp(host.pool.slot_bytes / stride, 1,
+					 GATHER_PIECE);
+	job->nr_pieces = (job->nr_parts + job->per_piece - 1) / job->per_piece;
+}
+
+static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
+{
+	size_t extra = nr > 1 ? nr * (sizeof(struct lane_copy) +
+				      sizeof(struct engine_req *)) : 0;
+	struct job *job = malloc(sizeof(*job) + extra);
+
+	if (!job)
+		return NULL;
+	if (nr == 1) {
+		init_one(job, reqs[0]);
+	} else {
+		init(job, reqs[0]);
+		job->req = NULL;
+		job->nr_parts = nr;
+		job->copies = (struct lane_copy *)(job + 1);
+		job->many = (struct engine_req **)(job->copies + nr);
+		memcpy(job->many, reqs, nr * sizeof(*reqs));
+		shape_many(job);
+	}
+	for (unsigned int i = 0; i < nr; i++) {
+		reqs[i]->done = 0;
+		reqs[i]->error = 0;
+		reqs[i]->priv.job = job;
+		reqs[i]->priv.state = REQ_WAITING;
+	}
+	job->task.work = posted_work;
+	job->task.end = posted_end;
+	return job;
+}
+
+int host_submit(struct engine_req *const *reqs, unsigned int nr,
+		void (*each)(struct engine_req *req))
+{
+	struct crew_task **tasks = malloc(nr * sizeof(struct crew_task *));
+	unsigned int nr_tasks = 0;
+	int ret = tasks ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; !ret && i < nr; nr_tasks++) {
+		unsigned int alike = count_alike(&reqs[i], nr - i);
+		struct job *job = make_job(&reqs[i], alike);
+
+		if (!job) {
+			ret = -ENOMEM;
+			break;
+		}
+		job->each = each;
+		tasks[nr_tasks] = &job->task;
+		i += alike;
+	}
+	if (!ret)
+		ret = crew_post(tasks, nr_tasks);
+	for (unsigned int i = 0; ret && i < nr_tasks; i++)
+		free(tasks[i]);
+	free(tasks);
+	return ret;
+}
+
+int host_cancel(struct engine_req *req)
+{
+	int state = REQ_WAITING;
+
+	if (__atomic_compare_exchange_n(&req->priv.state, &state, REQ_CANCELED,
+					false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
+		return 0;
+	return state == REQ_CANCELED ? 0 : -EALREADY;
+}

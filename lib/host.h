@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The route through host memory. */
+#ifndef LIBNVFS_HOST_H
+#define LIBNVFS_HOST_H
+
+#include "engine.h"
+
+/*
+ * One user more; 0 or -ENOMEM.  The GPU driver is loaded by the first request
+ * that needs it.
+ */
+int host_get(void);
+/* One user less, whose requests have all ended. */
+void host_put(void);
+
+/* As engine_pool_get() and engine_pool_set(). */
+void host_pool_get(struct engine_pool *pool);
+int host_pool_set(const struct engine_pool *pool);
+
+/* As engine_run(); fills in done and error only. */
+int host_run(struct engine_req *req);
+/*
+ * As engine_submit().  @each is called for each request that has ended, in
+ * place of its complete().
+ */
+int host_submit(struct engine_req *const *reqs, unsigned int nr,
+		void (*each)(struct engine_req *req));
+/* As engine_cancel(), without calling anything: 0 or -EALREADY. */
+int host_cancel(struct engine_req *req);
+
+/* host_file.c: what pread(2) and pwrite(2) leave to be done. */
+
+/**
+ * host_file_read() - read as much as there is, of @length bytes
+ * @file: the file; with O_DIRECT @host, @offset and @length suit it, or not:
+ *	then the page cache is used
+ * @host: where to
+ * @length: bytes
+ * @offset: first byte in the file
+ * @error: out: 0 or a negative errno value; what was read before is good
+ *
+ * Returns how many bytes; less than @length without an error is the end.
+ */
+uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
+			uint64_t offset, int *error);
+/* The same for writing; less without an error is the end of a device. */
+uint64_t host_file_write(struct engine_file *file, const char *host,
+			 uint64_t length, uint64_t offset, int *error);
+
+/* What measurements change; bytes and counts. */
+struct host_tuning {
+	unsigned int parallel;
+	uint64_t split_min;
+	uint64_t part_min;
+	uint64_t part_max;
+	uint64_t piece_min;
+	unsigned int piece_div;
+	uint64_t wake_min;
+	uint64_t gather_max;
+};
+
+extern struct host_tuning host_tuning;
+
+#endif /* LIBNVFS_HOST_H */

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Copies of all threads, given to the copy engine in groups.  Nobody has a
+ * thread for it: who waits drives, one at a time.
+ */
+#include <stddef.h>
+
+#include "lane.h"
+
+/* Most copies in one flight: the driver is given them at about 1 us each. */
+#define FLIGHT_COPIES	32U
+
+unsigned int lane_depth = 2;
+
+void lane_open(struct lane *lane, const struct gpu_driver *driver,
+	       unsigned int index, bool out)
+{
+	lane->driver = driver;
+	lane->index = index;
+	lane->out = out;
+	lane->queue = NULL;
+	atomic_init(&lane->pushed, NULL);
+	atomic_flag_clear(&lane->driving);
+	lane->head = 0;
+	atomic_init(&lane->nr, 0);
+	if (driver->copies && driver->copies->open(index, &lane->queue))
+		lane->queue = NULL;
+}
+
+void lane_close(struct lane *lane)
+{
+	if (lane->queue)
+		lane->driver->copies->close(lane->queue);
+	lane->queue = NULL;
+}
+
+static int copy_now(struct lane *lane, const struct gpu_copy *copy)
+{
+	return lane->out ? lane->driver->copy_out(lane->index, copy->host,
+						  copy->gpu, copy->length) :
+			   lane->driver->copy_in(lane->index, copy->gpu,
+						 copy->host, copy->length);
+}
+
+/* The copy is its pusher's again as soon as @state is stored. */
+static void end(struct lane_copy *copy, int state)
+{
+	atomic_store_explicit(&copy->state, state, memory_order_release);
+}
+
+void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr)
+{
+	struct lane_copy *old;
+
+	if (!nr)
+		return;
+	for (unsigned int i = 0; i < nr; i++)
+		atomic_store_explicit(&copies[i].state, LANE_BUSY,
+				      memory_order_relaxed);
+	if (!lane->queue) {
+		for (unsigned int i = 0; i < nr; i++)
+			end(&copies[i], copy_now(lane, &copies[i].copy));
+		return;
+	}
+	for (unsigned int i = 0; i + 1 < nr; i++)
+		copies[i].next = &copies[i + 1];
+	old = atomic_load_explicit(&lane->pushed, memory_order_relaxed);
+	do {
+		copies[nr - 1].next = old;
+	} while (!atomic_compare_exchange_weak(&lane->pushed, &old, copies));
+	lane_drive(lane);
+}
+
+/*
+ * Something in a group was refused.  Each once more and alone, so that one
+ * request's bad address is no other request's error.
+ */
+static void land_one_by_one(struct lane *lane, struct lane_copy *copy)
+{
+	while (copy) {
+		struct lane_copy *next = copy->next;
+
+		end(copy, copy_now(lane, &copy->copy));
+		copy = next;
+	}
+}
+
+static bool land(struct lane *lane)
+{
+	struct lane_flight *flight = &lane->flights[lane->head];
+	int ret = lane->driver->copies->poll(lane->queue, lane->head);
+	struct lane_copy *copy = flight->first;
+
+	if (!ret)
+		return false;
+	if (ret < 0 || flight->error) {
+		land_one_by_one(lane, copy);
+		return true;
+	}
+	while (copy) {
+		struct lane_copy *next = copy->next;
+
+		end(copy, 0);
+		copy = next;
+	}
+	return true;
+}
+
+static void land_all(struct lane *lane)
+{
+	unsigned int nr = atomic_load(&lane->nr);
+
+	while (nr && land(lane)) {
+		lane->head = (lane->head + 1) % GPU_MARKS;
+		atomic_store(&lane->nr, --nr);
+	}
+}
+
+/* Up to FLIGHT_COPIES of what was pushed; the rest goes back. */
+static struct lane_copy *take(struct lane *lane, struct gpu_copy *copies,
+			      unsigned int *nr)
+{
+	struct lane_copy *first = atomic_exchange(&lane->pushed, NULL);
+	struct lane_copy *last = NULL;
+
+	*nr = 0;
+	for (struct lane_copy *i = first; i && *nr < FLIGHT_COPIES;
+	     i = i->next) {
+		copies[(*nr)++] = i->copy;
+		last = i;
+	}
+	if (last && last->next) {
+		struct lane_copy *rest = last->next, *end_of_rest = rest;
+		struct lane_copy *old = atomic_load(&lane->pushed);
+
+		last->next = NULL;
+		while (end_of_rest->next)
+			end_of_rest = end_of_rest->next;
+		do {
+			end_of_rest->next = old;
+		} while (!atomic_compare_exchange_weak(&lane->pushed, &old,
+						       rest));
+	}
+	return first;
+}
+
+static bool take_off(struct lane *lane)
+{
+	unsigned int nr_flights = atomic_load(&lane->nr);
+	unsigned int mark = (lane->head + nr_flights) % GPU_MARKS;
+	struct lane_flight *flight = &lane->flights[mark];
+	struct gpu_copy copies[FLIGHT_COPIES];
+	unsigned int nr;
+
+	if (nr_flights >= lane_depth)
+		return false;
+	flight->first = take(lane, copies, &nr);
+	if (!nr)
+		return false;
+	flight->error = lane->driver->copies->start(lane->queue, copies, nr,
+						    lane->out, mark);
+	atomic_store(&lane->nr, nr_flights + 1);
+	return true;
+}
+
+void lane_drive(struct lane *lane)
+{
+	if (!lane->queue)
+		return;
+	do {
+		if (atomic_flag_test_and_set_explicit(&lane->driving,
+						      memory_order_acquire))
+			return;
+		land_all(lane);
+		while (take_off(lane))
+			;
+		atomic_flag_clear_explicit(&lane->driving,
+					   memory_order_release);
+		/* Pushed since, by one who found the lane driven: still ours. */
+	} while (atomic_load(&lane->pushed) &&
+		 atomic_load(&lane->nr) < lane_depth);
+}
+
+int lane_state(struct lane_copy *copies, unsigned int nr)
+{
+	int error = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		int state = atomic_load_explicit(&copies[i].state,
+						 memory_order_acquire);
+
+		if (state == LANE_BUSY)
+			return LANE_BUSY;
+		if (!error)
+			error = state;
+	}
+	return error;
+}

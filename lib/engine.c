@@ -14,6 +14,7 @@ static struct {
 	pthread_mutex_t lock;
 	_Atomic unsigned int users;
 	struct nvfs *_Atomic nvfs;
+	bool no_direct;		/* set while it is closed */
 } engine = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* A request that the module may be asked to do, and its thread. */
@@ -107,11 +108,16 @@ int engine_gpu(const struct gpu_driver **driver)
 void engine_pool_get(struct engine_pool *pool)
 {
 	host_pool_get(pool);
+	pool->no_direct = engine.no_direct;
 }
 
 int engine_pool_set(const struct engine_pool *pool)
 {
-	return engine.users ? -EBUSY : host_pool_set(pool);
+	int ret = engine.users ? -EBUSY : host_pool_set(pool);
+
+	if (!ret)
+		engine.no_direct = pool->no_direct;
+	return ret;
 }
 
 int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)
@@ -136,8 +142,9 @@ static bool may_be_direct(struct engine_req *req)
 	req->reason = NVFS_REASON_NONE;
 	if (req->gpu == ENGINE_HOST || !req->length || !req->file)
 		return false;
-	if (nvfs_module_error(engine.nvfs)) {
-		req->reason = NVFS_REASON_NO_MODULE;
+	if (engine.no_direct || nvfs_module_error(engine.nvfs)) {
+		req->reason = engine.no_direct ? NVFS_REASON_NOT_WANTED :
+						 NVFS_REASON_NO_MODULE;
 		return false;
 	}
 	return true;

@@ -160,6 +160,7 @@ int engine_gpu(const struct gpu_driver **driver);
  * @spin_us: how long an idle helper looks for work before it sleeps, in
  *	microseconds; 0: not at all
  * @cache_bytes: most GPU memory that is registered without being asked to
+ * @no_direct: the module is never asked
  */
 struct engine_pool {
 	unsigned int threads;
@@ -168,6 +169,7 @@ struct engine_pool {
 	uint64_t pinned_bytes;
 	unsigned int spin_us;
 	uint64_t cache_bytes;
+	bool no_direct;
 };
 
 /* What is in force. */

@@ -100,6 +100,9 @@ static const struct reason own_reasons[] = {
 	}, {
 		"no-region", "the module refused to pin the GPU memory",
 		"See the kernel log, and nvfs check.",
+	}, {
+		"not-wanted", "the caller forbade the direct way",
+		"Allow it: properties.force_compat_mode in cufile.json.",
 	},
 };
 

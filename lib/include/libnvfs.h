@@ -43,6 +43,7 @@ struct nvfs_region;
  */
 #define NVFS_REASON_NO_MODULE	0x100U	/* /dev/nvidia-fs can't be used */
 #define NVFS_REASON_NO_REGION	0x101U	/* the module refused the region */
+#define NVFS_REASON_NOT_WANTED	0x102U	/* the caller forbade the direct way */
 
 /* nvfs_open(): also succeed when the device can't be opened. */
 #define NVFS_OPEN_NO_MODULE	(1U << 0)

@@ -23,7 +23,7 @@ static void every_value_has_its_word(void **state)
 	assert_string_equal(nvfs_reason_name(NVFS_REASON_NO_REGION),
 			    "no-region");
 	assert_string_equal(nvfs_reason_name(NVFS_REASON_NR), "unknown");
-	assert_string_equal(nvfs_reason_name(NVFS_REASON_NO_REGION + 1),
+	assert_string_equal(nvfs_reason_name(NVFS_REASON_NOT_WANTED + 1),
 			    "unknown");
 	assert_string_equal(nvfs_reason_name(UINT32_MAX), "unknown");
 }

@@ -26,7 +26,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -274,6 +273,7 @@ CUfileError_t cuFileGetVersion(int *version);
 
 /* ----------------------------------------------------------------- files */
 
+struct sockaddr;
 typedef struct sockaddr sockaddr_t;
 typedef void *CUfileHandle_t;
 

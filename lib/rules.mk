@@ -11,13 +11,22 @@ LIB_SO		:= $(BUILD)/lib/libnvfs.so.0
 LIB_FILES	:= $(LIB_SO) $(BUILD)/lib/libnvfs.so $(BUILD)/lib/libnvfs.a \
 		   $(BUILD)/lib/libnvfs.pc
 
+# libcufile.so.0: its own names over the same objects.  json-c is linked in, so
+# that an application may have another one.
+CUFILE_SRC	:= $(sort $(wildcard lib/cufile/*.c))
+CUFILE_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/%.o)
+CUFILE_SO	:= $(BUILD)/lib/libcufile.so.0
+CUFILE_FILES	:= $(CUFILE_SO) $(BUILD)/lib/libcufile.so
+
 .PHONY: lib install-lib man install-man lib-unit-tests
 
 all: lib man
 
-lib: $(LIB_FILES) ## build libnvfs
+lib: $(LIB_FILES) $(CUFILE_FILES) ## build libnvfs and libcufile
 
-$(LIB_OBJ): $(BUILD)/obj/%.o: %.c
+$(CUFILE_OBJ): LIB_INCLUDES += -Ilib
+
+$(LIB_OBJ) $(CUFILE_OBJ): $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
@@ -38,6 +47,18 @@ $(LIB_SO): $(LIB_OBJ) lib/libnvfs.map
 $(BUILD)/lib/libnvfs.so: $(LIB_SO)
 	$(Q)ln -sf libnvfs.so.0 $@
 
+$(CUFILE_SO): $(CUFILE_OBJ) $(LIB_OBJ) lib/libcufile.map
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libcufile.so.0 \
+		-Wl,--version-script=lib/libcufile.map -Wl,-z,defs \
+		-Wl,-z,relro,-z,now -Wl,-Bsymbolic-functions \
+		-Wl,--exclude-libs,ALL $(CUFILE_OBJ) $(LIB_OBJ) \
+		-l:libjson-c.a -ldl -pthread -o $@
+
+$(BUILD)/lib/libcufile.so: $(CUFILE_SO)
+	$(Q)ln -sf libcufile.so.0 $@
+
 $(BUILD)/lib/libnvfs.pc: lib/libnvfs.pc.in
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
@@ -46,14 +67,17 @@ $(BUILD)/lib/libnvfs.pc: lib/libnvfs.pc.in
 
 install: install-lib install-man
 
-install-lib: $(LIB_FILES)
+install-lib: $(LIB_FILES) $(CUFILE_FILES)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(LIB_SO) $(DESTDIR)$(LIBDIR)/libnvfs.so.$(LIB_VERSION)
 	ln -sf libnvfs.so.$(LIB_VERSION) $(DESTDIR)$(LIBDIR)/libnvfs.so.0
 	ln -sf libnvfs.so.0 $(DESTDIR)$(LIBDIR)/libnvfs.so
 	install -m 644 $(BUILD)/lib/libnvfs.a $(DESTDIR)$(LIBDIR)/libnvfs.a
 	install -m 644 $(BUILD)/lib/libnvfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libnvfs.pc
-	install -m 644 lib/include/libnvfs.h include/uapi/nvfs.h $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(CUFILE_SO) $(DESTDIR)$(LIBDIR)/libcufile.so.$(LIB_VERSION)
+	ln -sf libcufile.so.$(LIB_VERSION) $(DESTDIR)$(LIBDIR)/libcufile.so.0
+	ln -sf libcufile.so.0 $(DESTDIR)$(LIBDIR)/libcufile.so
+	install -m 644 lib/include/libnvfs.h include/uapi/nvfs.h include/cufile.h $(DESTDIR)$(PREFIX)/include
 
 # Manual pages: only where scdoc is.
 MAN_SRC		:= $(sort $(wildcard docs/man/*.scd))
@@ -82,9 +106,27 @@ UNIT_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/unit/%.o) \
 UNIT_SRC	:= $(sort $(wildcard tests/unit/lib_*.c))
 LIB_UNIT_TESTS	:= $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 
-lib-unit-tests: $(LIB_UNIT_TESTS)
+# libcufile alone, over an engine that the tests play (cufile_mock.h).
+CUFILE_UNIT_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/unit/%.o)
+CUFILE_UNIT_SRC	:= $(sort $(wildcard tests/unit/cufile_*.c))
+CUFILE_UNIT_TESTS := $(CUFILE_UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 
-$(UNIT_OBJ): $(BUILD)/obj/unit/%.o: %.c
+lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS)
+
+$(BUILD)/obj/unit/cufile.a: $(CUFILE_UNIT_OBJ)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(CUFILE_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/cufile.a $(CUFILE_SO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -DCUFILE_LIBRARY='"$(abspath $(CUFILE_SO))"' \
+		-Itests/unit -Ilib/cufile -Iinclude -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
+		$< $(BUILD)/obj/unit/cufile.a -lcmocka -l:libjson-c.a -ldl -pthread -o $@
+
+$(CUFILE_UNIT_OBJ): LIB_INCLUDES += -Iinclude
+
+$(UNIT_OBJ) $(CUFILE_UNIT_OBJ): $(BUILD)/obj/unit/%.o: %.c
 	$(call say,CC,$< (sanitized))
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
@@ -99,4 +141,5 @@ $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
 		$< $(BUILD)/obj/unit/all.a -lcmocka -ldl -pthread -o $@
 
+-include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
 -include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(LIB_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Batches.  A batch has room for so many requests; each takes a place from
+ * submission until its event has been told.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cufile_priv.h"
+
+#define NSEC		1000000000L
+
+enum place_state { FREE, BUSY, DONE };
+
+struct batch;
+
+struct place {
+	struct batch *batch;
+	struct place *next;	/* free ones, or done ones */
+	enum place_state state;
+	CUfileStatus_t status;
+	ssize_t result;
+	void *cookie;
+	void *fh;
+	uint64_t began;
+	struct engine_req req;
+};
+
+/* All but @places and @nr under @lock. */
+struct batch {
+	pthread_mutex_t lock;
+	pthread_cond_t progress;
+	unsigned int nr;
+	unsigned int busy;
+	unsigned int nr_done;
+	struct place *free;
+	struct place *done;
+	struct place **done_end;
+	struct place places[];
+};
+
+/* The batch whose lock this thread holds while it cancels. */
+static _Thread_local struct batch *cancelling;
+
+/* ---------------------------------------------------------------- set up */
+
+static unsigned int limit(void)
+{
+	unsigned int max;
+
+	cf_lock();
+	max = (unsigned int)
+		cf_config()->size[CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE];
+	cf_unlock();
+	return max;
+}
+
+static struct batch *make(unsigned int nr)
+{
+	struct batch *batch = calloc(1, sizeof(*batch) +
+					nr * sizeof(batch->places[0]));
+	pthread_condattr_t attr;
+
+	if (!batch)
+		return NULL;
+	pthread_mutex_init(&batch->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&batch->progress, &attr);
+	pthread_condattr_destroy(&attr);
+	batch->nr = nr;
+	batch->done_end = &batch->done;
+	for (unsigned int i = nr; i--;) {
+		batch->places[i].batch = batch;
+		batch->places[i].next = batch->free;
+		batch->free = &batch->places[i];
+	}
+	return batch;
+}
+
+static void destroy(struct batch *batch)
+{
+	pthread_cond_destroy(&batch->progress);
+	pthread_mutex_destroy(&batch->lock);
+	free(batch);
+}
+
+CF_API CUfileError_t cuFileBatchIOSetUp(CUfileBatchHandle_t *batch_idp,
+					unsigned int nr)
+{
+	struct batch *batch;
+	CUfileError_t ret;
+	uint64_t began;
+
+	if (!batch_idp || !nr)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = cf_enter_open();
+	if (ret.err)
+		return ret;
+	began = cf_stats_begin();
+	if (nr > limit()) {
+		ret.err = CU_FILE_INVALID_VALUE;
+		goto leave;
+	}
+	batch = make(nr);
+	*batch_idp = batch ? cf_slot_add(&cf_batches, batch) : NULL;
+	if (!*batch_idp) {
+		if (batch)
+			destroy(batch);
+		ret.err = CU_FILE_NOMEM_ERROR;
+	}
+leave:
+	cf_stats_count(began, CF_OP_BATCH_SETUP, !ret.err);
+	cf_leave();
+	return ret;
+}
+
+/* ------------------------------------------------------------- submission */
+
+/* From the engine, in any thread; the last to touch the place. */
+static void complete(struct engine_req *req)
+{
+	struct place *place = req->user;
+	struct batch *batch = place->batch;
+	bool locked = cancelling == batch;
+
+	cf_stats_batch_entry(place->began, req);
+	cf_slot_put(&cf_handles, place->fh);
+	if (!locked)
+		pthread_mutex_lock(&batch->lock);
+	place->result = cf_event_result(req->done, req->error);
+	place->status = req->error ? CUFILE_FAILED : CUFILE_COMPLETE;
+	if (req->error == -ECANCELED) {
+		place->status = CUFILE_CANCELED;
+		place->result = 0;
+	}
+	place->state = DONE;
+	place->next = NULL;
+	*batch->done_end = place;
+	batch->done_end = &place->next;
+	batch->nr_done++;
+	batch->busy--;
+	/* While it may still be closed by nobody: the last use of the batch. */
+	cf_leave();
+	pthread_cond_broadcast(&batch->progress);
+	if (!locked)
+		pthread_mutex_unlock(&batch->lock);
+}
+
+static CUfileOpError fill(struct place *place, const CUfileIOParams_t *io)
+{
+	struct cf_handle *handle;
+	CUfileOpError err;
+
+	if (io->mode != CUFILE_BATCH || !io->fh ||
+	    (io->opcode != CUFILE_READ && io->opcode != CUFILE_WRITE))
+		return CU_FILE_INVALID_VALUE;
+	handle = cf_slot_get(&cf_handles, io->fh);
+	if (!handle)
+		return CU_FILE_HANDLE_NOT_REGISTERED;
+	cf_request(&place->req, handle, io->opcode == CUFILE_WRITE);
+	err = cf_request_at(&place->req, io->u.batch.devPtr_base,
+			    io->u.batch.size, io->u.batch.file_offset,
+			    io->u.batch.devPtr_offset);
+	if (err) {
+		cf_slot_put(&cf_handles, io->fh);
+		return err;
+	}
+	place->fh = io->fh;
+	place->cookie = io->cookie;
+	place->req.complete = complete;
+	place->req.user = place;
+	return CU_FILE_SUCCESS;
+}
+
+/* Takes @nr places, or none. */
+static CUfileOpError take(struct batch *batch, unsigned int nr,
+			  struct place **list)
+{
+	struct place **end = &batch->free;
+	CUfileOpError err = CU_FILE_SUCCESS;
+	unsigned int i;
+
+	pthread_mutex_lock(&batch->lock);
+	for (i = 0; i < nr && *end; i++)
+		end = &(*end)->next;
+	if (i < nr) {
+		err = CU_FILE_BATCH_FULL;
+	} else {
+		*list = batch->free;
+		batch->free = *end;
+		*end = NULL;
+	}
+	pthread_mutex_unlock(&batch->lock);
+	return err;
+}
+
+static void give_back(struct batch *batch, struct place *list)
+{
+	pthread_mutex_lock(&batch->lock);
+	while (list) {
+		struct place *place = list;
+
+		list = place->next;
+		place->state = FREE;
+		place->next = batch->free;
+		batch->free = place;
+	}
+	pthread_mutex_unlock(&batch->lock);
+}
+
+static void mark_busy(struct batch *batch, struct engine_req **reqs,
+		      unsigned int nr)
+{
+	uint64_t began = cf_stats_begin();
+
+	pthread_mutex_lock(&batch->lock);
+	for (unsigned int i = 0; i < nr; i++) {
+		struct place *place = reqs[i]->user;
+
+		place->state = BUSY;
+		place->began = began;
+		cf_stats_count(began, CF_OP_BATCH_ENQUEUE, true);
+		cf_hold();
+	}
+	batch->busy += nr;
+	pthread_mutex_unlock(&batch->lock);
+}
+
+static CUfileOpError submit(struct batch *batch, unsigned int nr,
+			    const CUfileIOParams_t *iocbp)
+{
+	struct engine_req *reqs[CF_MAX_BATCH];
+	struct place *list, *place;
+	CUfileOpError err;
+	unsigned int i = 0;
+
+	err = take(batch, nr, &list);
+	if (err)
+		return err;
+	for (place = list; place; place = place->next) {
+		err = fill(place, &iocbp[i]);
+		if (err)
+			goto undo;
+		reqs[i++] = &place->req;
+	}
+	/* From here on each place belongs to the engine, until complete(). */
+	mark_busy(batch, reqs, nr);
+	err = cf_from_errno(engine_submit(reqs, nr)).err;
+	if (!err)
+		return CU_FILE_SUCCESS;
+	pthread_mutex_lock(&batch->lock);
+	batch->busy -= nr;
+	pthread_mutex_unlock(&batch->lock);
+	for (unsigned int n = 0; n < nr; n++)
+		cf_leave();
+undo:
+	while (i--)
+		cf_slot_put(&cf_handles, ((struct place *)reqs[i]->user)->fh);
+	give_back(batch, list);
+	return err;
+}
+
+CF_API CUfileError_t cuFileBatchIOSubmit(CUfileBatchHandle_t batch_idp,
+					 unsigned int nr,
+					 CUfileIOParams_t *iocbp,
+					 unsigned int flags)
+{
+	struct batch *batch;
+	CUfileOpError err;
+	uint64_t began;
+
+	if (!nr || !iocbp || flags)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	err = cf_enter();
+	if (err)
+		return cf_error(err);
+	began = cf_stats_begin();
+	batch = cf_slot_get(&cf_batches, batch_idp);
+	if (batch) {
+		err = nr > batch->nr ? CU_FILE_BATCH_FULL :
+				       submit(batch, nr, iocbp);
+		cf_slot_put(&cf_batches, batch_idp);
+	} else {
+		err = CU_FILE_INVALID_VALUE;
+	}
+	cf_stats_count(began, CF_OP_BATCH_SUBMIT, !err);
+	cf_leave();
+	return cf_error(err);
+}
+
+/* ----------------------------------------------------------------- events */
+
+static bool bad_time(const struct timespec *time)
+{
+	return time && (time->tv_sec < 0 || time->tv_nsec < 0 ||
+			time->tv_nsec >= NSEC);
+}
+
+static void deadline_of(const struct timespec *timeout,
+			struct timespec *deadline)
+{
+	clock_gettime(CLOCK_MONOTONIC, deadline);
+	/* What is more than that is for ever. */
+	if (timeout->tv_sec > INT32_MAX)
+		deadline->tv_sec += INT32_MAX;
+	else
+		deadline->tv_sec += timeout->tv_sec;
+	deadline->tv_nsec += timeout->tv_nsec;
+	if (deadline->tv_nsec >= NSEC) {
+		deadline->tv_nsec -= NSEC;
+		deadline->tv_sec++;
+	}
+}
+
+/* Locked.  Until @min are done, or all that there are, or it is too late. */
+static void await(struct batch *batch, unsigned int min,
+		  const struct timespec *timeout)
+{
+	struct timespec deadline;
+
+	if (timeout)
+		deadline_of(timeout, &deadline);
+	while (batch->nr_done < min && batch->busy) {
+		if (!timeout)
+			pthread_cond_wait(&batch->progress, &batch->lock);
+		else if (pthread_cond_timedwait(&batch->progress, &batch->lock,
+						&deadline))
+			break;
+	}
+}
+
+static unsigned int collect(struct batch *batch, unsigned int max,
+			    CUfileIOEvents_t *events)
+{
+	unsigned int nr = 0;
+
+	while (nr < max && batch->done) {
+		struct place *place = batch->done;
+
+		batch->done = place->next;
+		events[nr++] = (CUfileIOEvents_t){
+			.cookie = place->cookie,
+			.status = place->status,
+			.ret = (size_t)place->result,
+		};
+		place->state = FREE;
+		place->next = batch->free;
+		batch->free = place;
+	}
+	if (!batch->done)
+		batch->done_end = &batch->done;
+	batch->nr_done -= nr;
+	return nr;
+}
+
+CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
+					    unsigned int min_nr,
+					    unsigned int *nr,
+					    CUfileIOEvents_t *iocbp,
+					    struct timespec *timeout)
+{
+	struct batch *batch;
+	CUfileOpError err;
+	uint64_t began;
+
+	if (!nr || !*nr || !iocbp || min_nr > *nr || bad_time(timeout))
+		return cf_error(CU_FILE_INVALID_VALUE);
+	err = cf_enter();
+	if (err)
+		return cf_error(err);
+	began = cf_stats_begin();
+	batch = cf_slot_get(&cf_batches, batch_idp);
+	if (batch) {
+		pthread_mutex_lock(&batch->lock);
+		await(batch, min_nr, timeout);
+		*nr = collect(batch, *nr, iocbp);
+		pthread_mutex_unlock(&batch->lock);
+		cf_slot_put(&cf_batches, batch_idp);
+	} else {
+		err = CU_FILE_INVALID_VALUE;
+	}
+	cf_stats_count(began, CF_OP_BATCH_COMPLETE, !err);
+	cf_leave();
+	return cf_error(err);
+}
+
+/* ------------------------------------------------------------- the others */
+
+/*
+ * What was not started ends as cancelled.  The lock is held, so that no place
+ * that looks busy is given up by complete() meanwhile; complete() knows that
+ * it is called from here.
+ */
+static void cancel(struct batch *batch)
+{
+	pthread_mutex_lock(&batch->lock);
+	cancelling = batch;
+	for (unsigned int i = 0; i < batch->nr; i++) {
+		if (batch->places[i].state == BUSY)
+			engine_cancel(&batch->places[i].req);
+	}
+	cancelling = NULL;
+	pthread_mutex_unlock(&batch->lock);
+}
+
+CF_API CUfileError_t cuFileBatchIOCancel(CUfileBatchHandle_t batch_idp)
+{
+	CUfileOpError err = cf_enter();
+	struct batch *batch;
+	uint64_t began;
+
+	if (err)
+		return cf_error(err);
+	began = cf_stats_begin();
+	batch = cf_slot_get(&cf_batches, batch_idp);
+	if (batch) {
+		cancel(batch);
+		cf_slot_put(&cf_batches, batch_idp);
+	} else {
+		err = CU_FILE_INVALID_VALUE;
+	}
+	cf_stats_count(began, CF_OP_BATCH_CANCEL, !err);
+	cf_leave();
+	return cf_error(err);
+}
+
+void cf_batch_end(void *name)
+{
+	struct batch *batch = cf_slot_remove(&cf_batches, name);
+
+	if (!batch)
+		return;
+	cancel(batch);
+	pthread_mutex_lock(&batch->lock);
+	while (batch->busy)
+		pthread_cond_wait(&batch->progress, &batch->lock);
+	pthread_mutex_unlock(&batch->lock);
+	destroy(batch);
+}
+
+CF_API void cuFileBatchIODestroy(CUfileBatchHandle_t batch_idp)
+{
+	uint64_t began;
+
+	if (cf_enter())
+		return;
+	began = cf_stats_begin();
+	cf_batch_end(batch_idp);
+	cf_stats_count(began, CF_OP_BATCH_DESTROY, true);
+	cf_leave();
+}

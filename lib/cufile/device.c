@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+/* What the GPUs are, and by which way bytes may go to them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cufile_priv.h"
+#include "libnvfs.h"
+
+#define BARS		6
+#define RESOURCE_MEMORY	0x200U
+#define P2PDMA_MASK	(1U << CUFILE_P2PDMA)
+
+/* The largest of a PCI function's memory ranges is the one to its memory. */
+static CUfileOpError bar_size(uint32_t bdf, size_t *kib)
+{
+	uint64_t first, last, flags, best = 0;
+	char name[24], path[64];
+	FILE *file;
+
+	if (bdf == NVFS_BDF_NONE || nvfs_bdf_format(bdf, name, sizeof(name)))
+		return CU_FILE_INTERNAL_ERROR;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", name);
+	file = fopen(path, "re");
+	if (!file)
+		return CU_FILE_INTERNAL_ERROR;
+	for (int i = 0; i < BARS; i++) {
+		if (fscanf(file, "%" SCNx64 " %" SCNx64 " %" SCNx64, &first,
+			   &last, &flags) != 3)
+			break;
+		if ((flags & RESOURCE_MEMORY) && last - first + 1 > best)
+			best = last - first + 1;
+	}
+	fclose(file);
+	*kib = best / KIB;
+	return best ? CU_FILE_SUCCESS : CU_FILE_INTERNAL_ERROR;
+}
+
+CF_API CUfileError_t cuFileGetBARSizeInKB(int gpuIndex, size_t *barSize)
+{
+	struct nvfs_gpu gpu;
+	CUfileOpError err;
+
+	if (!barSize)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	err = cf_enter();
+	if (err)
+		return cf_error(err);
+	if (gpuIndex < 0 ||
+	    nvfs_gpu_get(engine_nvfs(), (unsigned int)gpuIndex, &gpu))
+		err = CU_FILE_DEVICE_NOT_FOUND;
+	else
+		err = bar_size(gpu.bdf, barSize);
+	cf_leave();
+	return cf_error(err);
+}
+
+/* These read the configuration, after which it can't be changed. */
+static CUfileOpError check_flags(CUfileDriverStatusFlags_t fs)
+{
+	CUfileOpError err;
+
+	if ((unsigned int)fs >= CU_FILE_MAX_TARGET_TYPES)
+		return CU_FILE_INVALID_VALUE;
+	if (cf_forked())
+		return CU_FILE_DRIVER_NOT_INITIALIZED;
+	cf_lock();
+	err = cf_config_load();
+	cf_unlock();
+	return err;
+}
+
+/* Direct transfers are made wherever they can be; there is nothing to choose. */
+static bool direct_is_there(void)
+{
+	bool there;
+
+	if (cf_enter())
+		return false;
+	there = !nvfs_module_error(engine_nvfs());
+	cf_leave();
+	return there;
+}
+
+CF_API CUfileError_t cuFileDriverSetP2PFlags(CUfileDriverStatusFlags_t fs,
+					     CUfileP2PFlags_t flags)
+{
+	CUfileOpError err = check_flags(fs);
+
+	if (!err && flags && ((unsigned int)flags != P2PDMA_MASK ||
+			      !direct_is_there()))
+		err = CU_FILE_INVALID_VALUE;
+	return cf_error(err);
+}
+
+CF_API CUfileError_t cuFileDriverGetP2PFlags(CUfileDriverStatusFlags_t fs,
+					     CUfileP2PFlags_t *flags)
+{
+	CUfileOpError err = check_flags(fs);
+
+	if (!err && !flags)
+		err = CU_FILE_INVALID_VALUE;
+	if (!err)
+		*flags = 0;
+	return cf_error(err);
+}
+
+static int print_gpus(FILE *file)
+{
+	struct nvfs_gpu gpu;
+	char bdf[24] = "";
+	int nr = nvfs_gpu_count(engine_nvfs());
+
+	if (nr <= 0)
+		return fputs("null\n", file);
+	for (int i = 0; i < nr; i++) {
+		size_t kib = 0;
+
+		if (nvfs_gpu_get(engine_nvfs(), (unsigned int)i, &gpu))
+			continue;
+		nvfs_bdf_format(gpu.bdf, bdf, sizeof(bdf));
+		bar_size(gpu.bdf, &kib);
+		fprintf(file, "%s\n\t{ \"gpu\": %d, \"pci\": \"%s\", \"bar_kb\": %zu }",
+			i ? "," : "[", i, bdf, kib);
+	}
+	return fputs("\n]\n", file);
+}
+
+CF_API CUfileError_t cuFileExportPCIeTopology(const char *filename)
+{
+	CUfileError_t ret;
+	FILE *file;
+	int bad;
+
+	if (!filename || !*filename)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = cf_enter_open();
+	if (ret.err)
+		return ret;
+	file = fopen(filename, "we");
+	if (file) {
+		fputs("// Topology file for cuFile.\n", file);
+		bad = print_gpus(file) < 0;
+		bad |= ferror(file);
+		bad |= fclose(file);
+		if (bad)
+			ret.err = CU_FILE_IO_ERROR;
+	} else {
+		ret.err = errno == EACCES || errno == EPERM || errno == EROFS ?
+			  CU_FILE_PERMISSION_DENIED : CU_FILE_IO_ERROR;
+	}
+	cf_leave();
+	return ret;
+}

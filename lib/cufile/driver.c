@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT
+/* The library: opened, counted, closed, and its properties. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cufile_priv.h"
+#include "libnvfs.h"
+
+#undef cuFileDriverClose
+
+/* How long an idle helper looks for work in poll mode, in microseconds. */
+#define POLL_SPIN_US	50
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static long references;		/* under @lock */
+/* Set while it is being opened. */
+static bool may_bounce;
+static bool may_be_direct;
+
+/*
+ * OPEN, CLOSING, and how many calls and requests are inside.  Calls come and
+ * go without a lock.
+ */
+#define OPEN		(1ULL << 63)
+#define CLOSING		(1ULL << 62)
+#define INSIDE		(CLOSING - 1)
+static _Atomic uint64_t state;
+static atomic_bool forked;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void in_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+static void in_child(void)
+{
+	if (references)
+		atomic_store(&forked, true);
+	pthread_mutex_unlock(&lock);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(before_fork, in_parent, in_child);
+}
+
+bool cf_forked(void)
+{
+	return atomic_load(&forked);
+}
+
+void cf_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void cf_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+bool cf_is_open(void)
+{
+	return references > 0;
+}
+
+bool cf_may_bounce(void)
+{
+	return may_bounce;
+}
+
+bool cf_may_be_direct(void)
+{
+	return may_be_direct;
+}
+
+CUfileOpError cf_enter(void)
+{
+	uint64_t old = atomic_load(&state);
+
+	do {
+		if (!(old & OPEN) || cf_forked())
+			return CU_FILE_DRIVER_NOT_INITIALIZED;
+		if (old & CLOSING)
+			return CU_FILE_DRIVER_CLOSING;
+	} while (!atomic_compare_exchange_weak(&state, &old, old + 1));
+	return CU_FILE_SUCCESS;
+}
+
+void cf_hold(void)
+{
+	atomic_fetch_add(&state, 1);
+}
+
+void cf_leave(void)
+{
+	atomic_fetch_sub(&state, 1);
+}
+
+/* ------------------------------------------------------------ open, close */
+
+static CUfileOpError module_code(int err)
+{
+	switch (err) {
+	case -EPROTO:
+		return CU_FILE_DRIVER_VERSION_MISMATCH;
+	case -EACCES:
+	case -EPERM:
+		return CU_FILE_PERMISSION_DENIED;
+	default:
+		return CU_FILE_DRIVER_NOT_INITIALIZED;
+	}
+}
+
+/* Only what somebody asked for: the engine's own defaults suit the machine. */
+static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
+{
+	const struct cf_slabs *slabs = &config->slabs[0];
+	uint64_t largest = 0, total = 0;
+
+	if (config->given & (1U << CUFILE_PARAM_EXECUTION_MAX_IO_THREADS))
+		pool->threads = (unsigned int)config->size[
+			CUFILE_PARAM_EXECUTION_MAX_IO_THREADS];
+	if (config->given &
+	    (1U << CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM))
+		pool->parallel = (unsigned int)config->size[
+			CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM];
+	if (!config->flag[CUFILE_PARAM_EXECUTION_PARALLEL_IO])
+		pool->parallel = 1;
+	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
+		pool->spin_us = POLL_SPIN_US;
+	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	for (int i = 0; i < slabs->nr; i++) {
+		uint64_t bytes = slabs->size[i] * KIB;
+
+		total += bytes * slabs->count[i];
+		/* The larger ones are cut: many in flight beat one of them. */
+		if (bytes > largest && bytes <= 4096 * KIB)
+			largest = bytes;
+	}
+	if (slabs->nr)
+		pool->pinned_bytes = total;
+	if (largest >= 64 * KIB)
+		pool->slot_bytes = largest / (64 * KIB) * (64 * KIB);
+	if (config->given &
+	    (1U << CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))
+		pool->cache_bytes = config->size[
+			CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB] *
+			KIB;
+}
+
+/* No module is fine where host memory will do, and only there. */
+static CUfileOpError check_module(const struct cf_config *config)
+{
+	int err = nvfs_module_error(engine_nvfs());
+
+	may_bounce = config->flag[CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE] ||
+		     config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE] ||
+		     config->flag[CUFILE_PARAM_GDS_FALLBACK_IO];
+	may_be_direct = !config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	if (!err)
+		return CU_FILE_SUCCESS;
+	cf_log(may_bounce ? CF_LOG_INFO : CF_LOG_ERROR, "driver",
+	       "the kernel module can't be used: %s; %s", strerror(-err),
+	       may_bounce ? "host memory is used" :
+			    "and compatibility mode is not allowed");
+	return may_bounce ? CU_FILE_SUCCESS : module_code(err);
+}
+
+static CUfileError_t open_locked(void)
+{
+	struct cf_config *config = cf_config();
+	struct engine_pool pool = { 0 };
+	CUfileOpError err;
+	int ret;
+
+	err = cf_config_load();
+	if (err)
+		goto close_log;
+	cf_log_open(config);
+	engine_pool_get(&pool);
+	fill_pool(config, &pool);
+	ret = engine_pool_set(&pool);
+	if (ret && ret != -EBUSY) {
+		cf_log(CF_LOG_ERROR, "driver", "the pools can't be made so");
+		err = CU_FILE_DRIVER_UNSUPPORTED_LIMIT;
+		goto reset_config;
+	}
+	ret = engine_get();
+	if (ret) {
+		err = cf_from_errno(ret).err;
+		goto reset_config;
+	}
+	err = check_module(config);
+	if (err)
+		goto put_engine;
+	cf_stats_open(config->size[CUFILE_PARAM_PROFILE_STATS]);
+	references = 1;
+	atomic_fetch_or(&state, OPEN);
+	return cf_error(CU_FILE_SUCCESS);
+
+put_engine:
+	engine_put();
+reset_config:
+	cf_config_reset();
+close_log:
+	cf_log_close();
+	return cf_error(err);
+}
+
+CF_API CUfileError_t cuFileDriverOpen(void)
+{
+	CUfileError_t ret = cf_error(CU_FILE_SUCCESS);
+
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
+	pthread_once(&once, watch_forks);
+	pthread_mutex_lock(&lock);
+	if (references)
+		references++;
+	else
+		ret = open_locked();
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+CUfileError_t cf_enter_open(void)
+{
+	CUfileError_t ret = cf_error(cf_enter());
+
+	if (ret.err != CU_FILE_DRIVER_NOT_INITIALIZED || cf_forked())
+		return ret;
+	pthread_once(&once, watch_forks);
+	pthread_mutex_lock(&lock);
+	ret = references ? cf_error(CU_FILE_SUCCESS) : open_locked();
+	if (!ret.err)
+		ret.err = cf_enter();
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+/* No call and no request may be inside from here on, or it stays open. */
+static CUfileOpError close_locked(void)
+{
+	uint64_t idle = OPEN;
+
+	if (!atomic_compare_exchange_strong(&state, &idle, OPEN | CLOSING))
+		return CU_FILE_DRIVER_CLOSING;
+	cf_slot_each(&cf_batches, cf_batch_end);
+	cf_slot_each(&cf_handles, cf_handle_end);
+	cf_buffers_end();
+	cf_streams_end();
+	engine_put();
+	cf_log_close();
+	cf_config_reset();
+	references = 0;
+	atomic_store(&state, 0);
+	return CU_FILE_SUCCESS;
+}
+
+CF_API CUfileError_t cuFileDriverClose_v2(void)
+{
+	CUfileOpError err = CU_FILE_SUCCESS;
+
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
+	pthread_mutex_lock(&lock);
+	if (!references)
+		err = CU_FILE_DRIVER_NOT_INITIALIZED;
+	else if (references > 1)
+		references--;
+	else
+		err = close_locked();
+	pthread_mutex_unlock(&lock);
+	return cf_error(err);
+}
+
+/* What programs find that were built before the one above had a name. */
+CF_API CUfileError_t cuFileDriverClose(void)
+{
+	return cuFileDriverClose_v2();
+}
+
+CF_API long cuFileUseCount(void)
+{
+	long count;
+
+	if (cf_forked())
+		return 0;
+	pthread_mutex_lock(&lock);
+	count = references;
+	pthread_mutex_unlock(&lock);
+	return count;
+}
+
+/* ------------------------------------------------------------- properties */
+
+CF_API CUfileError_t cuFileGetVersion(int *version)
+{
+	if (!version)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	*version = CF_VERSION;
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+static unsigned int narrow(size_t value)
+{
+	return value > UINT32_MAX ? UINT32_MAX : (unsigned int)value;
+}
+
+static void fill_flags(const struct cf_config *config, bool module,
+		       CUfileDrvProps_t *props)
+{
+	const bool *flag = config->flag;
+
+	if (module && may_be_direct) {
+		props->nvfs.dstatusflags = 1U << CU_FILE_NVME_SUPPORTED;
+		props->fflags = 1U << CU_FILE_P2P_SUPPORTED;
+	}
+	if (flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
+		props->nvfs.dcontrolflags |= 1U << CU_FILE_USE_POLL_MODE;
+	if (may_bounce)
+		props->nvfs.dcontrolflags |= 1U << CU_FILE_ALLOW_COMPAT_MODE;
+	if (flag[CUFILE_PARAM_PROPERTIES_POSIX_IO_MODE])
+		props->nvfs.dcontrolflags |=
+			1U << CU_FILE_VANILLA_POSIX_IO_MODE;
+	if (flag[CUFILE_PARAM_GDS_FALLBACK_IO])
+		props->nvfs.dcontrolflags |= 1U << CU_FILE_FALLBACK_IO_MODE;
+	props->fflags |= 1U << CU_FILE_BATCH_IO_SUPPORTED |
+			 1U << CU_FILE_STREAMS_SUPPORTED |
+			 1U << CU_FILE_PARALLEL_IO_SUPPORTED;
+}
+
+CF_API CUfileError_t cuFileDriverGetProperties(CUfileDrvProps_t *props)
+{
+	struct nvfs_info info = { .size = sizeof(info) };
+	const struct cf_config *config;
+	CUfileError_t ret;
+	bool module;
+
+	if (!props)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = cf_enter_open();
+	if (ret.err)
+		return ret;
+	memset(props, 0, sizeof(*props));
+	module = !nvfs_get_info(engine_nvfs(), &info);
+	if (module) {
+		props->nvfs.major_version = info.version_major;
+		props->nvfs.minor_version = info.version_minor;
+	}
+	pthread_mutex_lock(&lock);
+	config = cf_config();
+	fill_flags(config, module, props);
+	props->nvfs.poll_thresh_size =
+		config->size[CUFILE_PARAM_POLLTHRESHOLD_SIZE_KB];
+	props->nvfs.max_direct_io_size =
+		config->size[CUFILE_PARAM_PROPERTIES_MAX_DIRECT_IO_SIZE_KB];
+	props->max_device_cache_size = narrow(config->size[
+		CUFILE_PARAM_PROPERTIES_MAX_DEVICE_CACHE_SIZE_KB]);
+	props->per_buffer_cache_size = narrow(config->size[
+		CUFILE_PARAM_PROPERTIES_PER_BUFFER_CACHE_SIZE_KB]);
+	props->max_device_pinned_mem_size = narrow(config->size[
+		CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB]);
+	props->max_batch_io_size =
+		narrow(config->size[CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE]);
+	props->max_batch_io_timeout_msecs = narrow(config->size[
+		CUFILE_PARAM_PROPERTIES_BATCH_IO_TIMEOUT_MS]);
+	pthread_mutex_unlock(&lock);
+	cf_leave();
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+/* Closed: staged, as the parameter of the same meaning.  Open: at once. */
+static CUfileError_t set_size(CUFileSizeTConfigParameter_t param, size_t value)
+{
+	CUfileError_t ret;
+
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
+	if (value < cf_size_params[param].min ||
+	    value > cf_size_params[param].max)
+		return cf_error(CU_FILE_DRIVER_UNSUPPORTED_LIMIT);
+	ret = cuFileSetParameterSizeT(param, value);
+	if (ret.err != CU_FILE_DRIVER_ALREADY_OPEN)
+		return ret;
+	pthread_mutex_lock(&lock);
+	cf_config()->size[param] = value;
+	pthread_mutex_unlock(&lock);
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+CF_API CUfileError_t cuFileDriverSetPollMode(bool poll,
+					     size_t poll_threshold_size)
+{
+	CUfileError_t ret = set_size(CUFILE_PARAM_POLLTHRESHOLD_SIZE_KB,
+				     poll_threshold_size);
+
+	if (ret.err)
+		return ret;
+	ret = cuFileSetParameterBool(CUFILE_PARAM_PROPERTIES_USE_POLL_MODE,
+				     poll);
+	if (ret.err != CU_FILE_DRIVER_ALREADY_OPEN)
+		return ret;
+	pthread_mutex_lock(&lock);
+	cf_config()->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE] = poll;
+	pthread_mutex_unlock(&lock);
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+CF_API CUfileError_t cuFileDriverSetMaxDirectIOSize(size_t max_direct_io_size)
+{
+	return set_size(CUFILE_PARAM_PROPERTIES_MAX_DIRECT_IO_SIZE_KB,
+			max_direct_io_size);
+}
+
+CF_API CUfileError_t cuFileDriverSetMaxCacheSize(size_t max_cache_size)
+{
+	return set_size(CUFILE_PARAM_PROPERTIES_MAX_DEVICE_CACHE_SIZE_KB,
+			max_cache_size);
+}
+
+CF_API CUfileError_t cuFileDriverSetMaxPinnedMemSize(size_t max_pinned_size)
+{
+	return set_size(CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB,
+			max_pinned_size);
+}

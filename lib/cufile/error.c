@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* From the engine's errors to those that cuFile documents. */
+#include <errno.h>
+
+#include "cufile_priv.h"
+
+/* CU_FILE_SUCCESS: none of cuFile's own fits, errno says it better. */
+static CUfileOpError code_of(int err)
+{
+	switch (err) {
+	case -ECHILD:
+	case -ENOTCONN:
+		return CU_FILE_DRIVER_NOT_INITIALIZED;
+	case -EREMOTEIO:
+		return CU_FILE_IO_NOT_SUPPORTED;
+	case -ENOSYS:
+	case -ENODEV:
+		return CU_FILE_CUDA_DRIVER_ERROR;
+	case -EFAULT:
+		return CU_FILE_CUDA_POINTER_INVALID;
+	case -EOVERFLOW:
+		return CU_FILE_INVALID_VALUE;
+	default:
+		return CU_FILE_SUCCESS;
+	}
+}
+
+CUfileError_t cf_from_errno(int err)
+{
+	CUfileOpError code = code_of(err);
+
+	if (!err || code)
+		return cf_error(code);
+	switch (err) {
+	case -EINVAL:
+		return cf_error(CU_FILE_INVALID_VALUE);
+	case -ENOMEM:
+		return cf_error(CU_FILE_NOMEM_ERROR);
+	case -EPERM:
+	case -EACCES:
+		return cf_error(CU_FILE_PERMISSION_DENIED);
+	case -EIO:
+		return cf_error(CU_FILE_IO_ERROR);
+	default:
+		return cf_error(CU_FILE_INTERNAL_ERROR);
+	}
+}
+
+/* What arrived before an error is not told: a short count means the end. */
+ssize_t cf_result(uint64_t done, int err)
+{
+	CUfileOpError code = code_of(err);
+
+	if (!err)
+		return (ssize_t)done;
+	if (code)
+		return -(ssize_t)code;
+	errno = -err;
+	return -1;
+}
+
+ssize_t cf_event_result(uint64_t done, int err)
+{
+	CUfileOpError code = code_of(err);
+
+	if (!err)
+		return (ssize_t)done;
+	return code ? -(ssize_t)code : err;
+}

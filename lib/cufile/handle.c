@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+/* Files that requests may name. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "cufile_priv.h"
+
+/* Flags with which reading and writing at an offset means something else. */
+#define BAD_FLAGS	(O_APPEND | O_NOCTTY | O_NONBLOCK | O_DIRECTORY | \
+			 O_NOFOLLOW | O_NOATIME | O_TMPFILE | O_PATH)
+/* What a direct transfer can't or must not do. */
+#define BAD_ATTRIBUTES	(STATX_ATTR_COMPRESSED | STATX_ATTR_ENCRYPTED | \
+			 STATX_ATTR_APPEND | STATX_ATTR_IMMUTABLE)
+
+#define BUCKETS		1024U
+
+/* By file descriptor; under the lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cf_handle *by_fd[BUCKETS];
+
+static struct cf_handle **bucket(int fd)
+{
+	return &by_fd[(unsigned int)fd % BUCKETS];
+}
+
+static CUfileOpError check_file(int fd, struct cf_handle *handle)
+{
+	struct statx stx;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return CU_FILE_INVALID_VALUE;
+	if (flags & BAD_FLAGS)
+		return CU_FILE_INVALID_FILE_OPEN_FLAG;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx))
+		return errno == ENOMEM ? CU_FILE_NOMEM_ERROR :
+					 CU_FILE_INTERNAL_ERROR;
+	if (!S_ISREG(stx.stx_mode) && !S_ISBLK(stx.stx_mode))
+		return CU_FILE_INVALID_FILE_TYPE;
+	if ((stx.stx_attributes & BAD_ATTRIBUTES) && !cf_may_bounce())
+		return CU_FILE_IO_NOT_SUPPORTED;
+	handle->dev = (dev_t)stx.stx_dev_major << 32 | stx.stx_dev_minor;
+	handle->ino = stx.stx_ino;
+	return CU_FILE_SUCCESS;
+}
+
+/*
+ * Makes @handle known, unless its descriptor is.  One that means another file
+ * by now was closed by its owner, and no longer counts.
+ */
+static CUfileOpError add(struct cf_handle *handle)
+{
+	struct cf_handle *old;
+
+	pthread_mutex_lock(&lock);
+	for (old = *bucket(handle->file.fd); old; old = old->next) {
+		if (old->file.fd == handle->file.fd &&
+		    old->dev == handle->dev && old->ino == handle->ino) {
+			pthread_mutex_unlock(&lock);
+			return CU_FILE_HANDLE_ALREADY_REGISTERED;
+		}
+	}
+	handle->name = cf_slot_add(&cf_handles, handle);
+	if (handle->name) {
+		handle->next = *bucket(handle->file.fd);
+		*bucket(handle->file.fd) = handle;
+	}
+	pthread_mutex_unlock(&lock);
+	return handle->name ? CU_FILE_SUCCESS : CU_FILE_NOMEM_ERROR;
+}
+
+static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh)
+{
+	struct cf_handle *handle = calloc(1, sizeof(*handle));
+	int fd = descr->handle.fd;
+	CUfileOpError err;
+
+	if (!handle)
+		return CU_FILE_NOMEM_ERROR;
+	err = check_file(fd, handle);
+	if (err)
+		goto free_handle;
+	err = cf_from_errno(engine_file_init(&handle->file, fd)).err;
+	if (err)
+		goto free_handle;
+	err = add(handle);
+	if (err)
+		goto end_file;
+	*fh = handle->name;
+	return CU_FILE_SUCCESS;
+
+end_file:
+	engine_file_fini(&handle->file);
+free_handle:
+	free(handle);
+	return err;
+}
+
+static CUfileOpError check_descr(const CUfileDescr_t *descr)
+{
+	switch ((unsigned int)descr->type) {
+	case CU_FILE_HANDLE_TYPE_OPAQUE_FD:
+		return descr->handle.fd < 0 ? CU_FILE_INVALID_VALUE :
+					      CU_FILE_SUCCESS;
+	case CU_FILE_HANDLE_TYPE_OPAQUE_WIN32:
+		return CU_FILE_PLATFORM_NOT_SUPPORTED;
+	case CU_FILE_HANDLE_TYPE_USERSPACE_FS:
+		return CU_FILE_IO_NOT_SUPPORTED;
+	default:
+		return CU_FILE_INVALID_VALUE;
+	}
+}
+
+CF_API CUfileError_t cuFileHandleRegister(CUfileHandle_t *fh,
+					  CUfileDescr_t *descr)
+{
+	CUfileError_t ret;
+	uint64_t began;
+
+	if (!fh || !descr)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = cf_enter_open();
+	if (ret.err)
+		return ret;
+	began = cf_stats_begin();
+	ret.err = check_descr(descr);
+	if (!ret.err)
+		ret.err = make(descr, fh);
+	cf_stats_count(began, CF_OP_HANDLE_ADD, !ret.err);
+	cf_leave();
+	return ret;
+}
+
+void cf_handle_end(void *name)
+{
+	struct cf_handle *handle = cf_slot_remove(&cf_handles, name);
+	struct cf_handle **link;
+
+	if (!handle)
+		return;
+	pthread_mutex_lock(&lock);
+	for (link = bucket(handle->file.fd); *link != handle;
+	     link = &(*link)->next)
+		;
+	*link = handle->next;
+	pthread_mutex_unlock(&lock);
+	engine_file_fini(&handle->file);
+	free(handle);
+}
+
+CF_API void cuFileHandleDeregister(CUfileHandle_t fh)
+{
+	uint64_t began;
+
+	if (cf_enter())
+		return;
+	began = cf_stats_begin();
+	cf_handle_end(fh);
+	cf_stats_count(began, CF_OP_HANDLE_DEL, true);
+	cf_leave();
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Statistics.  Counted while they are started and the level is above 0; times
+ * are microseconds of CLOCK_MONOTONIC.
+ */
+#include <string.h>
+
+#include "cufile_priv.h"
+#include "libnvfs.h"
+
+#define MAX_LEVEL	3
+#define USEC		1000000ULL
+#define HISTOGRAM	32
+
+static atomic_int level;
+static atomic_bool running;
+static CUfileStatsLevel3_t total;	/* by atomic operations */
+/* Under @lock: when it was started, and how long it ran before that. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t started, ran;
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * USEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void add(uint64_t *counter, uint64_t value)
+{
+	__atomic_fetch_add(counter, value, __ATOMIC_RELAXED);
+}
+
+uint64_t cf_stats_begin(void)
+{
+	return atomic_load_explicit(&running, memory_order_relaxed) ?
+	       now_us() : 0;
+}
+
+static CUfileOpCounter_t *counter_of(enum cf_op op)
+{
+	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileOpCounter_t *const counters[CF_OPS] = {
+		[CF_OP_READ] = &l1->read_ops,
+		[CF_OP_WRITE] = &l1->write_ops,
+		[CF_OP_HANDLE_ADD] = &l1->hdl_register_ops,
+		[CF_OP_HANDLE_DEL] = &l1->hdl_deregister_ops,
+		[CF_OP_BUF_ADD] = &l1->buf_register_ops,
+		[CF_OP_BUF_DEL] = &l1->buf_deregister_ops,
+		[CF_OP_BATCH_SUBMIT] = &l1->batch_submit_ops,
+		[CF_OP_BATCH_COMPLETE] = &l1->batch_complete_ops,
+		[CF_OP_BATCH_SETUP] = &l1->batch_setup_ops,
+		[CF_OP_BATCH_CANCEL] = &l1->batch_cancel_ops,
+		[CF_OP_BATCH_DESTROY] = &l1->batch_destroy_ops,
+		[CF_OP_BATCH_ENQUEUE] = &l1->batch_enqueued_ops,
+		[CF_OP_BATCH_PROCESS] = &l1->batch_processed_ops,
+	};
+
+	return counters[op];
+}
+
+static void count(enum cf_op op, bool ok)
+{
+	CUfileOpCounter_t *counter = counter_of(op);
+
+	add(ok ? &counter->ok : &counter->err, 1);
+}
+
+void cf_stats_count(uint64_t began, enum cf_op op, bool ok)
+{
+	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+
+	if (!began)
+		return;
+	count(op, ok);
+	if (op == CF_OP_BATCH_SUBMIT)
+		add(&l1->batch_submit_lat_sum_us, now_us() - began);
+}
+
+/* 0: below 4 KiB, then one for each doubling. */
+static unsigned int bin_of(uint64_t bytes)
+{
+	uint64_t kib = bytes / KIB;
+	unsigned int bin = 0;
+
+	while (kib >= 4 && bin < HISTOGRAM - 1) {
+		kib /= 2;
+		bin++;
+	}
+	return bin;
+}
+
+static void count_gpu(const struct engine_req *req, uint64_t us)
+{
+	CUfilePerGpuStats_t *gpu;
+	bool unaligned = (req->file_offset | req->addr | req->length) % 4096;
+
+	if (req->gpu >= CF_MAX_GPUS)
+		return;
+	gpu = &total.per_gpu_stats[req->gpu];
+	if (req->write) {
+		add(&gpu->writes_bytes, req->done);
+		add(&gpu->write_duration_us, us);
+		add(&gpu->n_total_writes, 1);
+		add(&gpu->n_nvfs_writes, req->direct > 0);
+		add(&gpu->n_posix_writes, req->direct < req->done);
+		add(&gpu->n_unaligned_writes, unaligned);
+		add(&gpu->n_writes_err, req->error != 0);
+	} else {
+		add(&gpu->read_bytes, req->done);
+		add(&gpu->read_duration_us, us);
+		add(&gpu->n_total_reads, 1);
+		add(&gpu->n_nvfs_reads, req->direct > 0);
+		add(&gpu->n_posix_reads, req->direct < req->done);
+		add(&gpu->n_unaligned_reads, unaligned);
+		add(&gpu->n_reads_err, req->error != 0);
+	}
+}
+
+static void count_size(const struct engine_req *req)
+{
+	CUfileStatsLevel2_t *l2 = &total.detailed;
+	unsigned int bin = bin_of(req->length);
+
+	add(req->write ? &l2->write_size_kb_hist[bin] :
+			 &l2->read_size_kb_hist[bin], 1);
+}
+
+void cf_stats_request(uint64_t began, const struct engine_req *req)
+{
+	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	uint64_t us;
+
+	if (!began)
+		return;
+	us = now_us() - began;
+	count(req->write ? CF_OP_WRITE : CF_OP_READ, !req->error);
+	add(req->write ? &l1->write_bytes : &l1->read_bytes, req->done);
+	add(req->write ? &l1->write_lat_sum_us : &l1->read_lat_sum_us, us);
+	if (level >= 2)
+		count_size(req);
+	if (level >= 3)
+		count_gpu(req, us);
+}
+
+void cf_stats_batch_entry(uint64_t began, const struct engine_req *req)
+{
+	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	uint64_t us;
+
+	if (!began)
+		return;
+	us = now_us() - began;
+	count(CF_OP_BATCH_PROCESS, !req->error);
+	add(req->write ? &l1->batch_write_bytes : &l1->batch_read_bytes,
+	    req->done);
+	add(&l1->batch_completion_lat_sum_us, us);
+	if (level >= 2)
+		count_size(req);
+	if (level >= 3)
+		count_gpu(req, us);
+}
+
+void cf_stats_register(uint64_t began, unsigned int gpu, int64_t bytes, bool ok)
+{
+	if (!began)
+		return;
+	count(bytes > 0 ? CF_OP_BUF_ADD : CF_OP_BUF_DEL, ok);
+	if (level < 3 || gpu >= CF_MAX_GPUS)
+		return;
+	if (bytes > 0) {
+		add(&total.per_gpu_stats[gpu].n_mmap, 1);
+		add(ok ? &total.per_gpu_stats[gpu].n_mmap_ok :
+			 &total.per_gpu_stats[gpu].n_mmap_err, 1);
+	} else if (ok) {
+		add(&total.per_gpu_stats[gpu].n_mmap_free, 1);
+	}
+	if (ok)
+		add(&total.per_gpu_stats[gpu].reg_bytes, (uint64_t)bytes);
+}
+
+/* ------------------------------------------------------------- the calls */
+
+static void start(void)
+{
+	pthread_mutex_lock(&lock);
+	if (!running)
+		started = now_us();
+	running = true;
+	pthread_mutex_unlock(&lock);
+}
+
+void cf_stats_open(size_t configured)
+{
+	if (!configured)
+		return;
+	level = (int)configured;
+	start();
+}
+
+CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
+{
+	if (new_level < 0 || new_level > MAX_LEVEL)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	level = new_level;
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+CF_API CUfileError_t cuFileGetStatsLevel(int *current)
+{
+	if (!current)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	*current = level;
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+CF_API CUfileError_t cuFileStatsStart(void)
+{
+	CUfileOpError err = cf_enter();
+
+	if (err)
+		return cf_error(err);
+	if (level)
+		start();
+	else
+		err = CU_FILE_INVALID_VALUE;
+	cf_leave();
+	return cf_error(err);
+}
+
+CF_API CUfileError_t cuFileStatsStop(void)
+{
+	CUfileOpError err = cf_enter();
+
+	if (err)
+		return cf_error(err);
+	pthread_mutex_lock(&lock);
+	if (running)
+		ran += now_us() - started;
+	running = false;
+	pthread_mutex_unlock(&lock);
+	cf_leave();
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+static void clear(void)
+{
+	uint64_t *word = (uint64_t *)&total;
+
+	for (size_t i = 0; i < sizeof(total) / sizeof(*word); i++)
+		__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
+	ran = 0;
+	started = now_us();
+}
+
+CF_API CUfileError_t cuFileStatsReset(void)
+{
+	CUfileOpError err = cf_enter();
+
+	if (err)
+		return cf_error(err);
+	pthread_mutex_lock(&lock);
+	clear();
+	pthread_mutex_unlock(&lock);
+	cf_leave();
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+static uint64_t per_second(uint64_t value, uint64_t us)
+{
+	return us ? (uint64_t)((double)value * (double)USEC / (double)us) : 0;
+}
+
+static uint64_t share(uint64_t sum, uint64_t nr)
+{
+	return nr ? sum / nr : 0;
+}
+
+static uint64_t all(CUfileOpCounter_t counter)
+{
+	return counter.ok + counter.err;
+}
+
+/* What is not counted but follows. */
+static void derive(CUfileStatsLevel1_t *l1, uint64_t us)
+{
+	l1->read_bw_bytes_per_sec = per_second(l1->read_bytes, us);
+	l1->write_bw_bytes_per_sec = per_second(l1->write_bytes, us);
+	l1->read_lat_avg_us = share(l1->read_lat_sum_us, all(l1->read_ops));
+	l1->write_lat_avg_us = share(l1->write_lat_sum_us, all(l1->write_ops));
+	l1->read_ops_per_sec = per_second(all(l1->read_ops), us);
+	l1->write_ops_per_sec = per_second(all(l1->write_ops), us);
+	l1->batch_read_bw_bytes = per_second(l1->batch_read_bytes, us);
+	l1->batch_write_bw_bytes = per_second(l1->batch_write_bytes, us);
+	l1->batch_total_submit_ops = l1->batch_submit_ops;
+	l1->batch_submit_lat_avg_us = share(l1->batch_submit_lat_sum_us,
+					    all(l1->batch_submit_ops));
+	l1->batch_completion_lat_avg_us =
+		share(l1->batch_completion_lat_sum_us,
+		      all(l1->batch_processed_ops));
+	l1->batch_submit_ops_per_sec =
+		per_second(all(l1->batch_submit_ops), us);
+	l1->batch_complete_ops_per_sec =
+		per_second(all(l1->batch_complete_ops), us);
+}
+
+static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
+{
+	const uint64_t *from = (const uint64_t *)&total;
+	uint64_t *to = (uint64_t *)copy;
+	uint64_t us;
+
+	if (level < wanted)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	for (size_t i = 0; i < sizeof(total) / sizeof(*from); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	pthread_mutex_lock(&lock);
+	us = ran + (running ? now_us() - started : 0);
+	pthread_mutex_unlock(&lock);
+	derive(&copy->detailed.basic, us);
+	for (int i = 0; i < CF_MAX_GPUS; i++) {
+		CUfilePerGpuStats_t *gpu = &copy->per_gpu_stats[i];
+
+		gpu->read_bw_bytes_per_sec = per_second(gpu->read_bytes, us);
+		gpu->write_bw_bytes_per_sec = per_second(gpu->writes_bytes, us);
+	}
+	return cf_error(CU_FILE_SUCCESS);
+}
+
+static void name_gpus(CUfileStatsLevel3_t *stats)
+{
+	const struct gpu_driver *driver;
+	int nr;
+
+	if (cf_enter())
+		return;
+	nr = engine_gpu(&driver) ? 0 : driver->count();
+	for (int i = 0; i < nr && i < CF_MAX_GPUS; i++) {
+		stats->num_gpus = (uint32_t)i + 1;
+		if (driver->uuid)
+			driver->uuid((unsigned int)i,
+				     (uint8_t *)stats->per_gpu_stats[i].uuid);
+	}
+	cf_leave();
+}
+
+CF_API CUfileError_t cuFileGetStatsL1(CUfileStatsLevel1_t *stats)
+{
+	CUfileStatsLevel3_t copy;
+	CUfileError_t ret;
+
+	if (!stats)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = get(1, &copy);
+	if (!ret.err)
+		*stats = copy.detailed.basic;
+	return ret;
+}
+
+CF_API CUfileError_t cuFileGetStatsL2(CUfileStatsLevel2_t *stats)
+{
+	CUfileStatsLevel3_t copy;
+	CUfileError_t ret;
+
+	if (!stats)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = get(2, &copy);
+	if (!ret.err)
+		*stats = copy.detailed;
+	return ret;
+}
+
+CF_API CUfileError_t cuFileGetStatsL3(CUfileStatsLevel3_t *stats)
+{
+	CUfileStatsLevel3_t copy;
+	CUfileError_t ret;
+
+	if (!stats)
+		return cf_error(CU_FILE_INVALID_VALUE);
+	ret = get(3, &copy);
+	if (ret.err)
+		return ret;
+	name_gpus(&copy);
+	*stats = copy;
+	return ret;
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+/* Parameters: who is stronger, what is refused, and any bytes as a file. */
+#include "cufile_mock.h"
+
+#define FUZZ_ROUNDS	20000
+
+static char json_path[80];
+
+/* A cufile.json that the next opening reads. */
+static void use_file(const char *text)
+{
+	FILE *file;
+
+	snprintf(json_path, sizeof(json_path), "%s.json", mock_path);
+	file = fopen(json_path, "we");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	setenv("CUFILE_ENV_PATH_JSON", json_path, 1);
+}
+
+static int config_teardown(void **state)
+{
+	unlink(json_path);
+	return mock_teardown(state);
+}
+
+static size_t get_size(CUFileSizeTConfigParameter_t param)
+{
+	size_t value = 0;
+
+	assert_cufile(cuFileGetParameterSizeT(param, &value), SUCCESS);
+	return value;
+}
+
+static bool get_bool(CUFileBoolConfigParameter_t param)
+{
+	bool value = false;
+
+	assert_cufile(cuFileGetParameterBool(param, &value), SUCCESS);
+	return value;
+}
+
+static void call_beats_environment_beats_file_beats_default(void **state)
+{
+	(void)state;
+	assert_int_equal(get_size(CUFILE_PARAM_EXECUTION_MAX_IO_THREADS), 4);
+	use_file("{ \"execution\": { \"max_io_threads\": 7 },"
+		 "  \"properties\": { \"io_batchsize\": 9,"
+		 "  \"allow_compat_mode\": false,"
+		 "  \"force_compat_mode\": true } }");
+	setenv("CUFILE_ALLOW_COMPAT_MODE", "true", 1);
+	setenv("CUFILE_FORCE_COMPAT_MODE", "true", 1);
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_FORCE_COMPAT_MODE,
+					     false), SUCCESS);
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE, 11), SUCCESS);
+	/* Staged or default, until it is open. */
+	assert_int_equal(get_size(CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE), 11);
+	assert_int_equal(get_size(CUFILE_PARAM_EXECUTION_MAX_IO_THREADS), 4);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(get_size(CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE), 11);
+	assert_int_equal(get_size(CUFILE_PARAM_EXECUTION_MAX_IO_THREADS), 7);
+	assert_int_equal(mock.pool.threads, 7);
+	assert_true(get_bool(CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE));
+	assert_false(get_bool(CUFILE_PARAM_FORCE_COMPAT_MODE));
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE, 12), DRIVER_ALREADY_OPEN);
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_FORCE_COMPAT_MODE,
+					     true), DRIVER_ALREADY_OPEN);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	/* What was staged is used up. */
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(get_size(CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE), 9);
+	assert_true(get_bool(CUFILE_PARAM_FORCE_COMPAT_MODE));
+}
+
+static void files_have_comments_and_unknown_keys(void **state)
+{
+	(void)state;
+	use_file("// first\n{ /* \"properties\": 1 */ \"properties\": {\n"
+		 "  // \"io_batchsize\": 3,\n"
+		 "  \"max_batch_io_size\": 17, \"rdma_dev_addr_list\": [],\n"
+		 "  \"posix_pool_slab_size_kb\": [4, 1024],\n"
+		 "  \"posix_pool_slab_count\": [8, 2] },\n"
+		 "  \"fs\": { \"lustre\": { \"posix_gds_min_kb\": 0 } },\n"
+		 "  \"execution\": { \"parallel_io\": false } } // last\n");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(get_size(CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE), 17);
+	assert_int_equal(mock.pool.parallel, 1);
+	assert_int_equal(mock.pool.slot_bytes, 1 << 20);
+	assert_int_equal(mock.pool.pinned_bytes, 8 * 4096 + (2 << 20));
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	use_file(" // nothing at all\n/* here */");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+}
+
+static void bad_files_fail_the_open(void **state)
+{
+	static const struct {
+		const char *text;
+		CUfileOpError code;
+	} table[] = {
+		{ "{", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "[]", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "null", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{} {}", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{} /* open", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"properties\":{\"io_batchsize\":\"9\"}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"properties\":{\"io_batchsize\":0}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"properties\":{\"io_batchsize\":257}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"properties\":{\"io_batchsize\":-1}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"properties\":{\"io_batchsize\":1e999}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"properties\":{\"allow_compat_mode\":1}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"logging\":{\"level\":7}}", CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"logging\":{\"level\":\"LOUD\"}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"logging\":{\"max_file_size_mb\":0}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[4]}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
+		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[]}}",
+		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[{}],"
+		  "\"posix_pool_slab_count\":[1]}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		CUfileOpError err;
+
+		use_file(table[i].text);
+		err = cuFileDriverOpen().err;
+		if (err != table[i].code)
+			fail_msg("%s: %d", table[i].text, err);
+		assert_int_equal(cuFileUseCount(), 0);
+		assert_int_equal(mock.users, 0);
+	}
+	setenv("CUFILE_ENV_PATH_JSON", "/nonexistent/cufile.json", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	setenv("CUFILE_ENV_PATH_JSON", "/tmp", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	setenv("CUFILE_ENV_PATH_JSON", "/dev/zero", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	unsetenv("CUFILE_ENV_PATH_JSON");
+	setenv("CUFILE_FORCE_COMPAT_MODE", "perhaps", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	unsetenv("CUFILE_FORCE_COMPAT_MODE");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+}
+
+static void a_log_says_what_is_wrong_where_one_is_asked_for(void **state)
+{
+	char log[80], line[400] = "";
+	FILE *file;
+
+	(void)state;
+	snprintf(log, sizeof(log), "%s.log", mock_path);
+	setenv("CUFILE_LOGFILE_PATH", log, 1);
+	use_file("{\"properties\":{\"io_batchsize\":\"9\"}}");
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	file = fopen(log, "re");
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	unlink(log);
+	assert_non_null(strstr(line, "ERROR"));
+	assert_non_null(strstr(line, "properties.io_batchsize: an integer"));
+	/* Where it can't be written nothing fails. */
+	setenv("CUFILE_LOGFILE_PATH", "/nonexistent/log", 1);
+	use_file("{}");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+}
+
+static void huge_and_deep_files_are_refused(void **state)
+{
+	static char text[2 << 20];
+	struct cf_config *config = calloc(1, sizeof(*config));
+	char why[200];
+
+	(void)state;
+	assert_non_null(config);
+	memset(text, ' ', sizeof(text));
+	assert_int_equal(cf_config_parse(config, text, sizeof(text), why,
+					 sizeof(why)), -EFBIG);
+	memset(text, '[', 100000);
+	assert_int_equal(cf_config_parse(config, text, 100000, why,
+					 sizeof(why)), -EINVAL);
+	memset(text, '{', 100000);
+	assert_int_equal(cf_config_parse(config, text, 100000, why,
+					 sizeof(why)), -EINVAL);
+	free(config);
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed;
+}
+
+/* Pieces of a good file, shuffled and damaged; ASan and UBSan look on. */
+static void any_bytes_are_survived(void **state)
+{
+	static const char *const words[] = {
+		"{", "}", "[", "]", ",", ":", "\"properties\"", "\"io_batchsize\"",
+		"128", "-1", "true", "null", "\"logging\"", "\"level\"", "\"ERROR\"",
+		"/*", "*/", "//", "\n", "\"posix_pool_slab_size_kb\"", "\"\\ud800\"",
+		"\"posix_pool_slab_count\"", "1e400", "99999999999999999999", "\"",
+		"\\", "\"execution\"", "\"max_io_threads\"", "{\"properties\":{",
+		"\"force_compat_mode\":true", "\xff\xfe", "\"logging\":{\"dir\":\"x\"}",
+	};
+	struct cf_config *config = calloc(1, sizeof(*config));
+	uint32_t seed = 20261123;
+	unsigned int good = 0;
+
+	(void)state;
+	assert_non_null(config);
+	for (int round = 0; round < FUZZ_ROUNDS; round++) {
+		unsigned int pieces = next_random(&seed) % 24;
+		char *text = calloc(1, 1024), *exact;
+		char why[50];
+		size_t length;
+		int ret;
+
+		assert_non_null(text);
+		for (unsigned int i = 0; i < pieces; i++)
+			strcat(text, words[next_random(&seed) %
+					   (sizeof(words) / sizeof(words[0]))]);
+		length = strlen(text);
+		if (length && next_random(&seed) % 4 == 0)
+			text[next_random(&seed) % length] =
+				(char)next_random(&seed);
+		/* Exactly so long, without a zero: one byte more is seen. */
+		exact = malloc(length ? length : 1);
+		assert_non_null(exact);
+		memcpy(exact, text, length);
+		cf_config_defaults(config);
+		ret = cf_config_parse(config, exact, length, why, sizeof(why));
+		assert_true(ret == 0 || ret == -EINVAL || ret == -ERANGE);
+		good += ret == 0;
+		for (int i = 0; i < CF_SIZES; i++)
+			assert_in_range(config->size[i], cf_size_params[i].min,
+					cf_size_params[i].max);
+		free(exact);
+		free(text);
+	}
+	free(config);
+	assert_true(good > 0);
+}
+
+static void parameter_numbers_and_ranges_are_checked(void **state)
+{
+	size_t low = 0, high = 0, value;
+	bool flag;
+
+	(void)state;
+	assert_cufile(cuFileGetParameterMinMaxValue(
+		CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE, &low, &high), SUCCESS);
+	assert_int_equal(low, 1);
+	assert_int_equal(high, 256);
+	assert_cufile(cuFileGetParameterMinMaxValue(
+		CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE, NULL, &high),
+		INVALID_VALUE);
+	for (unsigned int i = 0; i < CF_SIZES; i++) {
+		assert_cufile(cuFileGetParameterMinMaxValue(i, &low, &high),
+			      SUCCESS);
+		assert_cufile(cuFileGetParameterSizeT(i, &value), SUCCESS);
+		assert_in_range(value, low, high);
+	}
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE, 257), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterSizeT(CF_SIZES, &value), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterSizeT((unsigned int)-1, &value),
+		      INVALID_VALUE);
+	assert_cufile(cuFileGetParameterSizeT(0, NULL), INVALID_VALUE);
+	assert_cufile(cuFileSetParameterSizeT(CF_SIZES, 1), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterBool(CF_BOOLS, &flag), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterBool(0, NULL), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterBool(CUFILE_PARAM_PROFILE_NVTX, &flag),
+		      INVALID_VALUE);
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_PROFILE_NVTX, true),
+		      INVALID_VALUE);
+}
+
+static void strings_fit_or_are_refused(void **state)
+{
+	static char longer[CF_MAX_STRING + 1];
+	char text[16];
+
+	(void)state;
+	memset(longer, 'x', CF_MAX_STRING);
+	assert_cufile(cuFileSetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       "LOUD"), INVALID_VALUE);
+	assert_cufile(cuFileSetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       "debug"), SUCCESS);
+	assert_cufile(cuFileGetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       text, 6), SUCCESS);
+	assert_string_equal(text, "debug");
+	assert_cufile(cuFileGetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       text, 5), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       text, -1), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterString(CUFILE_PARAM_LOGGING_LEVEL,
+					       NULL, 5), INVALID_VALUE);
+	assert_cufile(cuFileGetParameterString(CF_STRINGS, text, 5),
+		      INVALID_VALUE);
+	assert_cufile(cuFileSetParameterString(CUFILE_PARAM_LOG_DIR, NULL),
+		      INVALID_VALUE);
+	assert_cufile(cuFileSetParameterString(CUFILE_PARAM_LOG_DIR, longer),
+		      INVALID_VALUE);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileSetParameterString(CUFILE_PARAM_LOG_DIR, "/tmp"),
+		      DRIVER_ALREADY_OPEN);
+}
+
+static void slabs_come_back_in_the_same_length(void **state)
+{
+	size_t sizes[3] = { 64, 128, 256 }, counts[3] = { 3, 2, 1 };
+	size_t got[4], many[4];
+
+	(void)state;
+	assert_cufile(cuFileSetParameterPosixPoolSlabArray(sizes, counts, 3),
+		      SUCCESS);
+	assert_cufile(cuFileGetParameterPosixPoolSlabArray(got, many, 2),
+		      INVALID_VALUE);
+	assert_cufile(cuFileGetParameterPosixPoolSlabArray(got, many, 3),
+		      SUCCESS);
+	assert_memory_equal(got, sizes, sizeof(sizes));
+	assert_memory_equal(many, counts, sizeof(counts));
+	assert_cufile(cuFileGetParameterGpuBounceBufferSlabArray(got, many, 4),
+		      SUCCESS);
+	assert_int_equal(got[3], 65536);
+	assert_cufile(cuFileSetParameterGpuBounceBufferSlabArray(sizes, counts,
+								 17),
+		      INVALID_VALUE);
+	assert_cufile(cuFileSetParameterPosixPoolSlabArray(NULL, counts, 3),
+		      INVALID_VALUE);
+	assert_cufile(cuFileSetParameterPosixPoolSlabArray(sizes, counts, 0),
+		      INVALID_VALUE);
+	assert_cufile(cuFileGetParameterPosixPoolSlabArray(got, NULL, 3),
+		      INVALID_VALUE);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.slot_bytes, 256 << 10);
+}
+
+#define CONFIG_TEST(f)	\
+	cmocka_unit_test_setup_teardown(f, mock_setup, config_teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CONFIG_TEST(call_beats_environment_beats_file_beats_default),
+		CONFIG_TEST(files_have_comments_and_unknown_keys),
+		CONFIG_TEST(bad_files_fail_the_open),
+		CONFIG_TEST(a_log_says_what_is_wrong_where_one_is_asked_for),
+		CONFIG_TEST(huge_and_deep_files_are_refused),
+		CONFIG_TEST(any_bytes_are_survived),
+		CONFIG_TEST(parameter_numbers_and_ranges_are_checked),
+		CONFIG_TEST(strings_fit_or_are_refused),
+		CONFIG_TEST(slabs_come_back_in_the_same_length),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+/* Statistics, and what is told of the GPUs. */
+#include "cufile_mock.h"
+
+static int stats_teardown(void **state)
+{
+	cuFileSetStatsLevel(0);
+	if (cuFileUseCount()) {
+		cuFileStatsStop();
+		cuFileStatsReset();
+	}
+	return mock_teardown(state);
+}
+
+static void levels_are_checked(void **state)
+{
+	CUfileStatsLevel1_t l1;
+	CUfileStatsLevel2_t l2;
+	CUfileStatsLevel3_t l3;
+	int level = 9;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(-1), INVALID_VALUE);
+	assert_cufile(cuFileSetStatsLevel(4), INVALID_VALUE);
+	assert_cufile(cuFileGetStatsLevel(NULL), INVALID_VALUE);
+	assert_cufile(cuFileGetStatsLevel(&level), SUCCESS);
+	assert_int_equal(level, 0);
+	assert_cufile(cuFileGetStatsL1(&l1), INVALID_VALUE);
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileGetStatsL1(&l1), SUCCESS);
+	assert_cufile(cuFileGetStatsL2(&l2), INVALID_VALUE);
+	assert_cufile(cuFileSetStatsLevel(2), SUCCESS);
+	assert_cufile(cuFileGetStatsL2(&l2), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&l3), INVALID_VALUE);
+	assert_cufile(cuFileGetStatsL1(NULL), INVALID_VALUE);
+	assert_cufile(cuFileGetStatsL2(NULL), INVALID_VALUE);
+	assert_cufile(cuFileGetStatsL3(NULL), INVALID_VALUE);
+}
+
+static void a_closed_library_does_not_count(void **state)
+{
+	size_t kib;
+
+	(void)state;
+	assert_cufile(cuFileStatsStart(), DRIVER_NOT_INITIALIZED);
+	assert_cufile(cuFileStatsStop(), DRIVER_NOT_INITIALIZED);
+	assert_cufile(cuFileStatsReset(), DRIVER_NOT_INITIALIZED);
+	assert_cufile(cuFileGetBARSizeInKB(0, &kib), DRIVER_NOT_INITIALIZED);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	/* Level 0 counts nothing. */
+	assert_cufile(cuFileStatsStart(), INVALID_VALUE);
+}
+
+static void what_is_done_is_counted(void **state)
+{
+	CUfileStatsLevel3_t s;
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(3), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	fh = mock_handle();
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0), SUCCESS);
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0),
+		      MEMORY_ALREADY_REGISTERED);
+	cuFileRead(fh, gpu_memory, 4096, 0, 0);
+	cuFileRead(fh, gpu_memory, 16383, 0, 0);
+	cuFileWrite(fh, gpu_memory, 100, 0, 0);
+	mock.run_error = -EIO;
+	cuFileRead(fh, gpu_memory, 4096, 0, 0);
+	assert_cufile(cuFileBufDeregister(gpu_memory), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.detailed.basic.read_ops.ok, 2);
+	assert_int_equal(s.detailed.basic.read_ops.err, 1);
+	assert_int_equal(s.detailed.basic.write_ops.ok, 1);
+	assert_int_equal(s.detailed.basic.read_bytes, 4096 + 16383 + 4096);
+	assert_int_equal(s.detailed.basic.write_bytes, 100);
+	assert_int_equal(s.detailed.basic.hdl_register_ops.ok, 1);
+	assert_int_equal(s.detailed.basic.buf_register_ops.ok, 1);
+	assert_int_equal(s.detailed.basic.buf_register_ops.err, 1);
+	assert_int_equal(s.detailed.basic.buf_deregister_ops.ok, 1);
+	assert_int_equal(s.detailed.read_size_kb_hist[1], 2);
+	assert_int_equal(s.detailed.read_size_kb_hist[2], 1);
+	assert_int_equal(s.detailed.write_size_kb_hist[0], 1);
+	assert_int_equal(s.num_gpus, 1);
+	assert_int_equal(s.per_gpu_stats[0].uuid[15], 1);
+	assert_int_equal(s.per_gpu_stats[0].n_total_reads, 3);
+	assert_int_equal(s.per_gpu_stats[0].n_posix_reads, 3);
+	assert_int_equal(s.per_gpu_stats[0].n_reads_err, 1);
+	assert_int_equal(s.per_gpu_stats[0].n_unaligned_reads, 1);
+	assert_int_equal(s.per_gpu_stats[0].reg_bytes, 0);
+	assert_int_equal(s.per_gpu_stats[0].n_mmap, 2);
+	assert_cufile(cuFileStatsStop(), SUCCESS);
+	cuFileRead(fh, gpu_memory, 4096, 0, 0);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.detailed.basic.read_ops.err, 1);
+	assert_cufile(cuFileStatsReset(), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.detailed.basic.read_ops.ok, 0);
+}
+
+static void batches_are_counted_by_entry(void **state)
+{
+	CUfileIOParams_t io = { .mode = CUFILE_BATCH };
+	CUfileBatchHandle_t batch;
+	CUfileStatsLevel1_t s;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	io.fh = mock_handle();
+	io.u.batch.devPtr_base = gpu_memory;
+	io.u.batch.size = 1000;
+	assert_cufile(cuFileBatchIOSetUp(&batch, 1), SUCCESS);
+	assert_cufile(cuFileBatchIOSubmit(batch, 1, &io, 0), SUCCESS);
+	assert_cufile(cuFileBatchIOSubmit(batch, 1, &io, 0), BATCH_FULL);
+	cuFileBatchIODestroy(batch);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.batch_setup_ops.ok, 1);
+	assert_int_equal(s.batch_submit_ops.ok, 1);
+	assert_int_equal(s.batch_submit_ops.err, 1);
+	assert_int_equal(s.batch_enqueued_ops.ok, 1);
+	assert_int_equal(s.batch_processed_ops.ok, 1);
+	assert_int_equal(s.batch_read_bytes, 1000);
+	assert_int_equal(s.batch_destroy_ops.ok, 1);
+}
+
+static void p2p_flags_follow_the_module(void **state)
+{
+	CUfileP2PFlags_t flags = CUFILE_C2C;
+	static const unsigned int bad[] = { 2, 3, 4, 8, 15, 16 };
+
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 0);
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)0), SUCCESS);
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)1), SUCCESS);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+						      bad[i]), INVALID_VALUE);
+	mock.module_error = -ENOENT;
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)1),
+		      INVALID_VALUE);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_MAX_TARGET_TYPES, &flags),
+		      INVALID_VALUE);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, NULL),
+		      INVALID_VALUE);
+}
+
+/* They read the configuration, and it can't be changed after that. */
+static void p2p_flags_freeze_parameters(void **state)
+{
+	CUfileP2PFlags_t flags;
+
+	(void)state;
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(cuFileUseCount(), 0);
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_FORCE_COMPAT_MODE,
+					     true), DRIVER_ALREADY_OPEN);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+}
+
+static void gpus_are_described(void **state)
+{
+	char path[80], line[64] = "";
+	size_t kib = 0;
+	FILE *file;
+
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileGetBARSizeInKB(0, NULL), INVALID_VALUE);
+	assert_cufile(cuFileGetBARSizeInKB(-1, &kib), DEVICE_NOT_FOUND);
+	assert_cufile(cuFileGetBARSizeInKB(1, &kib), DEVICE_NOT_FOUND);
+	/* A GPU whose place is not known. */
+	assert_cufile(cuFileGetBARSizeInKB(0, &kib), INTERNAL_ERROR);
+	snprintf(path, sizeof(path), "%s.topology", mock_path);
+	assert_cufile(cuFileExportPCIeTopology(path), SUCCESS);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	unlink(path);
+	assert_string_equal(line, "// Topology file for cuFile.\n");
+	assert_cufile(cuFileExportPCIeTopology(NULL), INVALID_VALUE);
+	assert_cufile(cuFileExportPCIeTopology(""), INVALID_VALUE);
+	assert_cufile(cuFileExportPCIeTopology("/nonexistent/x"), IO_ERROR);
+}
+
+#define STATS_TEST(f)	\
+	cmocka_unit_test_setup_teardown(f, mock_setup, stats_teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		STATS_TEST(levels_are_checked),
+		STATS_TEST(a_closed_library_does_not_count),
+		STATS_TEST(what_is_done_is_counted),
+		STATS_TEST(batches_are_counted_by_entry),
+		STATS_TEST(p2p_flags_follow_the_module),
+		STATS_TEST(p2p_flags_freeze_parameters),
+		STATS_TEST(gpus_are_described),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

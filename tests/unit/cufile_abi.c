@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,6 +52,121 @@ static void sizes_offsets_and_values_are_those_of_cuda_13_0(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* All of 1.15, and what came later and carries its own sizes. */
+static const char *const names[] = {
+	"cuFileBatchIOCancel",
+	"cuFileBatchIODestroy",
+	"cuFileBatchIOGetStatus",
+	"cuFileBatchIOSetUp",
+	"cuFileBatchIOSubmit",
+	"cuFileBufDeregister",
+	"cuFileBufRegister",
+	"cuFileDriverClose",
+	"cuFileDriverClose_v2",
+	"cuFileDriverGetP2PFlags",
+	"cuFileDriverGetProperties",
+	"cuFileDriverOpen",
+	"cuFileDriverSetMaxCacheSize",
+	"cuFileDriverSetMaxDirectIOSize",
+	"cuFileDriverSetMaxPinnedMemSize",
+	"cuFileDriverSetP2PFlags",
+	"cuFileDriverSetPollMode",
+	"cuFileExportPCIeTopology",
+	"cuFileGetBARSizeInKB",
+	"cuFileGetParameterBool",
+	"cuFileGetParameterGpuBounceBufferSlabArray",
+	"cuFileGetParameterMinMaxValue",
+	"cuFileGetParameterPosixPoolSlabArray",
+	"cuFileGetParameterSizeT",
+	"cuFileGetParameterString",
+	"cuFileGetStatsL1",
+	"cuFileGetStatsL2",
+	"cuFileGetStatsL3",
+	"cuFileGetStatsLevel",
+	"cuFileGetVersion",
+	"cuFileHandleDeregister",
+	"cuFileHandleRegister",
+	"cuFileRead",
+	"cuFileReadAsync",
+	"cuFileReadv",
+	"cuFileSetParameterBool",
+	"cuFileSetParameterGpuBounceBufferSlabArray",
+	"cuFileSetParameterPosixPoolSlabArray",
+	"cuFileSetParameterSizeT",
+	"cuFileSetParameterString",
+	"cuFileSetStatsLevel",
+	"cuFileStatsReset",
+	"cuFileStatsStart",
+	"cuFileStatsStop",
+	"cuFileStreamDeregister",
+	"cuFileStreamRegister",
+	"cuFileUseCount",
+	"cuFileWrite",
+	"cuFileWriteAsync",
+	"cuFileWritev",
+};
+
+/* What @command prints about the library: one line more in each call. */
+static bool next_line(const char *command, FILE **pipe, char *line, int size)
+{
+	char whole[1024];
+
+	if (!*pipe) {
+		snprintf(whole, sizeof(whole), "%s %s", command,
+			 CUFILE_LIBRARY);
+		*pipe = popen(whole, "r");
+		assert_non_null(*pipe);
+	}
+	if (fgets(line, size, *pipe)) {
+		line[strcspn(line, "\n")] = '\0';
+		return true;
+	}
+	assert_int_equal(pclose(*pipe), 0);
+	*pipe = NULL;
+	return false;
+}
+
+/* In the order of strcmp(), as nm sorts them with LC_ALL=C. */
+static void the_library_exports_these_names_without_versions(void **state)
+{
+	const size_t nr = sizeof(names) / sizeof(names[0]);
+	FILE *pipe = NULL;
+	char line[256];
+	size_t i = 0;
+
+	(void)state;
+	while (next_line("LC_ALL=C nm -D --defined-only", &pipe, line,
+			 sizeof(line))) {
+		const char *name = strrchr(line, ' ');
+
+		assert_non_null(name);
+		if (i == nr || strcmp(name + 1, names[i]))
+			fail_msg("%s is exported, not %s", name + 1,
+				 i < nr ? names[i] : "(nothing)");
+		assert_non_null(strstr(line, " T "));
+		i++;
+	}
+	assert_int_equal(i, nr);
+}
+
+static void the_library_is_found_as_libcufile_so_0(void **state)
+{
+	bool soname = false, other = false;
+	FILE *pipe = NULL;
+	char line[256];
+
+	(void)state;
+	while (next_line("LC_ALL=C readelf -dW", &pipe, line, sizeof(line))) {
+		soname |= strstr(line, "SONAME") &&
+			  strstr(line, "[libcufile.so.0]");
+		/* Applications bring their own of everything but these. */
+		other |= strstr(line, "NEEDED") && !strstr(line, "[libc.so") &&
+			 !strstr(line, "[ld-linux");
+	}
+	assert_true(soname);
+	assert_false(other);
+}
+
 static void every_error_has_words_of_its_own(void **state)
 {
 	int known = 0;
@@ -78,6 +194,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_offsets_and_values_are_those_of_cuda_13_0),
+		cmocka_unit_test(the_library_exports_these_names_without_versions),
+		cmocka_unit_test(the_library_is_found_as_libcufile_so_0),
 		cmocka_unit_test(every_error_has_words_of_its_own),
 	};
 

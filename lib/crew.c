@@ -20,6 +20,7 @@
 #define PAUSES		512U
 
 /**
+ * @idle: a bit for each of the first 64 threads that looks into its box
  * @wanted: joins that tasks on the list wait for
  * @looking: threads that look for work
  * @busy: see crew_busy()
@@ -28,8 +29,14 @@
  * @lock: guards what follows
  * @left: a thread left an offered task, and somebody waits for that
  */
+/* Where a thread that looks for work is handed some; a cache line each. */
+struct box {
+	_Alignas(64) _Atomic(struct crew_task *) task;
+};
+
 static struct {
-	_Atomic unsigned int wanted;
+	_Alignas(64) _Atomic uint64_t idle;
+	_Alignas(64) _Atomic unsigned int wanted;
 	_Atomic unsigned int looking;
 	_Atomic unsigned int busy;
 	_Atomic unsigned int asleep;
@@ -44,6 +51,7 @@ static struct {
 	pthread_cond_t work;
 	pthread_cond_t left;
 	pthread_t *threads;
+	struct box boxes[64];
 	_Atomic unsigned int nr;
 	bool stop;
 } crew;
@@ -131,7 +139,7 @@ static void list_del(struct crew_task *task)
 		return;
 	atomic_fetch_sub(&crew.wanted, task->want);
 	task->want = 0;
-	task->listed = false;
+	__atomic_store_n(&task->listed, false, __ATOMIC_RELEASE);
 	if (task->prev)
 		task->prev->next = task->next;
 	else
@@ -162,23 +170,31 @@ static struct crew_task *join(void)
 }
 
 /* An offered task is its owner's again as soon as @inside is 0. */
+static void leave_offered(struct crew_task *task)
+{
+	if (atomic_fetch_sub(&task->inside, 1) != 1 ||
+	    !atomic_load(&crew.leavers_awaited))
+		return;
+	pthread_mutex_lock(&crew.lock);
+	pthread_cond_broadcast(&crew.left);
+	pthread_mutex_unlock(&crew.lock);
+}
+
 static void leave(struct crew_task *task)
 {
 	void (*end)(struct crew_task *task) = task->end;
 	bool last;
 
+	if (!end) {
+		leave_offered(task);
+		return;
+	}
 	spin_lock();
-	if (end)
-		list_del(task);
+	list_del(task);
 	last = atomic_fetch_sub(&task->inside, 1) == 1;
 	spin_unlock();
-	if (last && end)
+	if (last)
 		end(task);
-	if (last && !end && atomic_load(&crew.leavers_awaited)) {
-		pthread_mutex_lock(&crew.lock);
-		pthread_cond_broadcast(&crew.left);
-		pthread_mutex_unlock(&crew.lock);
-	}
 }
 
 static bool room_to_look(void)
@@ -186,23 +202,45 @@ static bool room_to_look(void)
 	return atomic_load(&crew.looking) + crew_busy() <= crew.cpus;
 }
 
-/* True when there may be work. */
-static bool look(void)
+/* Take the thread's bit back; false: somebody has it and fills the box. */
+static bool unlist_idle(unsigned int self)
 {
+	uint64_t bit = 1ULL << self;
+
+	return atomic_fetch_and(&crew.idle, ~bit) & bit;
+}
+
+/*
+ * Look into the box and at the list for a while.  True when there may be work
+ * on the list; @task when there was some in the box.
+ */
+static bool look(unsigned int self, struct crew_task **task)
+{
+	struct box *box = self < 64 ? &crew.boxes[self] : NULL;
 	uint64_t end = crew.spin_ns ? now_ns() + crew.spin_ns : 0;
 	bool found = false;
 
+	*task = NULL;
 	atomic_fetch_add(&crew.looking, 1);
-	for (unsigned int i = 1; end; i++) {
+	if (box && end)
+		atomic_fetch_or(&crew.idle, 1ULL << self);
+	for (unsigned int i = 1; end && !*task; i++) {
 		found = atomic_load_explicit(&crew.wanted,
 					     memory_order_relaxed);
-		if (found)
-			break;
-		if (i % LOOKS_PER_CLOCK == 0 &&
-		    (now_ns() > end || !room_to_look()))
+		if (box)
+			*task = atomic_load_explicit(&box->task,
+						     memory_order_acquire);
+		if (found || (i % LOOKS_PER_CLOCK == 0 &&
+			      (now_ns() > end || !room_to_look())))
 			break;
 		pause_cpu();
 	}
+	if (box && end && !*task && !unlist_idle(self)) {
+		while (!(*task = atomic_load(&box->task)))
+			pause_cpu();
+	}
+	if (*task)
+		atomic_store(&box->task, NULL);
 	atomic_fetch_sub(&crew.looking, 1);
 	return found;
 }
@@ -221,7 +259,8 @@ static int start_thread(void)
 	/* Signals are the application's own threads' business. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&crew.threads[nr], NULL, thread, NULL);
+	ret = pthread_create(&crew.threads[nr], NULL, thread,
+			     (void *)(uintptr_t)nr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!ret)
 		atomic_store(&crew.nr, nr + 1);
@@ -257,7 +296,9 @@ static void bring_another(void)
 
 static void *thread(void *arg)
 {
+	unsigned int self = (unsigned int)(uintptr_t)arg;
 	struct crew_task *task;
+	bool more;
 
 	do {
 		while ((task = join())) {
@@ -265,8 +306,14 @@ static void *thread(void *arg)
 			task->work(task);
 			leave(task);
 		}
-	} while (look() || sleep_until_wanted());
-	return arg;
+		while ((more = look(self, &task)) || task) {
+			if (!task)
+				break;
+			task->work(task);
+			leave_offered(task);
+		}
+	} while (more || sleep_until_wanted());
+	return NULL;
 }
 
 /* After @nr more were wanted: see that somebody comes. */
@@ -291,27 +338,46 @@ static int call(unsigned int nr)
 	return ret;
 }
 
+/* Hand @task to up to @nr threads that look for work; how many are left. */
+static unsigned int hand_out(struct crew_task *task, unsigned int nr)
+{
+	uint64_t idle = atomic_load(&crew.idle), mine, left;
+
+	do {
+		left = idle;
+		for (unsigned int i = 0; i < nr && left; i++)
+			left &= left - 1;
+		mine = idle & ~left;
+	} while (mine && !atomic_compare_exchange_weak(&crew.idle, &idle, left));
+	atomic_fetch_add(&task->inside, (unsigned int)__builtin_popcountll(mine));
+	for (; mine; mine &= mine - 1, nr--)
+		atomic_store_explicit(&crew.boxes[__builtin_ctzll(mine)].task,
+				      task, memory_order_release);
+	return nr;
+}
+
 void crew_offer(struct crew_task *task, unsigned int nr, bool wake)
 {
 	task->want = 0;
 	atomic_store(&task->inside, 0);
 	task->listed = false;
-	if (!wake && nr > atomic_load(&crew.looking))
-		nr = atomic_load(&crew.looking);
-	if (!nr)
+	nr = hand_out(task, nr);
+	if (!nr || !wake)
 		return;
 	spin_lock();
 	list_add(task, nr);
 	spin_unlock();
-	if (wake)
-		call(nr);
+	call(nr);
 }
 
 void crew_retract(struct crew_task *task)
 {
-	spin_lock();
-	list_del(task);
-	spin_unlock();
+	/* Read without the lock: only its owner ever lists an offered task. */
+	if (__atomic_load_n(&task->listed, __ATOMIC_ACQUIRE)) {
+		spin_lock();
+		list_del(task);
+		spin_unlock();
+	}
 	for (unsigned int turn = 0; turn < PAUSES; turn++) {
 		if (!atomic_load(&task->inside))
 			return;
@@ -383,6 +449,7 @@ int crew_open(unsigned int threads, unsigned int spin_us)
 		return -ENOMEM;
 	crew.first = NULL;
 	crew.last = NULL;
+	atomic_store(&crew.idle, 0);
 	crew.stop = false;
 	atomic_store(&crew.nr, 0);
 	atomic_store(&crew.wanted, 0);

@@ -12,8 +12,8 @@
 #define MAX_GPUS	64U
 #define PAGE		4096ULL
 /* Small requests that share a job, and a buffer. */
-#define GATHER_PARTS	256U
-#define GATHER_PIECE	32U
+#define GATHER_MOST	256U
+#define GATHER_PART	32U
 /* Requests that follow one another so closely are a burst. */
 #define BURST_NS	200000U
 #define SLOT_UNIT	65536U
@@ -28,9 +28,9 @@ struct host_tuning host_tuning = {
 	.parallel = 8,
 	.split_min = 32 << 10,
 	.part_min = 16 << 10,
-	.part_max = 128 << 10,
-	.piece_min = 256 << 10,
-	.piece_div = 4,
+	.part_max = 256 << 10,
+	.joint_max = 256 << 10,
+	.parts_each = 2,
 	.wake_min = 256 << 10,
 	.gather_max = 64 << 10,
 };
@@ -94,8 +94,10 @@ static void close_port(struct port *port)
 {
 	if (!port)
 		return;
-	lane_close(&port->in);
-	lane_close(&port->out);
+	for (unsigned int i = 0; i < PORT_LANES; i++) {
+		lane_close(&port->in[i]);
+		lane_close(&port->out[i]);
+	}
 	slots_close(&port->slots);
 	free(port);
 }
@@ -152,8 +154,10 @@ static int open_port(unsigned int gpu, struct port **port)
 	new->index = gpu;
 	slots_open(&new->slots, host.driver, gpu, host.pool.slot_bytes,
 		   nr_slots());
-	lane_open(&new->in, host.driver, gpu, false);
-	lane_open(&new->out, host.driver, gpu, true);
+	for (unsigned int i = 0; i < PORT_LANES; i++) {
+		lane_init(&new->in[i], host.driver, gpu, false);
+		lane_init(&new->out[i], host.driver, gpu, true);
+	}
 	atomic_store(&host.ports[gpu], new);
 	*port = new;
 	return 0;
@@ -225,32 +229,30 @@ static unsigned int ways(uint64_t window)
 }
 
 /*
- * Parts are small enough to share the work evenly, pieces small enough that
- * copies begin early and large enough that the copy engine's pauses between
- * them do not count.
+ * Parts are small enough to share the work evenly and to have the copy engine
+ * begin early, and no smaller, because each costs a call and a copy.
  */
 static void shape_one(struct job *job)
 {
-	uint64_t slot = host.pool.slot_bytes;
-	uint64_t grain = job->file->align > PAGE ? job->file->align : PAGE;
-	unsigned int nr = is_serial(job->req) ? 1 : ways(job->window);
-	uint64_t part, piece;
+	const struct engine_req *req = job->req;
+	uint64_t grain = req->file->align > PAGE ? req->file->align : PAGE;
+	unsigned int nr = is_serial(req) ? 1 : ways(job->window);
+	uint64_t part = job->window / (host_tuning.parts_each * nr);
 
 	job->helpers = nr - 1;
-	part = nr > 1 ? clamp(job->window / (2 * nr), host_tuning.part_min,
-			      host_tuning.part_max) : 2 * host_tuning.part_max;
-	if (job->window <= 2 * host_tuning.part_max && nr == 1)
+	job->is_joint = job->port && nr > 1 && !job->write &&
+			job->window <= host_tuning.joint_max &&
+			job->window + grain <= host.pool.slot_bytes;
+	if (job->is_joint)
+		part = job->window / nr;
+	else if (nr == 1 && job->window <= host_tuning.joint_max)
 		part = job->window;
-	part = clamp(round_up(part, grain), grain, slot);
-	piece = nr > 1 ? job->window / host_tuning.piece_div :
-			 job->window / 2;
-	piece = clamp(piece, host_tuning.piece_min, slot);
+	part = clamp(part, host_tuning.part_min, host_tuning.part_max);
+	part = clamp(round_up(part, grain), grain, host.pool.slot_bytes);
 	job->stride = part;
-	job->per_piece = (uint32_t)clamp(piece / part, 1, slot / part);
-	if (is_serial(job->req))
-		job->per_piece = 1;
 	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
-	job->nr_pieces = (job->nr_parts + job->per_piece - 1) / job->per_piece;
+	if (job->helpers >= job->nr_parts)
+		job->helpers = job->nr_parts ? job->nr_parts - 1 : 0;
 }
 
 static void init(struct job *job, struct engine_req *first)
@@ -260,7 +262,8 @@ static void init(struct job *job, struct engine_req *first)
 	job->error = 0;
 	job->helpers = 0;
 	job->write = first->write;
-	job->ring = 0;
+	job->is_joint = false;
+	job->nr_many = 0;
 	job->lead = 0;
 	atomic_init(&job->begun, false);
 	atomic_init(&job->next, 0);
@@ -276,7 +279,6 @@ static void init_one(struct job *job, struct engine_req *req)
 {
 	init(job, req);
 	job->req = req;
-	job->file = req->file;
 	req->done = 0;
 	req->error = 0;
 	job->error = check(req);
@@ -314,7 +316,7 @@ static bool worth_waking(const struct job *job)
 
 static void offered_work(struct crew_task *task)
 {
-	job_work((struct job *)task);
+	job_work((struct job *)task, false);
 }
 
 static int run_job(struct job *job)
@@ -332,7 +334,7 @@ static int run_job(struct job *job)
 		job->task.end = NULL;
 		crew_offer(&job->task, job->helpers, worth_waking(job));
 	}
-	job_work(job);
+	job_work(job, true);
 	if (job->helpers)
 		crew_retract(&job->task);
 	job_finish(job);
@@ -386,9 +388,9 @@ static int begin_posted(struct job *job)
 	if (job->req)
 		shape_one(job);
 	else
-		job->helpers = (unsigned int)clamp(job->nr_pieces, 1,
+		job->helpers = (unsigned int)clamp(job->nr_parts, 1,
 						   ways(UINT64_MAX)) - 1;
-	for (uint32_t i = 0; !job->req && i < job->nr_parts; i++)
+	for (uint32_t i = 0; i < job->nr_many; i++)
 		starts(job->many[i]);
 	return job_begin(job);
 }
@@ -396,15 +398,16 @@ static int begin_posted(struct job *job)
 static void posted_work(struct crew_task *task)
 {
 	struct job *job = (struct job *)task;
+	bool first = !atomic_exchange(&job->begun, true);
 
-	if (!atomic_exchange(&job->begun, true)) {
+	if (first) {
 		crew_busy_add(1);
 		job->error = begin_posted(job);
 		if (job->error)
 			return;
 		crew_more(task, job->helpers);
 	}
-	job_work(job);
+	job_work(job, first);
 }
 
 static void posted_end(struct crew_task *task)
@@ -419,7 +422,7 @@ static void posted_end(struct crew_task *task)
 	crew_busy_add(-1);
 	if (job->req)
 		each(job->req);
-	for (uint32_t i = 0; !job->req && i < job->nr_parts; i++)
+	for (uint32_t i = 0; i < job->nr_many; i++)
 		each(job->many[i]);
 	free(job);
 }
@@ -437,7 +440,7 @@ static unsigned int count_alike(struct engine_req *const *reqs, unsigned int nr)
 
 	if (!is_small(reqs[0]))
 		return 1;
-	for (i = 1; i < nr && i < GATHER_PARTS; i++) {
+	for (i = 1; i < nr && i < GATHER_MOST; i++) {
 		if (!is_small(reqs[i]) || reqs[i]->gpu != reqs[0]->gpu ||
 		    reqs[i]->write != reqs[0]->write)
 			break;
@@ -450,7 +453,7 @@ static void shape_many(struct job *job)
 {
 	uint64_t stride = PAGE;
 
-	for (uint32_t i = 0; i < job->nr_parts; i++) {
+	for (uint32_t i = 0; i < job->nr_many; i++) {
 		const struct engine_req *req = job->many[i];
 		uint64_t lead = req->write ? 0 :
 				req->file_offset % req->file->align;
@@ -462,16 +465,17 @@ static void shape_many(struct job *job)
 			stride = whole;
 	}
 	job->stride = stride;
-	job->per_piece = (uint32_t)clamp(host.pool.slot_bytes / stride, 1,
-					 GATHER_PIECE);
-	job->nr_pieces = (job->nr_parts + job->per_piece - 1) / job->per_piece;
+	job->per_part = (uint32_t)clamp(host.pool.slot_bytes / stride, 1,
+					GATHER_PART);
+	job->nr_parts = (job->nr_many + job->per_part - 1) / job->per_part;
 }
 
 static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
 {
 	size_t extra = nr > 1 ? nr * (sizeof(struct lane_copy) +
 				      sizeof(struct engine_req *)) : 0;
-	struct job *job = malloc(sizeof(*job) + extra);
+	struct job *job = aligned_alloc(_Alignof(struct job), round_up(
+		sizeof(*job) + extra, _Alignof(struct job)));
 
 	if (!job)
 		return NULL;
@@ -480,7 +484,7 @@ static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
 	} else {
 		init(job, reqs[0]);
 		job->req = NULL;
-		job->nr_parts = nr;
+		job->nr_many = nr;
 		job->copies = (struct lane_copy *)(job + 1);
 		job->many = (struct engine_req **)(job->copies + nr);
 		memcpy(job->many, reqs, nr * sizeof(*reqs));

@@ -53,8 +53,8 @@ struct host_tuning {
 	uint64_t split_min;
 	uint64_t part_min;
 	uint64_t part_max;
-	uint64_t piece_min;
-	unsigned int piece_div;
+	uint64_t joint_max;
+	unsigned int parts_each;
 	uint64_t wake_min;
 	uint64_t gather_max;
 };

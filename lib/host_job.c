@@ -1,9 +1,37 @@
 // SPDX-License-Identifier: MIT
-/* Parts and pieces: file on one side, copy engine on the other. */
+/* Parts: file on one side, copy engine on the other. */
 #include <errno.h>
 #include <string.h>
 
 #include "host_job.h"
+
+/* Buffers of one thread: one being read, one being copied, two in between. */
+#define HAND_BUFFERS	4U
+
+/**
+ * struct buffer - a part on its way
+ * @host: its bytes
+ * @part: its number
+ * @busy: copies were started
+ * @nr_copies: of @copies, which is @own for a job of one request
+ */
+struct buffer {
+	char *host;
+	uint32_t part;
+	bool busy;
+	unsigned int nr_copies;
+	struct lane_copy *copies;
+	struct lane_copy own;
+};
+
+/* One thread's share in a job. */
+struct hand {
+	struct job *job;
+	struct lane *lane;
+	int slot;
+	unsigned int nr;
+	struct buffer buffers[HAND_BUFFERS];
+};
 
 static uint64_t min64(uint64_t a, uint64_t b)
 {
@@ -24,27 +52,39 @@ static void stop_at(struct job *job, uint64_t position, int error)
 	atomic_flag_clear(&job->stop_lock);
 }
 
+/*
+ * Where a copy goes.  Small ones of different threads are better off side by
+ * side: each waits for its own, and the driver takes as long for ten in a
+ * group as for ten alone.  Large ones share a lane and are grouped.
+ */
 static struct lane *lane_of(struct job *job)
 {
-	return job->write ? &job->port->out : &job->port->in;
+	static _Atomic unsigned int threads;
+	static _Thread_local unsigned int mine;
+	struct lane *lane = job->write ? job->port->out : job->port->in;
+
+	if (job->req && job->window <= PORT_SMALL) {
+		if (!mine)
+			mine = atomic_fetch_add(&threads, 1) %
+			       (PORT_LANES - 1) + 1;
+		lane = &lane[mine];
+	}
+	lane_open(lane);
+	return lane;
 }
 
-static struct piece *piece_of(struct job *job, uint32_t number)
+static int wait_for(struct lane *lane, struct lane_copy *copies,
+		    unsigned int nr)
 {
-	return &job->pieces[number % job->ring];
-}
+	int state;
 
-static char *host_of(struct job *job, const struct piece *piece)
-{
-	return job->port->slots.host[piece->slot];
-}
-
-static uint32_t parts_in(const struct job *job, uint32_t number)
-{
-	uint32_t first = number * job->per_piece;
-	uint32_t left = job->nr_parts - first;
-
-	return left < job->per_piece ? left : job->per_piece;
+	for (unsigned int turn = 0;; turn++) {
+		state = lane_state(copies, nr);
+		if (state != LANE_BUSY)
+			return state;
+		lane_drive(lane);
+		crew_relax(turn);
+	}
 }
 
 static uint64_t lead_of(const struct engine_req *req)
@@ -52,22 +92,13 @@ static uint64_t lead_of(const struct engine_req *req)
 	return req->write ? 0 : req->file_offset % req->file->align;
 }
 
-/* Copies of a piece of one request: one, clipped to what is good and wanted. */
-static void plan_one(struct job *job, struct piece *piece, uint32_t number)
-{
-	uint64_t start = number * (uint64_t)job->per_piece * job->stride;
-	uint64_t end = start + parts_in(job, number) * job->stride;
-	uint64_t skip = number ? 0 : job->lead;
+/* Some small requests. */
 
-	end = min64(end, min64(job->window, atomic_load(&job->stop)));
-	piece->copies = &piece->own;
-	piece->nr_copies = 0;
-	if (end <= start + skip)
-		return;
-	piece->own.copy.gpu = job->req->addr + (start + skip - job->lead);
-	piece->own.copy.host = host_of(job, piece) + skip;
-	piece->own.copy.length = end - start - skip;
-	piece->nr_copies = 1;
+static uint32_t many_in(const struct job *job, uint32_t part)
+{
+	uint32_t left = job->nr_many - part * job->per_part;
+
+	return left < job->per_part ? left : job->per_part;
 }
 
 /* Neighbours in memory whose bytes are neighbours in the buffer go as one. */
@@ -77,163 +108,29 @@ static bool joins(const struct gpu_copy *last, const struct gpu_copy *copy)
 	       (char *)last->host + last->length == copy->host;
 }
 
-static void plan_many(struct job *job, struct piece *piece, uint32_t number)
+static void plan_many(struct job *job, struct buffer *buffer)
 {
-	uint32_t first = number * job->per_piece;
+	uint32_t first = buffer->part * job->per_part;
 
-	piece->copies = &job->copies[first];
-	piece->nr_copies = 0;
-	for (uint32_t i = 0; i < parts_in(job, number); i++) {
+	buffer->copies = &job->copies[first];
+	buffer->nr_copies = 0;
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
 		struct engine_req *req = job->many[first + i];
 		struct gpu_copy copy = {
 			.gpu = req->addr,
-			.host = host_of(job, piece) + i * job->stride +
-				lead_of(req),
+			.host = buffer->host + i * job->stride + lead_of(req),
 			.length = job->write ? req->length : req->done,
 		};
-		struct gpu_copy *last = piece->nr_copies ?
-			&piece->copies[piece->nr_copies - 1].copy : NULL;
+		struct gpu_copy *last = buffer->nr_copies ?
+			&buffer->copies[buffer->nr_copies - 1].copy : NULL;
 
 		if (!copy.length)
 			continue;
 		if (last && joins(last, &copy))
 			last->length += copy.length;
 		else
-			piece->copies[piece->nr_copies++].copy = copy;
+			buffer->copies[buffer->nr_copies++].copy = copy;
 	}
-}
-
-static void start_copies(struct job *job, struct piece *piece, uint32_t number)
-{
-	if (job->req)
-		plan_one(job, piece, number);
-	else
-		plan_many(job, piece, number);
-	lane_push(lane_of(job), piece->copies, piece->nr_copies);
-	atomic_store(&piece->phase, PIECE_COPYING);
-}
-
-/* Whose memory is it that can't be copied?  Rare, so one by one. */
-static void blame(struct job *job, struct piece *piece, uint32_t number)
-{
-	const struct gpu_driver *driver = job->port->driver;
-	uint32_t first = number * job->per_piece;
-
-	for (uint32_t i = 0; i < parts_in(job, number); i++) {
-		struct engine_req *req = job->many[first + i];
-		char *host = host_of(job, piece) + i * job->stride +
-			     lead_of(req);
-		int ret = 0;
-
-		if (job->write && req->length)
-			ret = driver->copy_out(req->gpu, host, req->addr,
-					       req->length);
-		else if (!job->write && req->done)
-			ret = driver->copy_in(req->gpu, req->addr, host,
-					      req->done);
-		if (ret) {
-			req->error = ret;
-			req->done = 0;
-		}
-	}
-}
-
-/* Its copies have ended, with @error.  By one thread. */
-static void settle(struct job *job, struct piece *piece, int error)
-{
-	uint32_t number = atomic_load(&piece->turn);
-	uint32_t next = number + job->ring;
-
-	if (error && job->req)
-		stop_at(job, number * (uint64_t)job->per_piece * job->stride +
-			(number ? 0 : job->lead), error);
-	else if (error)
-		blame(job, piece, number);
-	if (job->write) {
-		atomic_store(&piece->phase, PIECE_DRAINING);
-		return;
-	}
-	if (next >= job->nr_pieces) {
-		atomic_store(&piece->phase, PIECE_OVER);
-		return;
-	}
-	atomic_store(&piece->left, parts_in(job, next));
-	atomic_store(&piece->phase, PIECE_FILLING);
-	atomic_store(&piece->turn, next);
-}
-
-static void look_after(struct job *job, struct piece *piece)
-{
-	int phase = PIECE_COPYING;
-	int state;
-
-	if (atomic_load(&piece->phase) != PIECE_COPYING)
-		return;
-	/* Nobody starts other copies before the phase has changed. */
-	if (!atomic_compare_exchange_strong(&piece->phase, &phase,
-					    PIECE_SETTLING))
-		return;
-	lane_drive(lane_of(job));
-	state = lane_state(piece->copies, piece->nr_copies);
-	if (state == LANE_BUSY)
-		atomic_store(&piece->phase, PIECE_COPYING);
-	else
-		settle(job, piece, state);
-}
-
-/* Wait until piece @number may be read into, or written from. */
-static void await(struct job *job, struct piece *piece, uint32_t number)
-{
-	int phase = job->write ? PIECE_DRAINING : PIECE_FILLING;
-
-	for (unsigned int turn = 0; atomic_load(&piece->turn) != number ||
-	     atomic_load(&piece->phase) != phase; turn++) {
-		look_after(job, piece);
-		crew_relax(turn);
-	}
-}
-
-/* The last part of a piece has ended. */
-static void pass_on(struct job *job, struct piece *piece, uint32_t number)
-{
-	uint32_t next = number + job->ring;
-
-	if (!job->write) {
-		start_copies(job, piece, number);
-		return;
-	}
-	if (next >= job->nr_pieces) {
-		atomic_store(&piece->phase, PIECE_OVER);
-		return;
-	}
-	atomic_store(&piece->phase, PIECE_SETTLING);
-	atomic_store(&piece->left, parts_in(job, next));
-	atomic_store(&piece->turn, next);
-	start_copies(job, piece, next);
-}
-
-/* Part @number of one request, at @host. */
-static void do_part(struct job *job, uint32_t number, char *host)
-{
-	struct engine_req *req = job->req;
-	uint64_t start = number * job->stride;
-	uint64_t length = min64(job->stride, job->window - start);
-	uint64_t offset = req->file_offset - job->lead + start;
-	uint64_t done;
-	int error;
-
-	if (start >= atomic_load(&job->stop))
-		return;
-	if (job->write) {
-		done = host_file_write(job->file, host, length, offset, &error);
-	} else {
-		uint64_t align = job->port ? job->file->align : 1;
-		uint64_t whole = (length + align - 1) / align * align;
-
-		done = host_file_read(job->file, host, whole, offset, &error);
-	}
-	if (done < length)
-		stop_at(job, start + done, error);
 }
 
 /* The whole of a small request, at @host. */
@@ -258,106 +155,234 @@ static void do_small(struct engine_req *req, char *host)
 		req->error = 0;
 }
 
-static void work_with_pieces(struct job *job, uint32_t part)
+static void do_many(struct job *job, struct buffer *buffer)
 {
-	uint32_t number = part / job->per_piece;
-	struct piece *piece = piece_of(job, number);
-	char *host;
+	uint32_t first = buffer->part * job->per_part;
 
-	await(job, piece, number);
-	host = host_of(job, piece) + part % job->per_piece * job->stride;
-	if (job->req)
-		do_part(job, part, host);
-	else
-		do_small(job->many[part], host);
-	if (atomic_fetch_sub(&piece->left, 1) == 1)
-		pass_on(job, piece, number);
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++)
+		do_small(job->many[first + i], buffer->host + i * job->stride);
 }
 
-void job_work(struct job *job)
+/* Whose memory is it that can't be copied?  Rare, so one by one. */
+static void blame(struct job *job, struct buffer *buffer)
 {
-	for (;;) {
-		uint32_t part = atomic_fetch_add(&job->next, 1);
+	const struct gpu_driver *driver = job->port->driver;
+	uint32_t first = buffer->part * job->per_part;
 
-		if (part >= job->nr_parts)
-			return;
-		if (job->port)
-			work_with_pieces(job, part);
-		else
-			do_part(job, part, (char *)(uintptr_t)job->req->addr +
-				part * job->stride);
-	}
-}
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
+		struct engine_req *req = job->many[first + i];
+		char *host = buffer->host + i * job->stride + lead_of(req);
+		int ret = 0;
 
-static int get_slots(struct job *job)
-{
-	struct slots *slots = &job->port->slots;
-	uint32_t want = job->nr_pieces < JOB_RING ? job->nr_pieces : JOB_RING;
-	int slot = slots_wait(slots);
-
-	if (slot < 0)
-		return slot;
-	for (job->ring = 0; slot >= 0; job->ring++) {
-		job->pieces[job->ring].slot = slot;
-		if (job->ring + 1 == want) {
-			job->ring++;
-			break;
+		if (job->write && req->length && !req->error)
+			ret = driver->copy_out(req->gpu, host, req->addr,
+					       req->length);
+		else if (!job->write && req->done)
+			ret = driver->copy_in(req->gpu, req->addr, host,
+					      req->done);
+		if (ret) {
+			req->error = ret;
+			req->done = 0;
 		}
-		slot = slots_try(slots);
 	}
-	return 0;
+}
+
+/* One request. */
+
+static void plan_one(struct job *job, struct buffer *buffer)
+{
+	uint64_t start = buffer->part * job->stride;
+	uint64_t end = min64(start + job->stride, job->window);
+	uint64_t skip = buffer->part ? 0 : job->lead;
+
+	end = min64(end, atomic_load(&job->stop));
+	buffer->copies = &buffer->own;
+	buffer->nr_copies = 0;
+	if (end <= start + skip)
+		return;
+	buffer->own.copy.gpu = job->req->addr + (start + skip - job->lead);
+	buffer->own.copy.host = buffer->host + skip;
+	buffer->own.copy.length = end - start - skip;
+	buffer->nr_copies = 1;
+}
+
+/* File and @host; positions are of the window. */
+static void do_part(struct job *job, uint32_t part, char *host)
+{
+	struct engine_req *req = job->req;
+	uint64_t start = part * job->stride;
+	uint64_t length = min64(job->stride, job->window - start);
+	uint64_t offset = req->file_offset - job->lead + start;
+	uint64_t done;
+	int error;
+
+	if (start >= atomic_load(&job->stop))
+		return;
+	if (job->write) {
+		done = host_file_write(req->file, host, length, offset, &error);
+	} else {
+		uint64_t align = job->port ? req->file->align : 1;
+		uint64_t whole = (length + align - 1) / align * align;
+
+		done = host_file_read(req->file, host, whole, offset, &error);
+	}
+	if (done < length)
+		stop_at(job, start + done, error);
+}
+
+/* A thread's buffers. */
+
+static bool open_hand(struct hand *hand, struct job *job, bool first)
+{
+	uint64_t bytes = job->stride * (job->req ? 1 : job->per_part);
+	struct slots *slots = &job->port->slots;
+
+	hand->job = job;
+	hand->slot = first ? slots_wait(slots) : slots_try(slots);
+	if (hand->slot < 0)
+		return false;
+	hand->lane = lane_of(job);
+	hand->nr = (unsigned int)min64(slots->bytes / bytes, HAND_BUFFERS);
+	for (unsigned int i = 0; i < hand->nr; i++) {
+		hand->buffers[i].host = slots->host[hand->slot] + i * bytes;
+		hand->buffers[i].busy = false;
+	}
+	return true;
+}
+
+static void start(struct hand *hand, struct buffer *buffer)
+{
+	if (hand->job->req)
+		plan_one(hand->job, buffer);
+	else
+		plan_many(hand->job, buffer);
+	buffer->busy = true;
+	lane_push(hand->lane, buffer->copies, buffer->nr_copies);
+}
+
+static void transfer(struct hand *hand, struct buffer *buffer)
+{
+	if (hand->job->req)
+		do_part(hand->job, buffer->part, buffer->host);
+	else
+		do_many(hand->job, buffer);
+}
+
+/* Wait for the copies of a buffer; a write goes on to the file. */
+static void land(struct hand *hand, struct buffer *buffer)
+{
+	struct job *job = hand->job;
+	int error;
+
+	if (!buffer->busy)
+		return;
+	buffer->busy = false;
+	error = wait_for(hand->lane, buffer->copies, buffer->nr_copies);
+	if (error && job->req)
+		stop_at(job, buffer->part * job->stride +
+			(buffer->part ? 0 : job->lead), error);
+	else if (error)
+		blame(job, buffer);
+	if (job->write)
+		transfer(hand, buffer);
+}
+
+static void work_alone(struct job *job, bool first)
+{
+	struct hand hand;
+	unsigned int i = 0;
+	uint32_t part;
+
+	if (!open_hand(&hand, job, first))
+		return;
+	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts) {
+		struct buffer *buffer = &hand.buffers[i++ % hand.nr];
+
+		land(&hand, buffer);
+		buffer->part = part;
+		if (!job->write)
+			transfer(&hand, buffer);
+		start(&hand, buffer);
+	}
+	for (unsigned int n = 0; n < hand.nr; n++)
+		land(&hand, &hand.buffers[i++ % hand.nr]);
+	slots_put(&job->port->slots, hand.slot);
+}
+
+/* Into host memory, or one buffer. */
+static void work_on(struct job *job, char *host)
+{
+	uint32_t part;
+
+	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts)
+		do_part(job, part, host + part * job->stride);
+}
+
+void job_work(struct job *job, bool first)
+{
+	if (!job->port)
+		work_on(job, (char *)(uintptr_t)job->req->addr);
+	else if (job->is_joint)
+		work_on(job, job->joint);
+	else
+		work_alone(job, first);
 }
 
 int job_begin(struct job *job)
 {
-	int ret;
+	int slot;
 
-	if (!job->port || !job->nr_parts)
+	if (!job->port)
 		return 0;
-	ret = get_slots(job);
-	if (ret)
-		return ret;
-	for (uint32_t i = 0; i < job->ring; i++) {
-		struct piece *piece = &job->pieces[i];
-
-		atomic_store(&piece->turn, i);
-		atomic_store(&piece->left, parts_in(job, i));
-		if (job->write)
-			start_copies(job, piece, i);
-		else
-			atomic_store(&piece->phase, PIECE_FILLING);
+	/* So that there is one, now or later. */
+	slot = slots_wait(&job->port->slots);
+	if (slot < 0)
+		return slot;
+	if (job->is_joint) {
+		job->joint_slot = slot;
+		job->joint = job->port->slots.host[slot];
+	} else {
+		slots_put(&job->port->slots, slot);
 	}
 	return 0;
 }
 
-static void set_result(struct job *job)
+static void finish_joint(struct job *job)
 {
-	struct engine_req *req = job->req;
+	struct lane *lane = lane_of(job);
 	uint64_t end = min64(job->window, atomic_load(&job->stop));
+	struct lane_copy copy = {
+		.copy.gpu = job->req->addr,
+		.copy.host = job->joint + job->lead,
+	};
+	int error;
 
-	req->done = end > job->lead ? end - job->lead : 0;
-	req->error = end < job->window ? job->stop_error : 0;
+	if (end > job->lead) {
+		copy.copy.length = end - job->lead;
+		lane_push(lane, &copy, 1);
+		error = wait_for(lane, &copy, 1);
+		if (error)
+			stop_at(job, job->lead, error);
+	}
+	slots_put(&job->port->slots, job->joint_slot);
 }
 
 void job_finish(struct job *job)
 {
-	for (uint32_t i = 0; i < job->ring; i++) {
-		struct piece *piece = &job->pieces[i];
+	uint64_t end;
 
-		for (unsigned int turn = 0;
-		     atomic_load(&piece->phase) != PIECE_OVER; turn++) {
-			look_after(job, piece);
-			crew_relax(turn);
-		}
-		slots_put(&job->port->slots, piece->slot);
-	}
-	if (job->req)
-		set_result(job);
+	if (!job->req)
+		return;
+	if (job->is_joint)
+		finish_joint(job);
+	end = min64(job->window, atomic_load(&job->stop));
+	job->req->done = end > job->lead ? end - job->lead : 0;
+	job->req->error = end < job->window ? job->stop_error : 0;
 }
 
 void job_fail(struct job *job, int error)
 {
-	for (uint32_t i = 0; !job->req && i < job->nr_parts; i++)
+	for (uint32_t i = 0; i < job->nr_many; i++)
 		job->many[i]->error = error;
 	if (job->req)
 		job->req->error = error;

@@ -2,10 +2,14 @@
 /*
  * Requests on their way through host memory.
  *
- * A job is one request, or some small ones.  It is cut into parts: one part is
- * one call of pread(2) or pwrite(2), by whichever thread draws its number.
- * Parts that follow one another share a piece: one buffer, and one copy (some
- * small ones: a few).  Pieces use the job's buffers in turns.
+ * A job is one request, or some small ones.  It is cut into parts, which the
+ * threads that work on it draw by number.  Each thread has one pinned buffer,
+ * cut in a few, so that it reads into one while the copy engine takes another.
+ * A buffer stays with its thread as far as possible: bytes that another CPU
+ * wrote last take twice as long to overwrite.
+ *
+ * A request that is too small for that but large enough to be read by several
+ * threads is joint: they read into one buffer, and one copy takes it all.
  */
 #ifndef LIBNVFS_HOST_JOB_H
 #define LIBNVFS_HOST_JOB_H
@@ -17,63 +21,40 @@
 #include "lane.h"
 #include "slots.h"
 
-/* Most pieces of a job that are under way at a time. */
-#define JOB_RING	8U
+/* Lanes of each direction: one for large copies, the rest for small ones. */
+#define PORT_LANES	17U
+#define PORT_SMALL	(48U << 10)
 
 /* What there is for each GPU. */
 struct port {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	struct slots slots;
-	struct lane in;
-	struct lane out;
-};
-
-enum piece_phase {
-	PIECE_FILLING,		/* read: parts are being read */
-	PIECE_COPYING,		/* its copies are on their way */
-	PIECE_DRAINING,		/* write: parts are being written */
-	PIECE_SETTLING,		/* one thread looks what the copies did */
-	PIECE_OVER
-};
-
-/**
- * struct piece - one buffer and what it is used for now
- * @turn: number of the piece that may use it
- * @left: its parts that have not ended
- * @phase: enum piece_phase
- * @slot: number of the buffer
- * @copies: @nr_copies
- * @own: the copy of a piece that needs but one
- */
-struct piece {
-	_Atomic uint32_t turn;
-	_Atomic uint32_t left;
-	_Atomic int phase;
-	int slot;
-	unsigned int nr_copies;
-	struct lane_copy *copies;
-	struct lane_copy own;
+	struct lane in[PORT_LANES];
+	struct lane out[PORT_LANES];
 };
 
 /**
  * struct job - see above
  * @task: first, so that one is the other
- * @req: the request, or NULL: @many
- * @many: @nr_parts requests, one part each
- * @each: for a submitted job: what to call for each request
- * @lead: bytes between the first byte that is read and the first wanted
- * @window: @lead and the request
- * @stride: bytes between parts in a buffer
- * @next: the next part to draw
- * @stop: nothing from here on is good, counted from the start of the window
- * @stop_error: and that is why; 0: the file ends there
- * @stop_lock: guards @stop_error
- * @begun: not only posted: a thread works on it
  * @gpu: index of the GPU, or ENGINE_HOST
  * @port: that GPU's, from when it has begun; NULL for host memory
  * @helpers: how many threads may join the first
  * @error: it can't be done, because of this
+ * @begun: not only posted: a thread works on it
+ * @req: the request, or NULL: @many
+ * @many: @nr_many requests, @per_part in each part
+ * @each: for a submitted job: what to call for each request
+ * @copies: one for each of @many
+ * @lead: bytes between the first byte that is read and the first wanted
+ * @window: @lead and the request
+ * @stride: bytes of a part; with @many of each request in a buffer
+ * @nr_parts: parts
+ * @next: the next part to draw
+ * @joint: the one buffer of a joint job, whose number is @joint_slot
+ * @stop: nothing from here on is good, counted from the start of the window
+ * @stop_error: and that is why; 0: the file ends there
+ * @stop_lock: guards @stop_error
  */
 struct job {
 	struct crew_task task;
@@ -84,31 +65,34 @@ struct job {
 	_Atomic bool begun;
 	struct engine_req *req;
 	struct engine_req **many;
-	struct engine_file *file;
 	void (*each)(struct engine_req *req);
+	struct lane_copy *copies;
 	bool write;
+	bool is_joint;
+	uint32_t nr_many;
+	uint32_t per_part;
 	uint32_t nr_parts;
-	uint32_t per_piece;
-	uint32_t nr_pieces;
-	uint32_t ring;
 	uint64_t lead;
 	uint64_t window;
 	uint64_t stride;
-	_Atomic uint32_t next;
-	_Atomic uint64_t stop;
+	char *joint;
+	int joint_slot;
 	int stop_error;
 	atomic_flag stop_lock;
-	struct lane_copy *copies;
-	struct piece pieces[JOB_RING];
+	_Atomic uint64_t stop;
+	_Alignas(64) _Atomic uint32_t next;
 };
 
 /* host_job.c: all of these for a job whose shape is set. */
 
-/* Get buffers and start; 0 or -ENOMEM, with which nothing was started. */
+/* Get what no part can do without; 0 or -ENOMEM. */
 int job_begin(struct job *job);
-/* Draw parts and do them until there are none. */
-void job_work(struct job *job);
-/* All threads have left: wait for copies, put buffers back, set results. */
+/*
+ * Draw parts and do them until there are none.  @first: this thread does not
+ * leave for want of a buffer.
+ */
+void job_work(struct job *job, bool first);
+/* All threads have left: set results. */
 void job_finish(struct job *job);
 /* It ends with @error, and nothing was done. */
 void job_fail(struct job *job, int error);

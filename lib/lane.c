@@ -3,6 +3,7 @@
  * Copies of all threads, given to the copy engine in groups.  Nobody has a
  * thread for it: who waits drives, one at a time.
  */
+#include <pthread.h>
 #include <stddef.h>
 
 #include "lane.h"
@@ -12,19 +13,32 @@
 
 unsigned int lane_depth = 2;
 
-void lane_open(struct lane *lane, const struct gpu_driver *driver,
+void lane_init(struct lane *lane, const struct gpu_driver *driver,
 	       unsigned int index, bool out)
 {
 	lane->driver = driver;
 	lane->index = index;
 	lane->out = out;
 	lane->queue = NULL;
+	atomic_init(&lane->opened, false);
 	atomic_init(&lane->pushed, NULL);
-	atomic_flag_clear(&lane->driving);
+	atomic_init(&lane->driving, false);
 	lane->head = 0;
 	atomic_init(&lane->nr, 0);
-	if (driver->copies && driver->copies->open(index, &lane->queue))
+}
+
+void lane_open(struct lane *lane)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	if (atomic_load_explicit(&lane->opened, memory_order_acquire))
+		return;
+	pthread_mutex_lock(&lock);
+	if (!atomic_load(&lane->opened) && lane->driver->copies &&
+	    lane->driver->copies->open(lane->index, &lane->queue))
 		lane->queue = NULL;
+	atomic_store(&lane->opened, true);
+	pthread_mutex_unlock(&lock);
 }
 
 void lane_close(struct lane *lane)
@@ -168,14 +182,15 @@ void lane_drive(struct lane *lane)
 	if (!lane->queue)
 		return;
 	do {
-		if (atomic_flag_test_and_set_explicit(&lane->driving,
-						      memory_order_acquire))
+		/* Look first: those who wait must not be in the driver's way. */
+		if (atomic_load_explicit(&lane->driving,
+					 memory_order_relaxed) ||
+		    atomic_exchange(&lane->driving, true))
 			return;
 		land_all(lane);
 		while (take_off(lane))
 			;
-		atomic_flag_clear_explicit(&lane->driving,
-					   memory_order_release);
+		atomic_store(&lane->driving, false);
 		/* Pushed since, by one who found the lane driven: still ours. */
 	} while (atomic_load(&lane->pushed) &&
 		 atomic_load(&lane->nr) < lane_depth);

@@ -35,6 +35,7 @@ struct lane_flight {
 /**
  * struct lane - see above
  * @queue: of the driver; NULL: copies are made at once, by the pusher
+ * @opened: @queue is what it will be
  * @pushed: newest first
  * @driving: whoever has it touches what follows
  * @head: oldest flight; its index is its mark
@@ -45,16 +46,22 @@ struct lane {
 	unsigned int index;
 	bool out;
 	void *queue;
+	_Atomic bool opened;
 	_Atomic(struct lane_copy *) pushed;
-	atomic_flag driving;
+	_Atomic bool driving;
 	unsigned int head;
 	_Atomic unsigned int nr;
 	struct lane_flight flights[GPU_MARKS];
 };
 
-/* Never fails: without a queue copies are made one by one. */
-void lane_open(struct lane *lane, const struct gpu_driver *driver,
+/* Takes nothing from the driver yet. */
+void lane_init(struct lane *lane, const struct gpu_driver *driver,
 	       unsigned int index, bool out);
+/*
+ * Before the first push of a thread, at least.  Never fails: without a queue
+ * copies are made one by one.
+ */
+void lane_open(struct lane *lane);
 /* Nothing is pushed or under way any more. */
 void lane_close(struct lane *lane);
 

@@ -161,7 +161,6 @@ static void apply_staged(struct cf_config *new)
 		if (is_staged.slabs & (1U << i))
 			new->slabs[i] = staged.slabs[i];
 	}
-	new->given |= is_staged.size;
 }
 
 CUfileOpError cf_config_load(void)
@@ -331,6 +330,16 @@ cuFileSetParameterString(CUFileStringConfigParameter_t param,
 	return cf_error(CU_FILE_SUCCESS);
 }
 
+static const struct cf_slabs initial[2] = {
+	{ 3, { 4, 1024, 16384 }, { 128, 64, 64 } },
+	{ 4, { 1024, 8192, 16384, 65536 }, { 128, 8, 4, 2 } },
+};
+
+bool cf_slabs_are_default(const struct cf_slabs *slabs)
+{
+	return !memcmp(slabs, &initial[0], sizeof(*slabs));
+}
+
 static CUfileError_t set_slabs(int which, const size_t *sizes,
 			       const size_t *counts, int len)
 {
@@ -343,6 +352,7 @@ static CUfileError_t set_slabs(int which, const size_t *sizes,
 	if (err)
 		return cf_error(err);
 	slabs = &staging()->slabs[which];
+	memset(slabs, 0, sizeof(*slabs));
 	slabs->nr = len;
 	memcpy(slabs->size, sizes, (size_t)len * sizeof(*sizes));
 	memcpy(slabs->count, counts, (size_t)len * sizeof(*counts));
@@ -354,10 +364,6 @@ static CUfileError_t set_slabs(int which, const size_t *sizes,
 static CUfileError_t get_slabs(int which, size_t *sizes, size_t *counts,
 			       int len)
 {
-	static const struct cf_slabs initial[2] = {
-		{ 3, { 4, 1024, 16384 }, { 128, 64, 64 } },
-		{ 4, { 1024, 8192, 16384, 65536 }, { 128, 8, 4, 2 } },
-	};
 	CUfileOpError err = CU_FILE_INVALID_VALUE;
 	const struct cf_slabs *slabs;
 

@@ -96,7 +96,6 @@ static int parse_sizes(struct parse *p)
 			       &p->config->size[i]);
 		if (ret)
 			return ret;
-		p->config->given |= 1U << i;
 	}
 	return 0;
 }

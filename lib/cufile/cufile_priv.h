@@ -55,7 +55,6 @@ struct cf_slabs {
 
 /**
  * struct cf_config - all parameters
- * @given: bit n: somebody set size n, so it is more than a default
  * @slabs: 0: posix pool, 1: GPU bounce buffers; nr 0: default
  * @log_size_mb: most MiB of a log file; -1: any
  */
@@ -64,7 +63,6 @@ struct cf_config {
 	bool flag[CF_BOOLS];
 	char text[CF_STRINGS][CF_MAX_STRING];
 	struct cf_slabs slabs[2];
-	unsigned int given;
 	long log_size_mb;
 };
 
@@ -106,6 +104,8 @@ extern const struct cf_size_param cf_size_params[CF_SIZES];
 extern const struct cf_bool_param cf_bool_params[CF_BOOLS];
 extern const struct cf_string_param cf_string_params[CF_STRINGS];
 void cf_config_defaults(struct cf_config *config);
+/* config.c: for the posix pool. */
+bool cf_slabs_are_default(const struct cf_slabs *slabs);
 bool cf_log_level_known(const char *name);
 
 /*

@@ -120,24 +120,22 @@ static CUfileOpError module_code(int err)
 	}
 }
 
-/* Only what somebody asked for: the engine's own defaults suit the machine. */
-static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
+/*
+ * Only what somebody chose: the defaults of the interface, which a file of
+ * NVIDIA's spells out, leave the choice to the engine.
+ */
+static bool is_chosen(const struct cf_config *config,
+		      CUFileSizeTConfigParameter_t param)
 {
-	const struct cf_slabs *slabs = &config->slabs[0];
+	return config->size[param] != cf_size_params[param].initial;
+}
+
+static void fill_slabs(const struct cf_slabs *slabs, struct engine_pool *pool)
+{
 	uint64_t largest = 0, total = 0;
 
-	if (config->given & (1U << CUFILE_PARAM_EXECUTION_MAX_IO_THREADS))
-		pool->threads = (unsigned int)config->size[
-			CUFILE_PARAM_EXECUTION_MAX_IO_THREADS];
-	if (config->given &
-	    (1U << CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM))
-		pool->parallel = (unsigned int)config->size[
-			CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM];
-	if (!config->flag[CUFILE_PARAM_EXECUTION_PARALLEL_IO])
-		pool->parallel = 1;
-	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
-		pool->spin_us = POLL_SPIN_US;
-	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	if (!slabs->nr || cf_slabs_are_default(slabs))
+		return;
 	for (int i = 0; i < slabs->nr; i++) {
 		uint64_t bytes = slabs->size[i] * KIB;
 
@@ -146,15 +144,31 @@ static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
 		if (bytes > largest && bytes <= 4096 * KIB)
 			largest = bytes;
 	}
-	if (slabs->nr)
-		pool->pinned_bytes = total;
+	pool->pinned_bytes = total;
 	if (largest >= 64 * KIB)
 		pool->slot_bytes = largest / (64 * KIB) * (64 * KIB);
-	if (config->given &
-	    (1U << CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))
-		pool->cache_bytes = config->size[
-			CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB] *
-			KIB;
+}
+
+static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
+{
+	const size_t *size = config->size;
+
+	if (is_chosen(config, CUFILE_PARAM_EXECUTION_MAX_IO_THREADS))
+		pool->threads = (unsigned int)
+			size[CUFILE_PARAM_EXECUTION_MAX_IO_THREADS];
+	if (is_chosen(config, CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM))
+		pool->parallel = (unsigned int)
+			size[CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM];
+	if (!config->flag[CUFILE_PARAM_EXECUTION_PARALLEL_IO])
+		pool->parallel = 1;
+	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
+		pool->spin_us = POLL_SPIN_US;
+	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	if (is_chosen(config,
+		      CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))
+		pool->cache_bytes = KIB * size[
+			CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB];
+	fill_slabs(&config->slabs[0], pool);
 }
 
 /* No module is fine where host memory will do, and only there. */

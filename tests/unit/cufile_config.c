@@ -95,6 +95,25 @@ static void files_have_comments_and_unknown_keys(void **state)
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
 }
 
+/* A file that spells the defaults out leaves the choice to the engine. */
+static void defaults_that_are_spelt_out_choose_nothing(void **state)
+{
+	struct engine_pool before = { .threads = 99, .parallel = 98,
+				      .slot_bytes = 97, .pinned_bytes = 96,
+				      .cache_bytes = 95 };
+
+	(void)state;
+	mock.pool = before;
+	use_file("{ \"execution\": { \"max_io_threads\": 4,"
+		 "  \"max_request_parallelism\": 4, \"parallel_io\": true },"
+		 "  \"properties\": { \"posix_pool_slab_size_kb\":"
+		 "    [4, 1024, 16384], \"posix_pool_slab_count\":"
+		 "    [128, 64, 64], \"max_device_pinned_mem_size_kb\": 33554432"
+		 "  } }");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_memory_equal(&mock.pool, &before, sizeof(before));
+}
+
 static void bad_files_fail_the_open(void **state)
 {
 	static const struct {
@@ -360,6 +379,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CONFIG_TEST(call_beats_environment_beats_file_beats_default),
 		CONFIG_TEST(files_have_comments_and_unknown_keys),
+		CONFIG_TEST(defaults_that_are_spelt_out_choose_nothing),
 		CONFIG_TEST(bad_files_fail_the_open),
 		CONFIG_TEST(a_log_says_what_is_wrong_where_one_is_asked_for),
 		CONFIG_TEST(huge_and_deep_files_are_refused),

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 
 static void check_bytes(const uint8_t *at, uint64_t offset, size_t length)
 {
@@ -195,6 +196,40 @@ static void each_event_is_told_once(void **state)
 		      SUCCESS);
 	assert_int_equal(nr, 0);
 	cuFileBatchIODestroy(batch);
+}
+
+static void *end_later(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	mock_end_all();
+	return NULL;
+}
+
+/* Events that were told do not count when the next ones are waited for. */
+static void the_next_event_is_waited_for(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	CUfileIOParams_t io[2] = { io_of(fh, 0), io_of(fh, 1) };
+	CUfileIOEvents_t event;
+	CUfileBatchHandle_t batch;
+	unsigned int nr = 1;
+	pthread_t thread;
+
+	(void)state;
+	mock.hold = true;
+	assert_cufile(cuFileBatchIOSetUp(&batch, 2), SUCCESS);
+	assert_cufile(cuFileBatchIOSubmit(batch, 2, io, 0), SUCCESS);
+	mock_end(0);
+	assert_cufile(cuFileBatchIOGetStatus(batch, 1, &nr, &event, NULL),
+		      SUCCESS);
+	assert_int_equal(nr, 1);
+	assert_int_equal(pthread_create(&thread, NULL, end_later, NULL), 0);
+	assert_cufile(cuFileBatchIOGetStatus(batch, 1, &nr, &event, NULL),
+		      SUCCESS);
+	assert_int_equal(nr, 1);
+	pthread_join(thread, NULL);
 }
 
 static void a_batch_is_full_until_events_are_told(void **state)
@@ -541,6 +576,7 @@ int main(void)
 		MOCK_TEST(a_request_may_go_on_behind_a_registration),
 		MOCK_TEST(vectors_are_one_range_of_the_file),
 		MOCK_TEST(each_event_is_told_once),
+		MOCK_TEST(the_next_event_is_waited_for),
 		MOCK_TEST(a_batch_is_full_until_events_are_told),
 		MOCK_TEST(a_bad_entry_refuses_all_of_them),
 		MOCK_TEST(cancelled_and_failed_requests_say_so),

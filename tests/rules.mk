@@ -4,7 +4,7 @@
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
 		   module fsx batch align bounce uring \
-		   sparse states recover trace mmap mapend
+		   sparse states recover trace mmap mapend cufile
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
@@ -27,6 +27,8 @@ $(BUILD)/tests/obj/%.o: tests/selftests/%.c $(TEST_HDR)
 $(BUILD)/tests/selftests/%: tests/selftests/%.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
+$(BUILD)/tests/selftests/cufile: include/cufile.h $(CUFILE_SO)
 
 $(BUILD)/tests/meta/%: tests/meta/%.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)

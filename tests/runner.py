@@ -31,7 +31,7 @@ BIN = TOP / "build/tests/selftests"
 # In this order: the last ones unload modules.
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
-        "states", "fsx", "mmap", "mapend", "module")
+        "states", "cufile", "fsx", "mmap", "mapend", "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libcufile.so.0, opened by name as its clients do it, over the emulated GPU:
+ * with the module, and without it.
+ */
+#include "fix.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cufile.h"
+
+#undef cuFileDriverClose
+
+#define CALLS(X)							\
+	X(cuFileDriverOpen) X(cuFileDriverClose) X(cuFileUseCount)	\
+	X(cuFileHandleRegister) X(cuFileHandleDeregister)		\
+	X(cuFileBufRegister) X(cuFileBufDeregister)			\
+	X(cuFileRead) X(cuFileWrite)					\
+	X(cuFileBatchIOSetUp) X(cuFileBatchIOSubmit)			\
+	X(cuFileBatchIOGetStatus) X(cuFileBatchIODestroy)		\
+	X(cuFileReadAsync) X(cuFileWriteAsync)				\
+	X(cuFileSetStatsLevel) X(cuFileStatsStart) X(cuFileGetStatsL3)	\
+	X(cuFileGetBARSizeInKB) X(cuFileSetParameterBool)		\
+	X(cuFileDriverGetProperties)
+
+static struct {
+#define FIELD(name) __typeof__(&name) name;
+	CALLS(FIELD)
+#undef FIELD
+} cf;
+
+/* What of the CUDA driver this needs beyond fix_gpu.c. */
+static struct {
+	int (*stream_create)(void **stream, unsigned int flags);
+	int (*stream_sync)(void *stream);
+	int (*memset_async)(uint64_t to, unsigned char byte, size_t n,
+			    void *stream);
+	int (*alloc_managed)(uint64_t *ptr, size_t size, unsigned int flags);
+} cu;
+
+static void *symbol(void *lib, const char *name)
+{
+	void *p = dlsym(lib, name);
+
+	if (!p)
+		FAIL("no %s", name);
+	return p;
+}
+
+/* Both libraries, in the test's own process; the GPU's first. */
+static void start(void)
+{
+	char path[512];
+	void *lib;
+
+	gpu_count();
+	lib = dlopen("libcuda.so.1", RTLD_NOW);
+	ASSERT_TRUE(lib != NULL);
+	*(void **)&cu.stream_create = symbol(lib, "cuStreamCreate");
+	*(void **)&cu.stream_sync = symbol(lib, "cuStreamSynchronize");
+	*(void **)&cu.memset_async = symbol(lib, "cuMemsetD8Async");
+	*(void **)&cu.alloc_managed = symbol(lib, "cuMemAllocManaged");
+	snprintf(path, sizeof(path), "%s/build/lib/libcufile.so.0", top_dir());
+	lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!lib)
+		FAIL("%s", dlerror());
+#define BIND(name) *(void **)&cf.name = symbol(lib, #name);
+	CALLS(BIND)
+#undef BIND
+	ASSERT_EQ(cf.cuFileSetStatsLevel(3).err, 0);
+	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
+	ASSERT_EQ(cf.cuFileStatsStart().err, 0);
+}
+
+static void stop(void)
+{
+	ASSERT_EQ(cf.cuFileDriverClose().err, 0);
+	ASSERT_EQ(cf.cuFileUseCount(), 0);
+}
+
+static CUfileHandle_t handle_of(int fd)
+{
+	CUfileDescr_t descr = { .type = CU_FILE_HANDLE_TYPE_OPAQUE_FD };
+	CUfileHandle_t fh = NULL;
+
+	descr.handle.fd = fd;
+	ASSERT_EQ(cf.cuFileHandleRegister(&fh, &descr).err, 0);
+	return fh;
+}
+
+static void *pointer(const struct gpu_buf *buf)
+{
+	return (void *)(uintptr_t)buf->va;
+}
+
+static CUfilePerGpuStats_t gpu_stats(void)
+{
+	CUfileStatsLevel3_t stats;
+
+	ASSERT_EQ(cf.cuFileGetStatsL3(&stats).err, 0);
+	return stats.per_gpu_stats[0];
+}
+
+/* --------------------------------------------------------- with the module */
+
+static void read_and_write(enum target target)
+{
+	uint64_t base = target_base(target);
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, 4 * MIB, false);
+	fd = file_make(target, 4 * MIB, 11, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err, 0);
+	gpu_fill(&buf, 0xee);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 3 * MIB, (off_t)(base + MIB),
+				(off_t)MIB), 3 * MIB);
+	gpu_check_pattern(&buf, MIB, 3 * MIB, 11, MIB);
+	gpu_check_byte(&buf, 0, MIB, 0xee);
+	ASSERT_EQ(gpu_stats().n_nvfs_reads, 1);
+	ASSERT_EQ(gpu_stats().n_posix_reads, 0);
+	gpu_put_pattern(&buf, 0, 4 * MIB, 12, 0);
+	ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), 4 * MIB, (off_t)base, 0),
+		  4 * MIB);
+	ASSERT_EQ(gpu_stats().n_nvfs_writes, 1);
+	ASSERT_EQ(gpu_stats().n_posix_writes, 0);
+	file_check(fd, base, 0, 4 * MIB, 12);
+	ASSERT_EQ(cf.cuFileBufDeregister(pointer(&buf)).err, 0);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST_OF(read_and_write_go_direct_on_ext4, 60, read_and_write(EXT4))
+TEST_OF(read_and_write_go_direct_on_xfs, 60, read_and_write(XFS))
+TEST_OF(read_and_write_go_direct_on_a_device, 60, read_and_write(PART))
+
+/* Nothing is a multiple of anything; what lies around stays as it is. */
+static void odd_ranges(int flags)
+{
+	static const struct {
+		uint64_t size, file, mem;
+	} table[] = {
+		{ 1, 0, 0 }, { 1, 4095, 1 }, { 4096, 1, 0 }, { 4095, 0, 4095 },
+		{ 12345, 777, 3 }, { MIB, 5, 4096 }, { 65536, 4096, 512 },
+		{ 100000, 511, 65535 },
+	};
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, 2 * MIB, false);
+	fd = file_make(EXT4, 2 * MIB, 5, flags);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err, 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		uint64_t size = table[i].size, mem = table[i].mem;
+
+		gpu_fill(&buf, 0x77);
+		ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), size,
+					(off_t)table[i].file, (off_t)mem), size);
+		gpu_check_pattern(&buf, mem, size, 5, table[i].file);
+		gpu_check_byte(&buf, 0, mem, 0x77);
+		gpu_check_byte(&buf, mem + size, 4096, 0x77);
+		/* The same bytes back: the file stays the pattern. */
+		ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), size,
+					 (off_t)table[i].file, (off_t)mem),
+			  size);
+	}
+	file_check(fd, 0, 0, 2 * MIB, 5);
+	/* The end of the file is no error. */
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 8192, 2 * MIB - 100, 0), 100);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 8192, 2 * MIB, 0), 0);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST_OF(odd_ranges_of_an_o_direct_file, 90, odd_ranges(O_RDWR | O_DIRECT))
+TEST_OF(odd_ranges_of_a_buffered_file, 90, odd_ranges(O_RDWR))
+
+TEST(unregistered_and_interior_pointers_are_taken)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make(EXT4, MIB, 6, O_RDONLY | O_DIRECT);
+	fh = handle_of(fd);
+	/* Nobody registered it: the engine does, once. */
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 65536, 0, 0), 65536);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 65536, 0, 65536), 65536);
+	ASSERT_EQ(gpu_pins(), 1);
+	ASSERT_EQ(cf.cuFileRead(fh, (char *)pointer(&buf) + 131072, 65536,
+				131072, 4096), 65536);
+	ASSERT_EQ(gpu_pins(), 1);
+	gpu_check_pattern(&buf, 131072 + 4096, 65536, 6, 131072);
+	ASSERT_EQ(gpu_stats().n_posix_reads, 0);
+	/* Behind the allocation there is nothing. */
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 8192, 0, MIB - 4096),
+		  -CU_FILE_CUDA_POINTER_RANGE_ERROR);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST(freed_memory_is_an_error_and_its_pages_go)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make(EXT4, MIB, 6, O_RDONLY | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 65536, 0, 0), 65536);
+	ASSERT_EQ(gpu_pins(), 1);
+	gpu_free(&buf);
+	ASSERT_EQ(gpu_pins(), 0);
+	/* buf.va is 0 now; the address itself names nothing any more. */
+	gpu_alloc(&buf, 0, MIB, false);
+	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), MIB, 0).err, 0);
+	uint64_t va = buf.va;
+
+	gpu_free(&buf);
+	ASSERT_LT(cf.cuFileRead(fh, (void *)(uintptr_t)va, 65536, 0, 0), 0);
+	ASSERT_EQ(cf.cuFileBufDeregister((void *)(uintptr_t)va).err, 0);
+	ASSERT_LT(cf.cuFileRead(fh, (void *)(uintptr_t)va, 65536, 0, 0), 0);
+	close(fd);
+	stop();
+}
+
+#define ENTRIES	64
+
+static void batch_entry(CUfileIOParams_t *io, CUfileHandle_t fh,
+			const struct gpu_buf *buf, unsigned int n)
+{
+	memset(io, 0, sizeof(*io));
+	io->mode = CUFILE_BATCH;
+	io->fh = fh;
+	io->opcode = CUFILE_READ;
+	io->u.batch.devPtr_base = pointer(buf);
+	io->u.batch.devPtr_offset = 8192 * n;
+	io->u.batch.file_offset = 8192 * (ENTRIES - 1 - n);
+	/* Every third is odd. */
+	io->u.batch.size = n % 3 ? 4096 : 4001;
+	io->cookie = (void *)(uintptr_t)n;
+}
+
+static void batch_of_reads(void)
+{
+	CUfileIOParams_t io[ENTRIES];
+	CUfileIOEvents_t events[ENTRIES];
+	CUfileBatchHandle_t batch;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	unsigned int nr, seen = 0;
+	int fd;
+
+	gpu_alloc(&buf, 0, MIB, false);
+	gpu_fill(&buf, 0x11);
+	fd = file_make(EXT4, MIB, 9, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileBatchIOSetUp(&batch, ENTRIES).err, 0);
+	for (unsigned int i = 0; i < ENTRIES; i++)
+		batch_entry(&io[i], fh, &buf, i);
+	ASSERT_EQ(cf.cuFileBatchIOSubmit(batch, ENTRIES, io, 0).err, 0);
+	while (seen < ENTRIES) {
+		nr = ENTRIES;
+		ASSERT_EQ(cf.cuFileBatchIOGetStatus(batch, 1, &nr, events,
+						    NULL).err, 0);
+		ASSERT_GE(nr, 1);
+		for (unsigned int i = 0; i < nr; i++) {
+			unsigned int n = (unsigned int)(uintptr_t)
+					 events[i].cookie;
+
+			ASSERT_EQ(events[i].status, CUFILE_COMPLETE);
+			ASSERT_EQ(events[i].ret, io[n].u.batch.size);
+			gpu_check_pattern(&buf, 8192 * n, events[i].ret, 9,
+					  8192 * (ENTRIES - 1 - n));
+			gpu_check_byte(&buf, 8192 * n + events[i].ret, 4096,
+				       0x11);
+		}
+		seen += nr;
+	}
+	ASSERT_EQ(seen, ENTRIES);
+	cf.cuFileBatchIODestroy(batch);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	gpu_free(&buf);
+}
+
+TEST(batch_of_reads_arrives)
+{
+	start();
+	batch_of_reads();
+	stop();
+}
+
+/* Each request between two settings of the memory, without a wait. */
+static void stream_in_order(void)
+{
+	size_t size = 65536;
+	off_t file = 4096, mem = 65536;
+	ssize_t in = 0, out = 0;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	void *stream;
+	int fd;
+
+	gpu_alloc(&buf, 0, MIB, false);
+	gpu_fill(&buf, 0);
+	fd = file_make(EXT4, MIB, 3, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cu.stream_create(&stream, 1), 0);
+	ASSERT_EQ(cu.memset_async(buf.va, 0xaa, MIB, stream), 0);
+	ASSERT_EQ(cf.cuFileReadAsync(fh, pointer(&buf), &size, &file, &mem,
+				     &in, stream).err, 0);
+	ASSERT_EQ(cu.memset_async(buf.va + 65536, 0xbb, 4096, stream), 0);
+	ASSERT_EQ(cf.cuFileWriteAsync(fh, pointer(&buf), &size, &file, &mem,
+				      &out, stream).err, 0);
+	ASSERT_EQ(cu.memset_async(buf.va + 65536, 0xcc, 4096, stream), 0);
+	ASSERT_EQ(cu.stream_sync(stream), 0);
+	ASSERT_EQ(in, 65536);
+	ASSERT_EQ(out, 65536);
+	gpu_check_byte(&buf, 0, 65536, 0xaa);
+	gpu_check_byte(&buf, 65536, 4096, 0xcc);
+	gpu_check_pattern(&buf, 65536 + 4096, 61440, 3, 8192);
+	gpu_check_byte(&buf, 131072, 65536, 0xaa);
+	gpu_fill(&buf, 0);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 8192, 4096, 0), 8192);
+	gpu_check_byte(&buf, 0, 4096, 0xbb);
+	gpu_check_pattern(&buf, 4096, 4096, 3, 8192);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	gpu_free(&buf);
+}
+
+TEST(stream_requests_keep_their_place)
+{
+	start();
+	stream_in_order();
+	stop();
+}
+
+/* Stream 0: whoever copies in stream 0 meanwhile would wait for himself. */
+TEST(stream_0_does_not_wait_for_itself)
+{
+	size_t size = 65536;
+	off_t zero = 0;
+	ssize_t bytes = 0;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make_at("/run/nvfs-cufile", 0, MIB, 3, O_RDWR);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileReadAsync(fh, pointer(&buf), &size, &zero, &zero,
+				     &bytes, NULL).err, 0);
+	ASSERT_EQ(cu.stream_sync(NULL), 0);
+	ASSERT_EQ(bytes, 65536);
+	gpu_check_pattern(&buf, 0, 65536, 3, 0);
+	close(fd);
+	unlink("/run/nvfs-cufile");
+	stop();
+	gpu_free(&buf);
+}
+
+TEST(managed_and_host_memory_are_read_into)
+{
+	uint64_t managed = 0;
+	CUfileHandle_t fh;
+	uint8_t *want = xmalloc(8192), *host = xmalloc(8192);
+	int fd;
+
+	start();
+	gpu_total(0);
+	fd = file_make(EXT4, MIB, 3, O_RDONLY | O_DIRECT);
+	fh = handle_of(fd);
+	pattern_fill(want, 8192, 3, 100);
+	ASSERT_EQ(cf.cuFileRead(fh, host, 8192, 100, 0), 8192);
+	ASSERT_MEMEQ(host, want, 8192);
+	struct gpu_buf buf;
+
+	gpu_alloc(&buf, 0, 65536, false);
+	ASSERT_EQ(cu.alloc_managed(&managed, 8192, 1), 0);
+	ASSERT_EQ(cf.cuFileBufRegister((void *)(uintptr_t)managed, 8192, 0).err,
+		  CU_FILE_CUDA_MEMORY_TYPE_INVALID);
+	ASSERT_EQ(cf.cuFileRead(fh, (void *)(uintptr_t)managed, 8192, 100, 0),
+		  8192);
+	ASSERT_MEMEQ((void *)(uintptr_t)managed, want, 8192);
+	/* No memory at all. */
+	ASSERT_EQ(cf.cuFileRead(fh, (void *)0x10000, 8192, 100, 0),
+		  -CU_FILE_CUDA_POINTER_INVALID);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+	free(want);
+	free(host);
+}
+
+TEST(closed_descriptors_and_bad_handles_are_errors)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make(EXT4, MIB, 3, O_RDONLY);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), 4096, 0, 0), -1);
+	ASSERT_EQ(errno, EBADF);
+	close(fd);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0), -1);
+	ASSERT_EQ(errno, EBADF);
+	cf.cuFileHandleDeregister(fh);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0),
+		  -CU_FILE_HANDLE_NOT_REGISTERED);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST(a_forked_child_is_refused)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd, status;
+	pid_t pid;
+
+	start();
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make(EXT4, MIB, 3, O_RDONLY);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0), 4096);
+	pid = fork();
+	if (!pid)
+		_exit(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0) !=
+		      -CU_FILE_DRIVER_NOT_INITIALIZED);
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0), 4096);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST(the_gpu_is_described)
+{
+	CUfileDrvProps_t props;
+	CUfileStatsLevel3_t stats;
+	size_t kib = 0;
+
+	start();
+	ASSERT_EQ(cf.cuFileGetBARSizeInKB(0, &kib).err, 0);
+	ASSERT_GE(kib, gpu_total(0) / 1024);
+	ASSERT_EQ(cf.cuFileGetBARSizeInKB(99, &kib).err,
+		  CU_FILE_DEVICE_NOT_FOUND);
+	ASSERT_EQ(cf.cuFileGetStatsL3(&stats).err, 0);
+	ASSERT_EQ(stats.num_gpus, gpu_count());
+	ASSERT_EQ(cf.cuFileDriverGetProperties(&props).err, 0);
+	ASSERT_EQ(props.nvfs.dstatusflags, 1U << CU_FILE_NVME_SUPPORTED);
+	stop();
+}
+
+/* ------------------------------------------------------ without the module */
+
+static void unload(void)
+{
+	if (module_unload("nvfs"))
+		FAIL("unload nvfs: %s", strerror(errno));
+}
+
+TEST(without_the_module_everything_bounces)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	unload();
+	start();
+	gpu_alloc(&buf, 0, 4 * MIB, false);
+	fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err, 0);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4 * MIB - 5, 5, 5),
+		  4 * MIB - 5);
+	gpu_check_pattern(&buf, 5, 4 * MIB - 5, 11, 5);
+	ASSERT_EQ(gpu_stats().n_posix_reads, 1);
+	ASSERT_EQ(gpu_stats().n_nvfs_reads, 0);
+	gpu_put_pattern(&buf, 0, 4 * MIB, 12, 0);
+	ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), 4 * MIB, 0, 0), 4 * MIB);
+	file_check(fd, 0, 0, 4 * MIB, 12);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	gpu_free(&buf);
+	batch_of_reads();
+	stream_in_order();
+	stop();
+	module_load("nvfs", "");
+}
+
+TEST(without_the_module_a_strict_open_fails)
+{
+	unload();
+	start();
+	stop();
+	ASSERT_EQ(cf.cuFileSetParameterBool(
+		CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE, false).err, 0);
+	ASSERT_EQ(cf.cuFileDriverOpen().err, CU_FILE_DRIVER_NOT_INITIALIZED);
+	ASSERT_EQ(cf.cuFileUseCount(), 0);
+	ASSERT_EQ(cf.cuFileSetParameterBool(
+		CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE, true).err, 0);
+	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
+	stop();
+	module_load("nvfs", "");
+}
+
+/* A file that O_DIRECT does not take can't be read strictly. */
+TEST(a_strict_read_of_tmpfs_is_refused)
+{
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	stop();
+	ASSERT_EQ(cf.cuFileSetParameterBool(
+		CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE, false).err, 0);
+	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make_at("/run/nvfs-cufile", 0, MIB, 3, O_RDONLY);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0),
+		  -CU_FILE_IO_NOT_SUPPORTED);
+	stop();
+	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), 4096, 0, 0), 4096);
+	gpu_check_pattern(&buf, 0, 4096, 3, 0);
+	close(fd);
+	unlink("/run/nvfs-cufile");
+	stop();
+	gpu_free(&buf);
+}

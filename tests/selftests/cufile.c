@@ -173,10 +173,16 @@ static void odd_ranges(int flags)
 		gpu_check_pattern(&buf, mem, size, 5, table[i].file);
 		gpu_check_byte(&buf, 0, mem, 0x77);
 		gpu_check_byte(&buf, mem + size, 4096, 0x77);
-		/* The same bytes back: the file stays the pattern. */
-		ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), size,
-					 (off_t)table[i].file, (off_t)mem),
-			  size);
+		/* Other bytes there, and the old ones again. */
+		for (uint64_t seed = 8; seed; seed = seed == 8 ? 5 : 0) {
+			gpu_put_pattern(&buf, mem, size, seed, table[i].file);
+			ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), size,
+						 (off_t)table[i].file,
+						 (off_t)mem), size);
+			file_check(fd, 0, table[i].file, size, seed);
+			file_check(fd, 0, 0, table[i].file, 5);
+			file_check(fd, 0, table[i].file + size, 8192, 5);
+		}
 	}
 	file_check(fd, 0, 0, 2 * MIB, 5);
 	/* The end of the file is no error. */

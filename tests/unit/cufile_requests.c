@@ -131,6 +131,10 @@ static void vectors_are_one_range_of_the_file(void **state)
 	check_bytes(gpu_memory + 100, 60, 20);
 	assert_int_equal(cuFileReadv(fh, iov, 3, 65526 - 10, 0), 20);
 	assert_int_equal(cuFileWritev(fh, iov, 3, 200, 0), 30);
+	/* What comes short ends the whole: there is never a gap. */
+	mock.run_limit = 4;
+	assert_int_equal(cuFileReadv(fh, iov, 3, 50, 0), 4);
+	mock.run_limit = 0;
 	assert_int_equal(cuFileReadv(fh, iov, 0, 0, 0), 0);
 	assert_int_equal(cuFileReadv(fh, NULL, 1, 0, 0), -CU_FILE_INVALID_VALUE);
 	assert_int_equal(cuFileReadv(fh, iov, 3, 0, 1), -CU_FILE_INVALID_VALUE);

@@ -28,11 +28,13 @@ struct host_tuning host_tuning = {
 	.parallel = 8,
 	.split_min = 32 << 10,
 	.part_min = 16 << 10,
-	.part_max = 256 << 10,
-	.joint_max = 256 << 10,
-	.parts_each = 2,
+	.part_max = 1 << 20,
+	.alone_min = 256 << 10,
+	.joint_max = 1 << 20,
+	.parts_each = 4,
 	.wake_min = 256 << 10,
 	.gather_max = 64 << 10,
+	.demote = true,
 };
 
 static struct {
@@ -44,8 +46,8 @@ static struct {
 	_Atomic(struct port *) ports[MAX_GPUS];
 } host = {
 	.pool = {
-		.slot_bytes = 1 << 20,
-		.pinned_bytes = 64 << 20,
+		.slot_bytes = 4 << 20,
+		.pinned_bytes = 128 << 20,
 		.spin_us = 200,
 		.cache_bytes = 1ULL << 40,
 	},
@@ -147,7 +149,7 @@ static int open_port(unsigned int gpu, struct port **port)
 		return ret;
 	if (gpu >= (unsigned int)ret)
 		return -ENODEV;
-	new = calloc(1, sizeof(*new));
+	new = aligned_alloc(_Alignof(struct port), sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->driver = host.driver;
@@ -206,8 +208,20 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 	return value < most ? value : most;
 }
 
-/* Bytes must go one after the other. */
+/*
+ * Bytes must go one after the other, or would anyway: the kernel admits one
+ * writer at a time to a file's page cache.
+ */
 static bool is_serial(const struct engine_req *req)
+{
+	int flags = req->file->flags;
+
+	return !req->file->seekable ||
+	       (req->write && (!(flags & O_DIRECT) || (flags & O_APPEND)));
+}
+
+/* The same, and others must not be in between. */
+static bool is_alone(const struct engine_req *req)
 {
 	return !req->file->seekable ||
 	       (req->write && (req->file->flags & O_APPEND));
@@ -229,28 +243,39 @@ static unsigned int ways(uint64_t window)
 }
 
 /*
- * Parts are small enough to share the work evenly and to have the copy engine
- * begin early, and no smaller, because each costs a call and a copy.
+ * How much one thread reads, and the copy engine takes, at a time.  Small, so
+ * that the work is shared evenly and copies begin early; but the copy engine
+ * pauses after each, so when there is enough to do for it, large.
  */
+static uint64_t part_of(const struct job *job, unsigned int nr)
+{
+	uint64_t window = job->window;
+
+	if (job->is_joint)
+		return clamp(window / (2 * nr), host_tuning.part_min, window);
+	if (nr > 1)
+		return clamp(window / (host_tuning.parts_each * nr),
+			     host_tuning.alone_min, host_tuning.part_max);
+	if (window <= host_tuning.alone_min)
+		return window;
+	return crew_busy() > CROWD ? host_tuning.part_max :
+	       clamp(window / 2, host_tuning.alone_min, host_tuning.part_max);
+}
+
 static void shape_one(struct job *job)
 {
 	const struct engine_req *req = job->req;
 	uint64_t grain = req->file->align > PAGE ? req->file->align : PAGE;
 	unsigned int nr = is_serial(req) ? 1 : ways(job->window);
-	uint64_t part = job->window / (host_tuning.parts_each * nr);
 
-	job->helpers = nr - 1;
 	job->is_joint = job->port && nr > 1 && !job->write &&
 			job->window <= host_tuning.joint_max &&
 			job->window + grain <= host.pool.slot_bytes;
-	if (job->is_joint)
-		part = job->window / nr;
-	else if (nr == 1 && job->window <= host_tuning.joint_max)
-		part = job->window;
-	part = clamp(part, host_tuning.part_min, host_tuning.part_max);
-	part = clamp(round_up(part, grain), grain, host.pool.slot_bytes);
-	job->stride = part;
-	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
+	job->stride = clamp(round_up(part_of(job, nr), grain), grain,
+			    host.pool.slot_bytes);
+	job->nr_parts = (uint32_t)((job->window + job->stride - 1) /
+				   job->stride);
+	job->helpers = nr - 1;
 	if (job->helpers >= job->nr_parts)
 		job->helpers = job->nr_parts ? job->nr_parts - 1 : 0;
 }
@@ -430,7 +455,7 @@ static void posted_end(struct crew_task *task)
 static bool is_small(const struct engine_req *req)
 {
 	return !check(req) && req->gpu != ENGINE_HOST && req->length &&
-	       req->length <= host_tuning.gather_max && !is_serial(req);
+	       req->length <= host_tuning.gather_max && !is_alone(req);
 }
 
 /* How many of @reqs, from the first on, make one job. */

@@ -53,10 +53,12 @@ struct host_tuning {
 	uint64_t split_min;
 	uint64_t part_min;
 	uint64_t part_max;
+	uint64_t alone_min;
 	uint64_t joint_max;
 	unsigned int parts_each;
 	uint64_t wake_min;
 	uint64_t gather_max;
+	bool demote;
 };
 
 extern struct host_tuning host_tuning;

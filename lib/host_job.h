@@ -21,9 +21,13 @@
 #include "lane.h"
 #include "slots.h"
 
-/* Lanes of each direction: one for large copies, the rest for small ones. */
+/* Lanes of each direction: one for groups, the rest for a thread or a few. */
 #define PORT_LANES	17U
-#define PORT_SMALL	(48U << 10)
+/* What many threads have grouped, in bytes. */
+#define GROUP_MIN	(48U << 10)
+#define GROUP_MAX	(64U << 10)
+/* So many requests at a time keep the copy engine busy without our help. */
+#define CROWD		8U
 
 /* What there is for each GPU. */
 struct port {

@@ -11,7 +11,7 @@
 /* Most copies in one flight: the driver is given them at about 1 us each. */
 #define FLIGHT_COPIES	32U
 
-unsigned int lane_depth = 2;
+unsigned int lane_depth = 3;
 
 void lane_init(struct lane *lane, const struct gpu_driver *driver,
 	       unsigned int index, bool out)
@@ -166,7 +166,7 @@ static bool take_off(struct lane *lane)
 	struct gpu_copy copies[FLIGHT_COPIES];
 	unsigned int nr;
 
-	if (nr_flights >= lane_depth)
+	if (nr_flights >= lane_depth || !atomic_load(&lane->pushed))
 		return false;
 	flight->first = take(lane, copies, &nr);
 	if (!nr)

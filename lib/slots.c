@@ -7,8 +7,6 @@
 #include "slots.h"
 
 #define PAGE	4096U
-/* Threads that begin one after the other are so far from each other. */
-#define HOME_STEP	1U
 
 void slots_open(struct slots *slots, const struct gpu_driver *driver,
 		unsigned int index, uint64_t bytes, unsigned int max)
@@ -24,98 +22,67 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 
 void slots_close(struct slots *slots)
 {
-	for (unsigned int i = 0; i < slots->nr_slabs; i++) {
-		if (slots->pinned[i])
+	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++) {
+		if (slots->all[i].pinned)
 			slots->driver->copies->host_put(slots->index,
-							slots->slabs[i]);
+							slots->all[i].host);
 		else
-			free(slots->slabs[i]);
+			free(slots->all[i].host);
 	}
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);
 }
 
-static int take_bit(struct slots *slots, unsigned int word, uint64_t among)
-{
-	uint64_t old = atomic_load(&slots->free[word]);
-
-	while (old & among) {
-		uint64_t bit = (old & among) & -(old & among);
-
-		if (atomic_compare_exchange_weak(&slots->free[word], &old,
-						 old & ~bit))
-			return (int)(word * 64) + __builtin_ctzll(bit);
-	}
-	return -EAGAIN;
-}
-
 /*
- * A thread comes back to the same ones, whose lines its CPU may still have.
- * With others' it is half as fast.
+ * A thread comes back to the same one, whose lines its CPU may still have;
+ * others' are slower to overwrite.
  */
 static int take_free(struct slots *slots)
 {
 	static _Atomic unsigned int threads;
 	static _Thread_local unsigned int mine;
-	unsigned int nr = atomic_load(&slots->nr), home;
-	int slot;
+	unsigned int nr = atomic_load(&slots->nr);
 
-	if (!nr)
-		return -EAGAIN;
 	if (!mine)
 		mine = atomic_fetch_add(&threads, 1) + 1;
-	home = mine * HOME_STEP % nr;
-	slot = take_bit(slots, home / 64, ~0ULL << home % 64);
-	for (unsigned int i = 0; slot < 0 && i < SLOTS_WORDS; i++)
-		slot = take_bit(slots, i, ~0ULL);
-	return slot;
+	for (unsigned int i = 0; i < nr; i++) {
+		unsigned int slot = (mine + i) % nr;
+
+		if (atomic_load(&slots->all[slot].free) &&
+		    atomic_exchange(&slots->all[slot].free, false))
+			return (int)slot;
+	}
+	return -EAGAIN;
 }
 
-static void set_free(struct slots *slots, int slot)
-{
-	atomic_fetch_or(&slots->free[slot / 64], 1ULL << (slot % 64));
-}
-
-static int get_slab(struct slots *slots, unsigned int nr, void **slab,
-		    bool *pinned)
+static int get_memory(struct slots *slots, struct slot *slot)
 {
 	const struct gpu_copies *copies = slots->driver->copies;
+	void *host;
 
-	*pinned = copies && !copies->host_get(slots->index, nr * slots->bytes,
-					      slab);
-	if (*pinned)
-		return 0;
-	/* Slower, but better than nothing; no more of it than one slab. */
-	if (slots->nr_slabs && copies)
-		return -ENOMEM;
-	*slab = aligned_alloc(PAGE, nr * slots->bytes);
-	return *slab ? 0 : -ENOMEM;
+	slot->pinned = copies && !copies->host_get(slots->index, slots->bytes,
+						   &host);
+	/* Slower, but better than nothing. */
+	if (!slot->pinned)
+		host = aligned_alloc(PAGE, slots->bytes);
+	slot->host = host;
+	return host ? 0 : -ENOMEM;
 }
 
-/* Under the lock.  Returns a slot of the new slab. */
+/* Under the lock.  The new one is the caller's. */
 static int grow(struct slots *slots)
 {
-	unsigned int have = atomic_load(&slots->nr);
-	unsigned int nr = slots->max - have;
-	void *slab;
-	bool pinned;
+	unsigned int nr = atomic_load(&slots->nr);
 
-	if (nr > SLOTS_SLAB)
-		nr = SLOTS_SLAB;
-	while (nr && get_slab(slots, nr, &slab, &pinned))
-		nr /= 2;
-	if (!nr) {
-		slots->max = have;
-		return have ? -EAGAIN : -ENOMEM;
+	if (nr == slots->max)
+		return nr ? -EAGAIN : -ENOMEM;
+	if (get_memory(slots, &slots->all[nr])) {
+		slots->max = nr;
+		return nr ? -EAGAIN : -ENOMEM;
 	}
-	slots->slabs[slots->nr_slabs] = slab;
-	slots->pinned[slots->nr_slabs++] = pinned;
-	for (unsigned int i = 0; i < nr; i++)
-		slots->host[have + i] = (char *)slab + i * slots->bytes;
-	atomic_store(&slots->nr, have + nr);
-	for (unsigned int i = 1; i < nr; i++)
-		set_free(slots, (int)(have + i));
-	return (int)have;
+	atomic_store(&slots->all[nr].free, false);
+	atomic_store(&slots->nr, nr + 1);
+	return (int)nr;
 }
 
 int slots_try(struct slots *slots)
@@ -126,10 +93,8 @@ int slots_try(struct slots *slots)
 		return slot;
 	pthread_mutex_lock(&slots->lock);
 	slot = take_free(slots);
-	if (slot < 0 && atomic_load(&slots->nr) < slots->max)
+	if (slot < 0)
 		slot = grow(slots);
-	else if (slot < 0 && !slots->max)
-		slot = -ENOMEM;
 	pthread_mutex_unlock(&slots->lock);
 	return slot;
 }
@@ -151,7 +116,7 @@ int slots_wait(struct slots *slots)
 
 void slots_put(struct slots *slots, int slot)
 {
-	set_free(slots, slot);
+	atomic_store(&slots->all[slot].free, true);
 	if (!atomic_load(&slots->waiting))
 		return;
 	pthread_mutex_lock(&slots->lock);

@@ -11,35 +11,33 @@
 #include "gpu.h"
 
 #define SLOTS_MAX	256U
-#define SLOTS_WORDS	(SLOTS_MAX / 64)
-/* Buffers that are allocated together. */
-#define SLOTS_SLAB	4U
+
+/* A cache line each: threads keep to their own. */
+struct slot {
+	_Alignas(64) _Atomic bool free;
+	bool pinned;
+	char *host;
+};
 
 /**
  * struct slots - see above
  * @bytes: size of each
  * @max: most of them
- * @free: one bit for each that is free
  * @waiting: threads in slots_wait()
- * @host: their memory; set before the bit in @free is set for the first time
- * @lock: to allocate and to wait
  * @nr: how many there are; under @lock to write
- * @nr_slabs, @slabs, @pinned: under @lock
+ * @all: the first @nr of them
+ * @lock: to allocate and to wait
  */
 struct slots {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	uint64_t bytes;
 	unsigned int max;
-	_Atomic uint64_t free[SLOTS_WORDS];
 	_Atomic unsigned int waiting;
-	char *host[SLOTS_MAX];
+	_Atomic unsigned int nr;
+	struct slot all[SLOTS_MAX];
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
-	_Atomic unsigned int nr;
-	unsigned int nr_slabs;
-	void *slabs[SLOTS_MAX];
-	bool pinned[SLOTS_MAX];
 };
 
 /* Takes no memory yet. */

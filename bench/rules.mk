@@ -10,7 +10,7 @@ $(COST): $(COST_SRC) bench/cost.h include/uapi/nvfs.h lab/gpu/labgpu.h
 	$(Q)$(CC) $(HOST_CFLAGS) -static $(LDFLAGS) $(COST_SRC) -o $@
 
 .PHONY: bench-build bench-cost
-bench-build: $(COST) ## build the programs of the benchmarks
+bench-build: $(COST) $(THROUGHPUT) ## build the programs of the benchmarks
 
 bench-cost: all $(COST) ## instructions per request, against budgets; writes docs/cost.md
 	$(Q)mkdir -p docs
@@ -24,3 +24,20 @@ bench-profile: all $(COST) ## where the instructions of a request go (CASE=read-
 
 bench-test: ## tests of the benchmarks' own code
 	$(Q)python3 -m unittest discover -s bench -p 'test_*.py'
+
+# How fast a file gets to a GPU without the module.
+THROUGHPUT	:= $(BUILD)/bench/throughput
+THROUGHPUT_SRC	:= $(wildcard bench/throughput*.c)
+THROUGHPUT_FILE	?= $(BUILD)/bench/throughput.dat
+MACHINE		?= $(shell uname -m)
+
+$(THROUGHPUT): $(THROUGHPUT_SRC) bench/throughput.h $(BUILD)/lib/libnvfs.a
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -Ilib -Ilib/include -Iinclude/uapi $(LDFLAGS) \
+		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a -ldl -pthread -o $@
+
+.PHONY: bench-throughput
+bench-throughput: $(THROUGHPUT) ## GB/s to a real GPU, beside libcufile (MACHINE=); writes docs/throughput.md
+	$(Q)python3 bench/throughput.py --write docs/throughput.md \
+		--machine '$(MACHINE)' -f $(THROUGHPUT_FILE)

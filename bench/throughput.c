@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Bytes per second between a file in the page cache and GPU memory: libnvfs
+ * without its module, the libcufile that is installed, and a ring of pinned
+ * buffers as the ceiling, cell by cell in turns, in one run.
+ *
+ *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-c LIBCUFILE] [-r] [-q] [-o]
+ *
+ * JSON on stdout, one line for each number, progress on stderr.  -r: reads
+ * only; -q: no ceiling; -o: O_DIRECT, few cells.  FILE is made and removed.  Status 1: something was wrong.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "throughput.h"
+
+#define MIB	(1ULL << 20)
+
+static struct bench bench = {
+	.path = "nvfs-throughput.dat", .bytes = 4096 * MIB, .seconds = 0.4,
+};
+
+struct worker {
+	const struct side *side;
+	uint64_t length;
+	bool write;
+	unsigned int id, threads;
+	uint64_t moved;
+	double took;
+	bool failed;
+	pthread_t thread;
+};
+
+static pthread_barrier_t start_line;
+static int status;
+static bool reads_only, no_ring, direct;
+
+double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+static void fail(const char *what, const char *who)
+{
+	fprintf(stderr, "throughput: %s: %s\n", who, what);
+	status = 1;
+}
+
+static void tell(const char *side, const char *what, unsigned int threads,
+		 uint64_t length, double value, const char *unit)
+{
+	printf("{\"side\": \"%s\", \"what\": \"%s\", \"threads\": %u, "
+	       "\"bytes\": %llu, \"value\": %.4g, \"unit\": \"%s\"}\n", side,
+	       what, threads, (unsigned long long)length, value, unit);
+	fflush(stdout);
+	fprintf(stderr, "%-10s %-6s %2u threads %8llu: %.4g %s\n", side, what,
+		threads, (unsigned long long)length, value, unit);
+}
+
+/* What byte block @at of the file holds: no two places are alike. */
+static void pattern(uint64_t *to, uint64_t at, uint64_t length)
+{
+	for (uint64_t i = 0; i < length / 8; i++)
+		to[i] = (at / 8 + i + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+static int fill_file(uint64_t *block)
+{
+	for (uint64_t at = 0; at < bench.bytes; at += 4 * MIB) {
+		pattern(block, at, 4 * MIB);
+		if (pwrite(bench.plain, block, 4 * MIB, (off_t)at) != 4 * MIB)
+			return -1;
+	}
+	/* So that nothing is written back while we measure. */
+	return fsync(bench.plain);
+}
+
+static int make_file(void)
+{
+	uint64_t *block = malloc(4 * MIB);
+	int ret = -1;
+
+	bench.plain = open(bench.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (bench.plain >= 0 && block)
+		ret = fill_file(block);
+	free(block);
+	bench.fd = bench.plain;
+	if (!ret && direct) {
+		bench.fd = open(bench.path, O_RDWR | O_DIRECT | O_CLOEXEC);
+		posix_fadvise(bench.plain, 0, 0, POSIX_FADV_DONTNEED);
+	}
+	if (ret || bench.fd < 0)
+		perror(bench.path);
+	return ret || bench.fd < 0 ? -1 : 0;
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t length = worker->length;
+	uint64_t slice = bench.bytes / worker->threads / length * length;
+	uint64_t first = slice * worker->id, at = first;
+	double start, end;
+
+	gpu_cuda_enter(0);
+	worker->side->move(at, length, worker->write);
+	pthread_barrier_wait(&start_line);
+	start = now();
+	do {
+		if (worker->side->move(at, length, worker->write) !=
+		    (int64_t)length) {
+			worker->failed = true;
+			break;
+		}
+		worker->moved += length;
+		at += length;
+		if (at == first + slice)
+			at = first;
+		end = now();
+	} while (end - start < bench.seconds);
+	worker->took = now() - start;
+	gpu_cuda_leave();
+	return NULL;
+}
+
+static double rate(const struct side *side, unsigned int threads,
+		   uint64_t length, bool write)
+{
+	struct worker workers[MOST_THREADS];
+	double sum = 0;
+
+	pthread_barrier_init(&start_line, NULL, threads);
+	for (unsigned int i = 0; i < threads; i++) {
+		workers[i] = (struct worker){
+			.side = side, .length = length, .write = write,
+			.id = i, .threads = threads,
+		};
+		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+	}
+	for (unsigned int i = 0; i < threads; i++) {
+		pthread_join(workers[i].thread, NULL);
+		if (workers[i].failed)
+			fail(write ? "a write failed" : "a read failed",
+			     side->name);
+		sum += (double)workers[i].moved / workers[i].took;
+	}
+	pthread_barrier_destroy(&start_line);
+	return sum / 1e9;
+}
+
+static void batches(const struct side *side, bool scatter)
+{
+	uint64_t offsets[BATCH], slots[BATCH];
+	uint64_t seed = 88172645463325252ULL;
+	unsigned int nr = 0;
+	double start;
+
+	for (start = now(); now() - start < bench.seconds; nr++) {
+		for (unsigned int i = 0; i < BATCH; i++) {
+			seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+			offsets[i] = (seed >> 33) % (bench.bytes / 4096) * 4096;
+			slots[i] = scatter ? (i * 37 % BATCH) * 65536 : i * 4096;
+		}
+		if (side->batch(offsets, slots)) {
+			fail("a batch failed", side->name);
+			break;
+		}
+	}
+	tell(side->name, scatter ? "batch-scattered" : "batch", 1, 4096,
+	     nr * BATCH * 4096.0 / (now() - start) / 1e9, "GB/s");
+}
+
+/* Does the device hold the file's bytes there? */
+static bool device_holds(uint64_t at, uint64_t length, uint64_t *got,
+			 uint64_t *want)
+{
+	if (bench.driver->copy_out(0, got, bench.gpu + at, length))
+		return false;
+	pattern(want, at, length);
+	return !memcmp(got, want, length);
+}
+
+static bool file_holds(uint64_t at, uint64_t length, uint64_t *got,
+		       uint64_t *want)
+{
+	pattern(want, at, length);
+	return pread(bench.plain, got, length, (off_t)at) == (ssize_t)length &&
+	       !memcmp(got, want, length);
+}
+
+/* Nothing of what was there before may be left, in either direction. */
+static void verify(const struct side *side, uint64_t length)
+{
+	uint64_t *got = malloc(length), *want = malloc(length);
+	uint64_t step = bench.bytes / 16 / length * length;
+
+	for (uint64_t at = 0; at + length <= bench.bytes; at += step + length) {
+		memset(got, 0x5a, length);
+		bench.driver->copy_in(0, bench.gpu + at, got, length);
+		if (side->move(at, length, false) != (int64_t)length ||
+		    !device_holds(at, length, got, want))
+			fail("bytes read are not the file's", side->name);
+		memset(got, 0x5a, length);
+		if (pwrite(bench.plain, got, length, (off_t)at) < 0 ||
+		    side->move(at, length, true) != (int64_t)length ||
+		    !file_holds(at, length, got, want))
+			fail("bytes written are not the GPU's", side->name);
+	}
+	free(got);
+	free(want);
+}
+
+/* Opened, used once, closed; and opened again for what follows. */
+static bool open_timed(const struct side *side)
+{
+	double start = now();
+
+	if (side->open(&bench)) {
+		fail("can't be opened: left out", side->name);
+		return false;
+	}
+	tell(side->name, "open", 1, 0, (now() - start) * 1e3, "ms");
+	start = now();
+	if (side->enroll())
+		fail("the buffer was not registered", side->name);
+	tell(side->name, "register", 1, bench.bytes, (now() - start) * 1e3,
+	     "ms");
+	start = now();
+	side->move(0, 4096, false);
+	tell(side->name, "first", 1, 4096, (now() - start) * 1e3, "ms");
+	start = now();
+	side->close();
+	tell(side->name, "close", 1, 0, (now() - start) * 1e3, "ms");
+	if (!side->open(&bench) && !side->enroll())
+		return true;
+	fail("can't be opened again: left out", side->name);
+	return false;
+}
+
+static void measure(const struct side *const *sides, unsigned int nr,
+		    bool write)
+{
+	static const unsigned int threads[] = { 1, 4, 16 };
+	static const uint64_t lengths[] = { 4096, 65536, MIB, 16 * MIB };
+	const char *what = direct ? (write ? "write-direct" : "read-direct") :
+				    (write ? "write" : "read");
+	unsigned int first = direct ? 2 : 0;
+
+	for (unsigned int t = 0; t < 3; t++) {
+		for (unsigned int l = first; l < 4; l++) {
+			for (unsigned int s = 0; s < nr; s++)
+				tell(sides[s]->name, what, threads[t],
+				     lengths[l], rate(sides[s], threads[t],
+						      lengths[l], write),
+				     "GB/s");
+		}
+	}
+	for (unsigned int n = 1; n <= 16 && !no_ring; n = n < 4 ? n * 4 : n + 4) {
+		for (uint64_t chunk = MIB; chunk <= 4 * MIB; chunk *= 2)
+			tell("ring", what, n, chunk,
+			     ring_rate(&bench, n, chunk, write) / 1e9, "GB/s");
+	}
+}
+
+static int options(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "f:s:t:c:rqo")) >= 0) {
+		switch (option) {
+		case 'f':
+			bench.path = optarg;
+			break;
+		case 's':
+			bench.bytes = strtoull(optarg, NULL, 0) / (256 * MIB) *
+				      (256 * MIB);
+			break;
+		case 't':
+			bench.seconds = strtod(optarg, NULL);
+			break;
+		case 'c':
+			cufile_path = optarg;
+			break;
+		case 'r':
+			reads_only = true;
+			break;
+		case 'o':
+			direct = true;
+			break;
+		case 'q':
+			no_ring = true;
+			break;
+		default:
+			return -1;
+		}
+	}
+	return bench.bytes && optind == argc ? 0 : -1;
+}
+
+static void run(void)
+{
+	const struct side *sides[2];
+	unsigned int nr = 0;
+
+	gpu_cuda_enter(0);
+	if (open_timed(&side_nvfs))
+		sides[nr++] = &side_nvfs;
+	if (!cufile_path || strcmp(cufile_path, "none")) {
+		if (open_timed(&side_cufile))
+			sides[nr++] = &side_cufile;
+	}
+	for (unsigned int i = 0; i < nr && !direct; i++) {
+		verify(sides[i], 4096);
+		verify(sides[i], 12288);
+		verify(sides[i], 65536);
+		verify(sides[i], 16 * MIB);
+	}
+	measure(sides, nr, false);
+	for (unsigned int i = 0; i < nr && !direct; i++) {
+		batches(sides[i], false);
+		batches(sides[i], true);
+	}
+	/* Batches left it in disorder, and writes should change nothing. */
+	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
+		sides[0]->move(at, 16 * MIB, false);
+	if (!reads_only)
+		measure(sides, nr, true);
+	for (unsigned int i = 0; i < nr && !direct; i++)
+		verify(sides[i], MIB);
+	while (nr--)
+		sides[nr]->close();
+	gpu_cuda_leave();
+}
+
+int main(int argc, char **argv)
+{
+	if (options(argc, argv)) {
+		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
+			"[-t SECONDS] [-c LIBCUFILE|none] [-r] [-q] [-o]\n");
+		return 2;
+	}
+	if (gpu_get(&bench.driver) ||
+	    bench.driver->alloc(0, bench.bytes, &bench.gpu)) {
+		fprintf(stderr, "throughput: no GPU\n");
+		return 1;
+	}
+	if (!make_file())
+		run();
+	else
+		status = 1;
+	unlink(bench.path);
+	bench.driver->free(0, bench.gpu);
+	gpu_put();
+	return status;
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""How fast files get to a GPU without the module, as a table.
+
+    bench/throughput.py [--write FILE] [--from JSON --machine TEXT] [ARGS...]
+
+Runs build/bench/throughput with ARGS, or takes what an earlier run printed
+(--from), which may have been on another machine (--machine).  Prints the tables,
+or writes them to FILE.  Exit status: that of the program.
+"""
+import argparse
+import datetime
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROGRAM = HERE.parent / "build" / "bench" / "throughput"
+SIZES = {4096: "4 KiB", 65536: "64 KiB", 1 << 20: "1 MiB", 16 << 20: "16 MiB"}
+#: What is asked for: times libcufile, by threads and size.
+WANTED = {
+    1: {4096: 1.5, 65536: 2, 1 << 20: 3, 16 << 20: 2.5},
+    4: {4096: 1.5, 65536: 2, 1 << 20: 1.5, 16 << 20: 1.5},
+    16: {4096: 1.5, 65536: 2, 1 << 20: 1.4, 16 << 20: 2.4},
+}
+TIMES = ["open", "register", "first", "close"]
+NAMES = {
+    "open": "open the library and a file",
+    "register": "register 4 GiB",
+    "first": "first read, 4 KiB",
+    "close": "close",
+    "batch": "batch of 128 x 4 KiB, scattered in the file",
+    "batch-scattered": "the same, scattered in GPU memory too",
+}
+
+
+def parse(text):
+    """{(side, what, threads, bytes): value} of the program's lines."""
+    found = {}
+    for line in text.splitlines():
+        row = json.loads(line)
+        key = (row["side"], row["what"], row["threads"], row["bytes"])
+        found[key] = row["value"]
+    return found
+
+
+def number(value):
+    return "-" if value is None else f"{value:.3g}"
+
+
+def ratio(ours, theirs):
+    return f"{ours / theirs:.2f}x" if ours and theirs else "-"
+
+
+def cell(found, what, threads, size):
+    ours = found.get(("nvfs", what, threads, size))
+    theirs = found.get(("libcufile", what, threads, size))
+    text = f"{number(ours)} / {number(theirs)}, {ratio(ours, theirs)}"
+    wanted = WANTED[threads][size]
+    if what == "read" and ours and theirs and ours < wanted * theirs:
+        text += f" (wanted: {wanted}x)"
+    return text
+
+
+def rates(found, what):
+    """Lines of one table: GB/s by threads and size."""
+    lines = ["| threads | " + " | ".join(SIZES.values()) + " |",
+             "|---" * (len(SIZES) + 1) + "|"]
+    for threads in WANTED:
+        cells = [cell(found, what, threads, size) for size in SIZES]
+        lines.append(f"| {threads} | " + " | ".join(cells) + " |")
+    ring = {k: v for k, v in found.items() if k[0] == "ring" and k[1] == what}
+    if ring:
+        best = max(ring, key=ring.get)
+        lines += ["", f"Ceiling: {ring[best]:.3g} GB/s ({best[2]} threads, "
+                  f"pieces of {best[3] >> 20} MiB)."]
+    return lines
+
+
+def table(found, names, unit):
+    times = unit == "GB/s"
+    lines = [f"| {unit} | nvfs | libcufile |" + " |" * times,
+             "|---|---|---|" + "---|" * times]
+    for what in names:
+        sides = [next((v for k, v in found.items() if k[:2] == (side, what)),
+                      None) for side in ("nvfs", "libcufile")]
+        lines.append(f"| {NAMES[what]} | {number(sides[0])} | "
+                     f"{number(sides[1])} |"
+                     + f" {ratio(*sides)} |" * times)
+    return lines
+
+
+def render(found, machine, date):
+    lines = ["# How fast a file gets to a GPU without the module", "",
+             "Made by `make bench-throughput` (`bench/throughput.py`): "
+             f"{date}, {machine}.",
+             "A file of 4 GiB, page cache warm, one registered device buffer; "
+             "libnvfs, the libcufile",
+             "that is installed there, and a ring of pinned buffers as the "
+             "ceiling, cell by cell in turns.", "",
+             "## Reads", "nvfs / libcufile in GB/s, and how many times.", ""]
+    lines += rates(found, "read")
+    lines += ["", "## Writes", ""] + rates(found, "write")
+    lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
+                                            "GB/s")
+    lines += ["", "## Opening and closing", ""] + table(found, TIMES, "ms")
+    return "\n".join(lines) + "\n"
+
+
+def keep_notes(path):
+    """What people wrote below the tables stays."""
+    if not path.exists():
+        return ""
+    text = path.read_text(encoding="utf-8")
+    at = text.find("\n## Notes")
+    return text[at:] if at >= 0 else ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("--from", dest="source", type=Path)
+    parser.add_argument("--machine", default=platform.processor() or "?")
+    parser.add_argument("--date", default=str(datetime.date.today()))
+    options, rest = parser.parse_known_args()
+    status = 0
+    if options.source:
+        text = options.source.read_text(encoding="utf-8")
+    else:
+        run = subprocess.run([str(PROGRAM), *rest], stdout=subprocess.PIPE,
+                             text=True, check=False)
+        text, status = run.stdout, run.returncode
+    if not text:
+        return status or 1
+    result = render(parse(text), options.machine, options.date)
+    if options.write:
+        notes = keep_notes(options.write)
+        options.write.write_text(result + notes, encoding="utf-8")
+    else:
+        print(result, end="")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -161,6 +161,14 @@ LAB_API CUresult cuCtxCreate_v2(CUcontext *ctx, unsigned int flags,
 }
 LAB_ALIAS(cuCtxCreate);
 
+/* What a client that was built with CUDA 13 calls. */
+LAB_API CUresult cuCtxCreate_v4(CUcontext *ctx, void *params,
+				unsigned int flags, CUdevice device)
+{
+	return params ? CUDA_ERROR_NOT_SUPPORTED :
+			cuCtxCreate_v2(ctx, flags, device);
+}
+
 LAB_API CUresult cuCtxDestroy_v2(CUcontext ctx)
 {
 	CUresult ret = lab_enter();

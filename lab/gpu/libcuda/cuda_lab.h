@@ -149,6 +149,9 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags,
 				    int *active);
 CUresult cuCtxCreate(CUcontext *ctx, unsigned int flags, CUdevice device);
 CUresult cuCtxCreate_v2(CUcontext *ctx, unsigned int flags, CUdevice device);
+/* @params: NULL, there is nothing to choose. */
+CUresult cuCtxCreate_v4(CUcontext *ctx, void *params, unsigned int flags,
+			CUdevice device);
 CUresult cuCtxDestroy(CUcontext ctx);
 CUresult cuCtxDestroy_v2(CUcontext ctx);
 CUresult cuCtxSetCurrent(CUcontext ctx);
@@ -194,6 +197,11 @@ CUresult cuMemcpyDtoDAsync(CUdeviceptr dst, CUdeviceptr src, size_t size,
 			   CUstream stream);
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t size,
 			      CUstream stream);
+/* Attributes are advice, and not looked at. */
+CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *dsts, CUdeviceptr *srcs,
+			       size_t *sizes, size_t count, void *attributes,
+			       size_t *first, size_t nr_attributes,
+			       CUstream stream);
 CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t size,
 			 CUstream stream);
 CUresult cuMemAllocManaged(CUdeviceptr *ptr, size_t size, unsigned int flags);

@@ -93,6 +93,7 @@ static const struct {
 	LAB_FN_V2(cuDevicePrimaryCtxRelease, 7000),
 	LAB_FN_V2(cuDevicePrimaryCtxReset, 7000),
 	LAB_FN(cuDevicePrimaryCtxGetState, 7000),
+	{ "cuCtxCreate", (lab_function)cuCtxCreate_v4, 12050 },
 	LAB_FN_V2(cuCtxCreate, 3020),
 	LAB_FN_V2(cuCtxDestroy, 4000),
 	LAB_FN(cuCtxSetCurrent, 4000),
@@ -112,6 +113,7 @@ static const struct {
 	LAB_FN_V2(cuMemsetD8, 3020),
 	LAB_FN(cuMemcpy, 4000),
 	LAB_FN(cuMemcpyAsync, 4000),
+	{ "cuMemcpyBatchAsync", (lab_function)cuMemcpyBatchAsync_v2, 13000 },
 	LAB_FN_V2(cuMemcpyHtoDAsync, 3020),
 	LAB_FN_V2(cuMemcpyDtoHAsync, 3020),
 	LAB_FN_V2(cuMemcpyDtoDAsync, 3020),
@@ -152,18 +154,21 @@ static const struct {
 static CUdriverProcAddressQueryResult lab_lookup(const char *symbol, int version,
 						 lab_function *function)
 {
+	CUdriverProcAddressQueryResult result = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
 	size_t i;
 
 	*function = NULL;
 	for (i = 0; i < sizeof(lab_functions) / sizeof(lab_functions[0]); i++) {
 		if (strcmp(lab_functions[i].name, symbol))
 			continue;
+		/* The newest form of a function comes first. */
+		result = CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT;
 		if (version < lab_functions[i].since)
-			return CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT;
+			continue;
 		*function = lab_functions[i].function;
 		return CU_GET_PROC_ADDRESS_SUCCESS;
 	}
-	return CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+	return result;
 }
 
 LAB_API CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int version,

@@ -535,6 +535,23 @@ LAB_API CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t size,
 	return lab_queue_copy(stream, dst, true, src, true, size);
 }
 
+LAB_API CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *dsts, CUdeviceptr *srcs,
+				       size_t *sizes, size_t count,
+				       void *attributes, size_t *first,
+				       size_t nr_attributes, CUstream stream)
+{
+	CUresult ret = CUDA_SUCCESS;
+	size_t i;
+
+	if (!dsts || !srcs || !sizes || !count || !attributes || !first ||
+	    !nr_attributes || !stream)
+		return CUDA_ERROR_INVALID_VALUE;
+	for (i = 0; !ret && i < count; i++)
+		ret = lab_queue_copy(stream, dsts[i], true, srcs[i], true,
+				     sizes[i]);
+	return ret;
+}
+
 LAB_API CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value,
 				 size_t size, CUstream handle)
 {

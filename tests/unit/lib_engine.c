@@ -1,82 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The engine's route through host memory: which bytes arrive, and when not. */
-#include "lib_fast.h"
+#include "lib_engine_fix.h"
 
 #include <sys/resource.h>
-#include <sys/wait.h>
-
-#define KIB		1024ULL
-#define MIB		(1024 * KIB)
-#define FILE_BYTES	(3 * MIB + 4321)
-
-/* An open engine, without module, a file, its bytes, and GPU memory. */
-struct fixture {
-	struct engine_file file;
-	unsigned char *bytes;
-	unsigned char *gpu;
-	uint64_t room;
-};
-
-static void small_pool(uint64_t slot, uint64_t pinned, unsigned int threads)
-{
-	struct engine_pool pool;
-
-	engine_pool_get(&pool);
-	pool.slot_bytes = slot;
-	pool.pinned_bytes = pinned;
-	pool.threads = threads;
-	pool.spin_us = 50;
-	assert_int_equal(engine_pool_set(&pool), 0);
-}
-
-static void open_fixture(struct fixture *f)
-{
-	uint64_t addr;
-	int fd;
-
-	mock_open_errno = ENOENT;
-	gpu_set_driver(&fast_gpu);
-	small_pool(256 * KIB, 2 * MIB, 4);
-	assert_int_equal(engine_get(), 0);
-	fd = mock_file(FILE_BYTES);
-	f->room = 4 * MIB;
-	f->bytes = malloc(f->room);
-	assert_non_null(f->bytes);
-	assert_int_equal(pread(fd, f->bytes, FILE_BYTES, 0), FILE_BYTES);
-	assert_int_equal(mock_gpu_alloc(0, f->room, &addr), 0);
-	f->gpu = (unsigned char *)(uintptr_t)addr;
-	assert_int_equal(engine_file_init(&f->file, fd), 0);
-}
-
-static void close_fixture(struct fixture *f)
-{
-	engine_file_fini(&f->file);
-	close(f->file.fd);
-	engine_put();
-	mock_gpu_free(0, (uintptr_t)f->gpu);
-	free(f->bytes);
-	assert_int_equal(fast_live, 0);
-	assert_int_equal(fast_pinned, 0);
-	file_hook = NULL;
-	file_most = 0;
-	file_direct = -1;
-	fast_no_host = false;
-	fast_no_queue = false;
-	fast_bad_addr = 0;
-	memset(&fast_mem, 0, sizeof(fast_mem));
-}
-
-static struct engine_req request(struct fixture *f, uint64_t offset,
-				 uint64_t at, uint64_t length, bool write)
-{
-	return (struct engine_req){
-		.file = &f->file,
-		.file_offset = offset,
-		.addr = (uintptr_t)f->gpu + at,
-		.length = length,
-		.write = write,
-	};
-}
 
 /* Exactly [at, at + length) changed, and to the file's bytes. */
 static void assert_read(struct fixture *f, uint64_t offset, uint64_t at,
@@ -233,6 +159,289 @@ static void many_threads_read_their_own_bytes(void **state)
 	close_fixture(&f);
 }
 
+/* Files that do as they like. */
+
+static uint64_t bad_from;
+static int bad_errno;
+
+static int fail_from(int fd, uint64_t length, uint64_t offset)
+{
+	(void)fd;
+	return offset + length > bad_from ? bad_errno : 0;
+}
+
+static void error_in_the_middle_tells_how_much_is_good(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	bad_errno = EIO;
+	for (bad_from = 0; bad_from < 3 * MIB; bad_from += 700 * KIB + 1) {
+		req = request(&f, 0, 0, 3 * MIB, false);
+		file_hook = fail_from;
+		assert_int_equal(engine_run(&req), -EIO);
+		file_hook = NULL;
+		assert_true(req.done <= bad_from);
+		assert_memory_equal(f.gpu, f.bytes, req.done);
+		assert_int_equal(req.route, req.done ? NVFS_ROUTE_BOUNCE :
+						       NVFS_ROUTE_NONE);
+	}
+	/* In the middle of a part, what one call gave counts. */
+	bad_from = 2 * MIB + 100;
+	file_most = 100;
+	req = request(&f, 0, 0, 3 * MIB, false);
+	file_hook = fail_from;
+	assert_int_equal(engine_run(&req), -EIO);
+	assert_true(req.done > MIB);
+	close_fixture(&f);
+}
+
+static void write_error_tells_how_much_is_good(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	bad_errno = ENOSPC;
+	bad_from = 2 * MIB;
+	file_hook = fail_from;
+	req = request(&f, 0, 0, 3 * MIB, true);
+	assert_int_equal(engine_run(&req), -ENOSPC);
+	assert_true(req.done && req.done <= bad_from);
+	file_hook = NULL;
+	assert_int_equal(pread(f.file.fd, f.bytes, req.done, 0), req.done);
+	assert_memory_equal(f.gpu, f.bytes, req.done);
+	close_fixture(&f);
+}
+
+static _Atomic unsigned int interruptions;
+
+static int interrupt_often(int fd, uint64_t length, uint64_t offset)
+{
+	(void)fd;
+	(void)length;
+	(void)offset;
+	return atomic_fetch_add(&interruptions, 1) % 3 ? EINTR : 0;
+}
+
+static void short_and_interrupted_transfers_go_on(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	file_most = 30000;
+	file_hook = interrupt_often;
+	assert_read(&f, 4099, 13, MIB + 1);
+	close_fixture(&f);
+}
+
+static void closed_file_is_ebadf(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+	int fd;
+
+	(void)state;
+	open_fixture(&f);
+	fd = f.file.fd;
+	f.file.fd = 1 << 20;
+	req = request(&f, 0, 0, MIB, false);
+	assert_int_equal(engine_run(&req), -EBADF);
+	assert_int_equal(req.done, 0);
+	assert_int_equal(engine_file_init(&f.file, 1 << 20), -EBADF);
+	f.file.fd = fd;
+	close_fixture(&f);
+}
+
+static void ranges_that_wrap_are_refused(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	req = request(&f, INT64_MAX, 0, 4096, false);
+	assert_int_equal(engine_run(&req), -EOVERFLOW);
+	req = request(&f, 0, 0, 4096, false);
+	req.addr = UINT64_MAX - 100;
+	assert_int_equal(engine_run(&req), -EOVERFLOW);
+	req = request(&f, 0, 0, 4096, false);
+	req.gpu = 2;
+	assert_int_equal(engine_run(&req), -ENODEV);
+	req = request(&f, 0, 0, 4096, false);
+	req.file = NULL;
+	assert_int_equal(engine_run(&req), -EINVAL);
+	close_fixture(&f);
+}
+
+/* Drivers. */
+
+static void works_without_pinned_memory(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fast_no_host = true;
+	open_fixture(&f);
+	assert_read(&f, 4099, 13, 3 * MIB);
+	assert_write(&f, 4099, 13, MIB);
+	close_fixture(&f);
+}
+
+static void works_without_a_queue(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fast_no_queue = true;
+	open_fixture(&f);
+	assert_read(&f, 4099, 13, 3 * MIB);
+	assert_write(&f, 4099, 13, MIB);
+	assert_int_equal(fast_live, 0);
+	close_fixture(&f);
+}
+
+static void works_with_one_buffer_for_all(void **state)
+{
+	struct reader readers[8];
+	struct fixture f;
+
+	(void)state;
+	mock_open_errno = ENOENT;
+	small_pool(64 * KIB, 1, 4);
+	open_rest(&f);
+	for (unsigned int i = 0; i < 8; i++) {
+		readers[i] = (struct reader){ .f = &f, .id = i };
+		pthread_create(&readers[i].thread, NULL, read_at_random,
+			       &readers[i]);
+	}
+	for (unsigned int i = 0; i < 8; i++)
+		pthread_join(readers[i].thread, NULL);
+	assert_int_equal(fast_pinned, 1);
+	close_fixture(&f);
+}
+
+static void memory_that_is_none_is_an_error(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	fast_bad_addr = (uintptr_t)f.gpu + 2 * MIB + 5;
+	for (int write = 0; write < 2; write++) {
+		req = request(&f, 0, 0, 3 * MIB, write);
+		assert_int_equal(engine_run(&req), -EFAULT);
+		assert_true(req.done <= 2 * MIB + 5);
+		req = request(&f, 0, 2 * MIB, 4096, write);
+		assert_int_equal(engine_run(&req), -EFAULT);
+		assert_int_equal(req.done, 0);
+	}
+	close_fixture(&f);
+}
+
+static void host_memory_is_read_and_written(void **state)
+{
+	unsigned char *memory = malloc(3 * MIB);
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	assert_non_null(memory);
+	open_fixture(&f);
+	req = request(&f, 4099, 0, 3 * MIB - 1, false);
+	req.addr = (uintptr_t)memory + 1;
+	req.gpu = ENGINE_HOST;
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 3 * MIB - 1);
+	assert_memory_equal(memory + 1, f.bytes + 4099, req.done);
+	req.write = true;
+	req.file_offset = 0;
+	req.length = MIB;
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(pread(f.file.fd, f.gpu, MIB, 0), MIB);
+	assert_memory_equal(f.gpu, memory + 1, MIB);
+	/* No GPU was needed for any of that. */
+	assert_int_equal(mock_gpu_inits, 0);
+	close_fixture(&f);
+	free(memory);
+}
+
+static void *fill_pipe(void *arg)
+{
+	struct fixture *f = arg;
+	int fd = (int)f->room;
+
+	for (uint64_t done = 0; done < FILE_BYTES;) {
+		ssize_t n = write(fd, f->bytes + done, FILE_BYTES - done);
+
+		if (n <= 0)
+			break;
+		done += (uint64_t)n;
+	}
+	close(fd);
+	return NULL;
+}
+
+static void pipe_is_read_in_order(void **state)
+{
+	struct engine_req req;
+	struct fixture f, writer;
+	pthread_t thread;
+	int old, fds[2];
+
+	(void)state;
+	open_fixture(&f);
+	old = f.file.fd;
+	assert_int_equal(pipe(fds), 0);
+	writer = f;
+	writer.room = (uint64_t)fds[1];
+	assert_int_equal(pthread_create(&thread, NULL, fill_pipe, &writer), 0);
+	assert_int_equal(engine_file_init(&f.file, fds[0]), 0);
+	assert_false(f.file.seekable);
+	req = request(&f, 0, 0, f.room, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, FILE_BYTES);
+	assert_memory_equal(f.gpu, f.bytes, FILE_BYTES);
+	pthread_join(thread, NULL);
+	close(fds[0]);
+	f.file.fd = old;
+	close_fixture(&f);
+}
+
+static void odd_o_direct_write_without_descriptors_is_an_error(void **state)
+{
+	struct rlimit limit, none;
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	file_direct = f.file.fd;
+	assert_int_equal(engine_file_init(&f.file, f.file.fd), 0);
+	req = request(&f, 0, 0, 4096, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	req = request(&f, 1, 0, 4096, true);
+	assert_int_equal(engine_run(&req), -EINVAL);
+	assert_int_equal(req.done, 0);
+	/* What needs none still works. */
+	req = request(&f, 1, 0, 100000, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	req = request(&f, 1, 0, 4096, true);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 4096);
+	close_fixture(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +450,18 @@ int main(void)
 		mock_test(read_behind_the_end_is_nothing),
 		mock_test(write_at_any_size_and_alignment),
 		mock_test(many_threads_read_their_own_bytes),
+		mock_test(error_in_the_middle_tells_how_much_is_good),
+		mock_test(write_error_tells_how_much_is_good),
+		mock_test(short_and_interrupted_transfers_go_on),
+		mock_test(closed_file_is_ebadf),
+		mock_test(ranges_that_wrap_are_refused),
+		mock_test(works_without_pinned_memory),
+		mock_test(works_without_a_queue),
+		mock_test(works_with_one_buffer_for_all),
+		mock_test(memory_that_is_none_is_an_error),
+		mock_test(host_memory_is_read_and_written),
+		mock_test(pipe_is_read_in_order),
+		mock_test(odd_o_direct_write_without_descriptors_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,7 +111,25 @@ CUFILE_UNIT_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/unit/%.o)
 CUFILE_UNIT_SRC	:= $(sort $(wildcard tests/unit/cufile_*.c))
 CUFILE_UNIT_TESTS := $(CUFILE_UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 
-lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS)
+# The engine's once more, under ThreadSanitizer.
+TSAN_CFLAGS	= $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) \
+		  -fsanitize=thread
+TSAN_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/tsan/%.o)
+TSAN_TESTS	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/tsan_%,\
+		   $(wildcard tests/unit/lib_engine*.c))
+
+lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS) $(TSAN_TESTS)
+
+$(TSAN_OBJ): $(BUILD)/obj/tsan/%.o: %.c
+	$(call say,CC,$< (thread sanitizer))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -MMD -MP -c $< -o $@
+
+$(TSAN_TESTS): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(TSAN_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit -MMD -MP \
+		-MF $(BUILD)/obj/tsan/$*.d $< $(TSAN_OBJ) -lcmocka -ldl -pthread -o $@
 
 $(BUILD)/obj/unit/cufile.a: $(CUFILE_UNIT_OBJ)
 	$(Q)rm -f $@
@@ -121,7 +139,7 @@ $(CUFILE_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/cu
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -DCUFILE_LIBRARY='"$(abspath $(CUFILE_SO))"' \
-		-Itests/unit -Ilib/cufile -Iinclude -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
+		-Itests/unit -Iinclude -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
 		$< $(BUILD)/obj/unit/cufile.a -lcmocka -l:libjson-c.a -ldl -pthread -o $@
 
 $(CUFILE_UNIT_OBJ): LIB_INCLUDES += -Iinclude
@@ -142,4 +160,5 @@ $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
 		$< $(BUILD)/obj/unit/all.a -lcmocka -ldl -pthread -o $@
 
 -include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
--include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(LIB_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) \
+	$(TSAN_TESTS:$(BUILD)/tests/unit/tsan_%=$(BUILD)/obj/tsan/%.d) $(LIB_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/* The engine with the module: which route a request takes, and what is kept. */
+#include "lib_engine_fix.h"
+
+#include <sched.h>
+
+static void open_with_module(struct fixture *f)
+{
+	mock_model();
+	small_pool(256 * KIB, 2 * MIB, 2);
+	open_rest(f);
+	fast_mem = (struct gpu_mem){
+		.kind = GPU_MEM_DEVICE,
+		.base = (uintptr_t)f->gpu,
+		.length = f->room,
+		.id = 1,
+	};
+}
+
+static unsigned int count_regions(void)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < MODEL_REGIONS; i++)
+		nr += !!model_regions[i].region;
+	return nr;
+}
+
+static void added_memory_goes_direct(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	assert_int_equal(engine_mem_add(0, (uintptr_t)f.gpu, f.room), 0);
+	assert_int_equal(engine_mem_add(0, (uintptr_t)f.gpu, f.room), -EEXIST);
+	/* From a place in the middle of it, too. */
+	req = request(&f, 512, 65536, 8192, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 8192);
+	assert_int_equal(req.direct, 8192);
+	assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+	assert_int_equal(req.reason, NVFS_REASON_NONE);
+	assert_memory_equal(f.gpu + 65536, f.bytes + 512, 8192);
+	assert_int_equal(count_regions(), 1);
+	assert_int_equal(engine_mem_del((uintptr_t)f.gpu), 0);
+	assert_int_equal(engine_mem_del((uintptr_t)f.gpu), -ENOENT);
+	assert_int_equal(count_regions(), 0);
+	close_fixture(&f);
+}
+
+static void unknown_memory_is_registered_once(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	for (unsigned int i = 0; i < 10; i++) {
+		req = request(&f, i * 512, i * 4096, 4096, false);
+		assert_int_equal(engine_run(&req), 0);
+		assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+		assert_int_equal(count_regions(), 1);
+	}
+	/* Another allocation at the same address is other memory. */
+	fast_mem.id = 2;
+	req = request(&f, 0, 0, 4096, true);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+	assert_int_equal(count_regions(), 1);
+	close_fixture(&f);
+	assert_int_equal(count_regions(), 0);
+}
+
+static void unaligned_ends_go_through_host_memory(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	req = request(&f, 100, 100, 100000, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 100000);
+	assert_int_equal(req.route, NVFS_ROUTE_MIXED);
+	assert_int_equal(req.reason, NVFS_REASON_ALIGN);
+	assert_true(req.direct > 90000 && req.direct < 100000);
+	assert_memory_equal(f.gpu + 100, f.bytes + 100, 100000);
+	close_fixture(&f);
+}
+
+static void refused_route_bounces_and_says_why(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	model_reason = NVFS_REASON_HOST_BRIDGE;
+	req = request(&f, 0, 0, MIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, MIB);
+	assert_int_equal(req.direct, 0);
+	assert_int_equal(req.route, NVFS_ROUTE_BOUNCE);
+	assert_int_equal(req.reason, NVFS_REASON_HOST_BRIDGE);
+	assert_memory_equal(f.gpu, f.bytes, MIB);
+	req.no_bounce = true;
+	assert_int_equal(engine_run(&req), -EREMOTEIO);
+	assert_int_equal(req.done, 0);
+	assert_int_equal(req.route, NVFS_ROUTE_NONE);
+	close_fixture(&f);
+}
+
+static void without_module_no_bounce_is_refused(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	assert_int_equal(engine_mem_add(0, (uintptr_t)f.gpu, 4096), 0);
+	assert_int_equal(engine_mem_add(0, (uintptr_t)f.gpu, 0), -EINVAL);
+	assert_int_equal(engine_mem_add(0, UINT64_MAX - 5, 10), -EOVERFLOW);
+	req = request(&f, 0, 0, 4096, false);
+	req.no_bounce = true;
+	assert_int_equal(engine_run(&req), -EREMOTEIO);
+	assert_int_equal(req.reason, NVFS_REASON_NO_MODULE);
+	assert_int_equal(engine_mem_del((uintptr_t)f.gpu), 0);
+	close_fixture(&f);
+}
+
+/* A region whose memory was freed: the next request finds out. */
+static int stale_call(unsigned long nr, void *arg)
+{
+	if (nr == NVFS_IOC_READ)
+		return model_fail(ESTALE);
+	return model_call(nr, arg);
+}
+
+static void freed_memory_is_forgotten(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	req = request(&f, 0, 0, 4096, false);
+	assert_int_equal(engine_run(&req), 0);
+	mock_handler = stale_call;
+	req = request(&f, 512, 0, 4096, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 4096);
+	assert_int_equal(req.route, NVFS_ROUTE_BOUNCE);
+	assert_memory_equal(f.gpu, f.bytes + 512, 4096);
+	assert_int_equal(count_regions(), 0);
+	mock_handler = model_call;
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+	close_fixture(&f);
+}
+
+static void io_error_of_the_module_is_not_tried_again(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	model_bad_offset = 4096;
+	model_bad_errno = EIO;
+	req = request(&f, 4096, 0, 4096, false);
+	file_calls = 0;
+	assert_int_equal(engine_run(&req), -EIO);
+	assert_int_equal(req.done, 0);
+	assert_int_equal(file_calls, 0);
+	close_fixture(&f);
+}
+
+static _Atomic unsigned int ended;
+
+static void count_end(struct engine_req *req)
+{
+	(void)req;
+	atomic_fetch_add(&ended, 1);
+}
+
+static void submitted_requests_go_direct_too(void **state)
+{
+	static struct engine_req reqs[40], *all[40];
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	ended = 0;
+	for (unsigned int i = 0; i < 40; i++) {
+		reqs[i] = request(&f, i * 4096, i * 8192, 4096, false);
+		reqs[i].complete = count_end;
+		/* Three kinds in one submission. */
+		if (i % 3 == 1)
+			reqs[i].no_bounce = true;
+		if (i % 3 == 2)
+			reqs[i].gpu = ENGINE_HOST;
+		all[i] = &reqs[i];
+	}
+	assert_int_equal(engine_submit(all, 40), 0);
+	while (ended < 40)
+		sched_yield();
+	for (unsigned int i = 0; i < 40; i++) {
+		assert_int_equal(reqs[i].error, 0);
+		assert_int_equal(reqs[i].done, 4096);
+		assert_int_equal(reqs[i].route, i % 3 == 2 ?
+				 NVFS_ROUTE_BOUNCE : NVFS_ROUTE_DIRECT);
+		assert_memory_equal(f.gpu + i * 8192, f.bytes + i * 4096, 4096);
+	}
+	close_fixture(&f);
+}
+
+/* Threads that read while others add and take away. */
+
+static _Atomic bool stop;
+
+static void *add_and_del(void *arg)
+{
+	struct fixture *f = arg;
+
+	while (!stop) {
+		assert_int_equal(engine_mem_add(0, (uintptr_t)f->gpu, f->room),
+				 0);
+		assert_int_equal(engine_mem_del((uintptr_t)f->gpu), 0);
+	}
+	return NULL;
+}
+
+static void memory_may_go_while_it_is_read(void **state)
+{
+	pthread_t thread;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	fast_mem.length = 0;
+	stop = false;
+	assert_int_equal(pthread_create(&thread, NULL, add_and_del, &f), 0);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct engine_req req = request(&f, i * 512, 0, 4096, false);
+
+		assert_int_equal(engine_run(&req), 0);
+		assert_int_equal(req.done, 4096);
+		assert_memory_equal(f.gpu, f.bytes + i * 512, 4096);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	close_fixture(&f);
+	assert_int_equal(count_regions(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		mock_test(added_memory_goes_direct),
+		mock_test(unknown_memory_is_registered_once),
+		mock_test(unaligned_ends_go_through_host_memory),
+		mock_test(refused_route_bounces_and_says_why),
+		mock_test(without_module_no_bounce_is_refused),
+		mock_test(freed_memory_is_forgotten),
+		mock_test(io_error_of_the_module_is_not_tried_again),
+		mock_test(submitted_requests_go_direct_too),
+		mock_test(memory_may_go_while_it_is_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

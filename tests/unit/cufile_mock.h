@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-#include "cufile_priv.h"
+#include "cufile/cufile_priv.h"
 #include "libnvfs.h"
 
 #define GPU_BYTES	(1U << 20)

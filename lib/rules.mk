@@ -131,6 +131,34 @@ $(TSAN_TESTS): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(TSAN_OBJ)
 	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit -MMD -MP \
 		-MF $(BUILD)/obj/tsan/$*.d $< $(TSAN_OBJ) -lcmocka -ldl -pthread -o $@
 
+# libcufile over the real engine, with each of the two sanitizers.
+CUFILE_TSAN_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/tsan/%.o)
+WHOLE_TESTS	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/whole_*.c))
+WHOLE_TSAN	:= $(WHOLE_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/tests/unit/tsan_%)
+
+lib-unit-tests: $(WHOLE_TESTS) $(WHOLE_TSAN)
+
+$(CUFILE_TSAN_OBJ): LIB_INCLUDES += -Iinclude
+
+$(CUFILE_TSAN_OBJ): $(BUILD)/obj/tsan/%.o: %.c
+	$(call say,CC,$< (thread sanitizer))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -MMD -MP -c $< -o $@
+
+$(WHOLE_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/cufile.a $(BUILD)/obj/unit/all.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -Iinclude -MMD -MP \
+		-MF $(BUILD)/obj/unit/$*.d $< $(BUILD)/obj/unit/cufile.a \
+		$(BUILD)/obj/unit/all.a -lcmocka -l:libjson-c.a -ldl -pthread -o $@
+
+$(WHOLE_TSAN): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(CUFILE_TSAN_OBJ) $(TSAN_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit -Iinclude -MMD -MP \
+		-MF $(BUILD)/obj/tsan/$*.d $< $(CUFILE_TSAN_OBJ) $(TSAN_OBJ) \
+		-lcmocka -l:libjson-c.a -ldl -pthread -o $@
+
 $(BUILD)/obj/unit/cufile.a: $(CUFILE_UNIT_OBJ)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^

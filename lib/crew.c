@@ -254,7 +254,8 @@ static int start_thread(void)
 	sigset_t all, old;
 	int ret;
 
-	if (nr >= crew.max)
+	/* Those that are there do what is left when it is time to end. */
+	if (nr >= crew.max || crew.stop)
 		return nr ? 0 : -EAGAIN;
 	/* Signals are the application's own threads' business. */
 	sigfillset(&all);
@@ -289,8 +290,7 @@ static void bring_another(void)
 	    atomic_load(&crew.nr) >= crew.max)
 		return;
 	pthread_mutex_lock(&crew.lock);
-	if (!crew.stop)
-		start_thread();
+	start_thread();
 	pthread_mutex_unlock(&crew.lock);
 }
 

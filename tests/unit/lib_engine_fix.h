@@ -32,7 +32,7 @@ static inline void small_pool(uint64_t slot, uint64_t pinned,
 /* The engine is open, or opened here. */
 static inline void open_rest(struct fixture *f)
 {
-	uint64_t addr;
+	uint64_t addr = 0;
 	int fd;
 
 	gpu_set_driver(&fast_gpu);

@@ -50,6 +50,17 @@ static void added_memory_goes_direct(void **state)
 	close_fixture(&f);
 }
 
+static _Atomic unsigned int registrations, removals;
+
+static int counting_call(unsigned long nr, void *arg)
+{
+	if (nr == NVFS_IOC_REGISTER)
+		atomic_fetch_add(&registrations, 1);
+	if (nr == NVFS_IOC_UNREGISTER)
+		atomic_fetch_add(&removals, 1);
+	return model_call(nr, arg);
+}
+
 static void unknown_memory_is_registered_once(void **state)
 {
 	struct engine_req req;
@@ -57,17 +68,20 @@ static void unknown_memory_is_registered_once(void **state)
 
 	(void)state;
 	open_with_module(&f);
+	mock_handler = counting_call;
+	registrations = 0;
 	for (unsigned int i = 0; i < 10; i++) {
 		req = request(&f, i * 512, i * 4096, 4096, false);
 		assert_int_equal(engine_run(&req), 0);
 		assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
-		assert_int_equal(count_regions(), 1);
+		assert_int_equal(registrations, 1);
 	}
 	/* Another allocation at the same address is other memory. */
 	fast_mem.id = 2;
 	req = request(&f, 0, 0, 4096, true);
 	assert_int_equal(engine_run(&req), 0);
 	assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+	assert_int_equal(registrations, 2);
 	assert_int_equal(count_regions(), 1);
 	close_fixture(&f);
 	assert_int_equal(count_regions(), 0);
@@ -216,6 +230,59 @@ static void submitted_requests_go_direct_too(void **state)
 	close_fixture(&f);
 }
 
+/* A read during which its memory is taken away. */
+
+static pthread_t deleter;
+static _Atomic bool deleting, reading;
+
+static void *delete_memory(void *arg)
+{
+	deleting = true;
+	assert_int_equal(engine_mem_del((uintptr_t)arg), 0);
+	assert_false(reading);
+	return NULL;
+}
+
+static int slow_call(unsigned long nr, void *arg)
+{
+	struct nvfs_rw *rw = arg;
+	int ret;
+
+	if (nr != NVFS_IOC_READ)
+		return counting_call(nr, arg);
+	reading = true;
+	assert_int_equal(pthread_create(&deleter, NULL, delete_memory,
+					(void *)(uintptr_t)model_regions[
+						rw->region - 1].addr), 0);
+	while (!deleting)
+		sched_yield();
+	for (unsigned int i = 0; i < 1000; i++)
+		sched_yield();
+	assert_int_equal(removals, 0);
+	ret = model_call(nr, arg);
+	reading = false;
+	return ret;
+}
+
+static void memory_goes_when_its_last_read_has_ended(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_with_module(&f);
+	mock_handler = slow_call;
+	removals = 0;
+	deleting = false;
+	assert_int_equal(engine_mem_add(0, (uintptr_t)f.gpu, f.room), 0);
+	req = request(&f, 0, 0, 4096, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.route, NVFS_ROUTE_DIRECT);
+	pthread_join(deleter, NULL);
+	assert_int_equal(removals, 1);
+	close_fixture(&f);
+}
+
 /* Threads that read while others add and take away. */
 
 static _Atomic bool stop;
@@ -266,6 +333,7 @@ int main(void)
 		mock_test(freed_memory_is_forgotten),
 		mock_test(io_error_of_the_module_is_not_tried_again),
 		mock_test(submitted_requests_go_direct_too),
+		mock_test(memory_goes_when_its_last_read_has_ended),
 		mock_test(memory_may_go_while_it_is_read),
 	};
 

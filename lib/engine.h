@@ -153,12 +153,13 @@ int engine_gpu(const struct gpu_driver **driver);
  * struct engine_pool - how much the engine may take
  * @threads: helper threads in all; 0: one for each CPU
  * @parallel: threads that may work on one request, the caller's included;
- *	0: as many as are free
- * @slot_bytes: size of one pinned buffer; a multiple of 64 KiB
- * @pinned_bytes: most pinned host memory for each GPU; at least one buffer is
- *	taken
+ *	0: 8, or fewer when CPUs are wanted for other requests
+ * @slot_bytes: size of one pinned buffer; a multiple of 64 KiB, at most 64
+ *	MiB.  4 MiB unless set
+ * @pinned_bytes: most pinned host memory for each GPU, taken buffer by buffer
+ *	when needed; at least one buffer, at most 256.  128 MiB unless set
  * @spin_us: how long an idle helper looks for work before it sleeps, in
- *	microseconds; 0: not at all
+ *	microseconds; 0: not at all.  200 unless set
  * @cache_bytes: most GPU memory that is registered without being asked to
  * @no_direct: the module is never asked
  */

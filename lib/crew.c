@@ -115,6 +115,11 @@ unsigned int crew_cpus(void)
 	return (unsigned int)CPU_COUNT(&set);
 }
 
+unsigned int crew_threads(void)
+{
+	return crew.max;
+}
+
 /* The list.  All of these under the spin lock. */
 
 static void list_add(struct crew_task *task, unsigned int nr)

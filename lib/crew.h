@@ -59,5 +59,7 @@ unsigned int crew_busy(void);
 void crew_busy_add(int change);
 /* CPUs that this process may use. */
 unsigned int crew_cpus(void);
+/* Most threads of the crew. */
+unsigned int crew_threads(void);
 
 #endif /* LIBNVFS_CREW_H */

@@ -288,6 +288,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->helpers = 0;
 	job->write = first->write;
 	job->is_joint = false;
+	job->waits = false;
 	job->nr_many = 0;
 	job->lead = 0;
 	atomic_init(&job->begun, false);
@@ -414,7 +415,7 @@ static int begin_posted(struct job *job)
 		shape_one(job);
 	else
 		job->helpers = (unsigned int)clamp(job->nr_parts, 1,
-						   ways(UINT64_MAX)) - 1;
+			job->waits ? crew_threads() : ways(UINT64_MAX)) - 1;
 	for (uint32_t i = 0; i < job->nr_many; i++)
 		starts(job->many[i]);
 	return job_begin(job);
@@ -473,10 +474,13 @@ static unsigned int count_alike(struct engine_req *const *reqs, unsigned int nr)
 	return i;
 }
 
-/* One request for each part. */
+/*
+ * Each thread takes some at a time, so that their copies are one group; but
+ * where it has to wait for a drive, as few as keep all threads waiting.
+ */
 static void shape_many(struct job *job)
 {
-	uint64_t stride = PAGE;
+	uint64_t stride = PAGE, most = GATHER_PART;
 
 	for (uint32_t i = 0; i < job->nr_many; i++) {
 		const struct engine_req *req = job->many[i];
@@ -488,10 +492,12 @@ static void shape_many(struct job *job)
 
 		if (whole > stride)
 			stride = whole;
+		if (req->file->align > 1)
+			most = clamp(job->nr_many / crew_threads(), 1, most);
 	}
 	job->stride = stride;
-	job->per_part = (uint32_t)clamp(host.pool.slot_bytes / stride, 1,
-					GATHER_PART);
+	job->waits = most < GATHER_PART;
+	job->per_part = (uint32_t)clamp(host.pool.slot_bytes / stride, 1, most);
 	job->nr_parts = (job->nr_many + job->per_part - 1) / job->per_part;
 }
 

@@ -55,6 +55,7 @@ struct port {
  * @stride: bytes of a part; with @many of each request in a buffer
  * @nr_parts: parts
  * @next: the next part to draw
+ * @waits: for a drive rather than for the CPU
  * @joint: the one buffer of a joint job, whose number is @joint_slot
  * @stop: nothing from here on is good, counted from the start of the window
  * @stop_error: and that is why; 0: the file ends there
@@ -73,6 +74,7 @@ struct job {
 	struct lane_copy *copies;
 	bool write;
 	bool is_joint;
+	bool waits;
 	uint32_t nr_many;
 	uint32_t per_part;
 	uint32_t nr_parts;

@@ -195,6 +195,31 @@ static void submit_does_not_wait_for_anything(void **state)
 	close_fixture(&f);
 }
 
+static void batch_with_o_direct_keeps_all_threads_reading(void **state)
+{
+	static struct engine_req reqs[32], *all[32];
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	file_direct = f.file.fd;
+	assert_int_equal(engine_file_init(&f.file, f.file.fd), 0);
+	for (unsigned int i = 0; i < 32; i++)
+		reqs[i] = request(&f, i * 8192, i * 4096, 4096, false);
+	prepare(reqs, all, 32);
+	held = true;
+	waiting = 0;
+	file_hook = hold;
+	assert_int_equal(engine_submit(all, 32), 0);
+	while (waiting < 4)
+		sched_yield();
+	held = false;
+	assert_ended_once(32);
+	for (unsigned int i = 0; i < 32; i++)
+		assert_memory_equal(f.gpu + i * 4096, f.bytes + i * 8192, 4096);
+	close_fixture(&f);
+}
+
 static void cancel_ends_what_has_not_begun(void **state)
 {
 	static struct engine_req reqs[20], *all[20];
@@ -382,6 +407,7 @@ int main(void)
 		mock_test(batch_writes_and_reads_mix),
 		mock_test(bad_memory_fails_only_its_own_request),
 		mock_test(submit_does_not_wait_for_anything),
+		mock_test(batch_with_o_direct_keeps_all_threads_reading),
 		mock_test(cancel_ends_what_has_not_begun),
 		mock_test(end_may_submit_again),
 		mock_test(close_waits_for_what_was_submitted),

@@ -4,6 +4,8 @@
 
 #include <sys/resource.h>
 
+#include "lane.h"
+
 /* Exactly [at, at + length) changed, and to the file's bytes. */
 static void assert_read(struct fixture *f, uint64_t offset, uint64_t at,
 			uint64_t length)
@@ -344,6 +346,37 @@ static void memory_that_is_none_is_an_error(void **state)
 	close_fixture(&f);
 }
 
+/* Copies of different requests that went to the copy engine together. */
+static void refused_copy_spoils_no_other(void **state)
+{
+	struct lane_copy copies[3] = { 0 };
+	unsigned char host[3 * 4096];
+	struct fixture f;
+	struct lane lane;
+
+	(void)state;
+	open_fixture(&f);
+	memset(host, 0x11, sizeof(host));
+	fast_bad_addr = (uintptr_t)f.gpu + 4096;
+	lane_init(&lane, &fast_gpu, 0, false);
+	lane_open(&lane);
+	for (unsigned int i = 0; i < 3; i++)
+		copies[i].copy = (struct gpu_copy){
+			.gpu = (uintptr_t)f.gpu + i * 4096,
+			.host = host + i * 4096, .length = 4096,
+		};
+	lane_push(&lane, copies, 3);
+	while (lane_state(copies, 3) == LANE_BUSY)
+		lane_drive(&lane);
+	assert_int_equal(copies[0].state, 0);
+	assert_int_equal(copies[1].state, -EFAULT);
+	assert_int_equal(copies[2].state, 0);
+	assert_memory_equal(f.gpu, host, 4096);
+	assert_memory_equal(f.gpu + 8192, host, 4096);
+	lane_close(&lane);
+	close_fixture(&f);
+}
+
 static void host_memory_is_read_and_written(void **state)
 {
 	unsigned char *memory = malloc(3 * MIB);
@@ -459,6 +492,7 @@ int main(void)
 		mock_test(works_without_a_queue),
 		mock_test(works_with_one_buffer_for_all),
 		mock_test(memory_that_is_none_is_an_error),
+		mock_test(refused_copy_spoils_no_other),
 		mock_test(host_memory_is_read_and_written),
 		mock_test(pipe_is_read_in_order),
 		mock_test(odd_o_direct_write_without_descriptors_is_an_error),

@@ -20,22 +20,24 @@
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
 
+/*
+ * Found on an H200 with 16 CPUs: see docs/throughput.md.  Bytes, if not said.
+ * Below SPLIT_MIN one thread is faster; from WAKE_MIN on it is worth it to wake
+ * others; up to JOINT_MAX they share a buffer and a copy; above, and alone, a
+ * thread reads ALONE_MIN to PART_MAX at a time, PARTS_EACH times or more.
+ */
+#define PARALLEL	8U
+#define SPLIT_MIN	(32ULL << 10)
+#define PART_MIN	(16ULL << 10)
+#define PART_MAX	(1ULL << 20)
+#define ALONE_MIN	(256ULL << 10)
+#define JOINT_MAX	(1ULL << 20)
+#define PARTS_EACH	4U
+#define WAKE_MIN	(256ULL << 10)
+#define GATHER_MAX	(64ULL << 10)
+
 /* engine_req.priv.state of a submitted request */
 enum { REQ_WAITING, REQ_RUNNING, REQ_CANCELED };
-
-/* Found on an H200 with 16 CPUs: see docs/throughput.md. */
-struct host_tuning host_tuning = {
-	.parallel = 8,
-	.split_min = 32 << 10,
-	.part_min = 16 << 10,
-	.part_max = 1 << 20,
-	.alone_min = 256 << 10,
-	.joint_max = 1 << 20,
-	.parts_each = 4,
-	.wake_min = 256 << 10,
-	.gather_max = 64 << 10,
-	.demote = true,
-};
 
 static struct {
 	pthread_mutex_t opening;
@@ -230,13 +232,12 @@ static bool is_alone(const struct engine_req *req)
 /* How many threads there are for one request, the caller's included. */
 static unsigned int ways(uint64_t window)
 {
-	unsigned int most = host.pool.parallel ? host.pool.parallel :
-						 host_tuning.parallel;
+	unsigned int most = host.pool.parallel ? host.pool.parallel : PARALLEL;
 	unsigned int busy = crew_busy();
 	unsigned int cpus = crew_cpus();
-	uint64_t parts = window / host_tuning.part_min;
+	uint64_t parts = window / PART_MIN;
 
-	if (window < host_tuning.split_min)
+	if (window < SPLIT_MIN)
 		return 1;
 	return (unsigned int)clamp(busy > 1 ? cpus / busy : cpus, 1,
 				   clamp(parts, 1, most));
@@ -252,14 +253,13 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 	uint64_t window = job->window;
 
 	if (job->is_joint)
-		return clamp(window / (2 * nr), host_tuning.part_min, window);
+		return clamp(window / (2 * nr), PART_MIN, window);
 	if (nr > 1)
-		return clamp(window / (host_tuning.parts_each * nr),
-			     host_tuning.alone_min, host_tuning.part_max);
-	if (window <= host_tuning.alone_min)
+		return clamp(window / (PARTS_EACH * nr), ALONE_MIN, PART_MAX);
+	if (window <= ALONE_MIN)
 		return window;
-	return crew_busy() > CROWD ? host_tuning.part_max :
-	       clamp(window / 2, host_tuning.alone_min, host_tuning.part_max);
+	return crew_busy() > CROWD ? PART_MAX :
+	       clamp(window / 2, ALONE_MIN, PART_MAX);
 }
 
 static void shape_one(struct job *job)
@@ -269,7 +269,7 @@ static void shape_one(struct job *job)
 	unsigned int nr = is_serial(req) ? 1 : ways(job->window);
 
 	job->is_joint = job->port && nr > 1 && !job->write &&
-			job->window <= host_tuning.joint_max &&
+			job->window <= JOINT_MAX &&
 			job->window + grain <= host.pool.slot_bytes;
 	job->stride = clamp(round_up(part_of(job, nr), grain), grain,
 			    host.pool.slot_bytes);
@@ -334,7 +334,7 @@ static bool worth_waking(const struct job *job)
 	static _Thread_local uint64_t last;
 	uint64_t before = last;
 
-	if (job->window >= host_tuning.wake_min)
+	if (job->window >= WAKE_MIN)
 		return true;
 	last = now_ns();
 	return last - before < BURST_NS;
@@ -375,7 +375,7 @@ int host_run(struct engine_req *req)
 	init_one(&job, req);
 	if (!job.error && !req->length)
 		return 0;
-	counts = req->length >= host_tuning.split_min;
+	counts = req->length >= SPLIT_MIN;
 	if (counts)
 		crew_busy_add(1);
 	if (!job.error)
@@ -456,7 +456,7 @@ static void posted_end(struct crew_task *task)
 static bool is_small(const struct engine_req *req)
 {
 	return !check(req) && req->gpu != ENGINE_HOST && req->length &&
-	       req->length <= host_tuning.gather_max && !is_alone(req);
+	       req->length <= GATHER_MAX && !is_alone(req);
 }
 
 /* How many of @reqs, from the first on, make one job. */

@@ -47,20 +47,4 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);
 
-/* What measurements change; bytes and counts. */
-struct host_tuning {
-	unsigned int parallel;
-	uint64_t split_min;
-	uint64_t part_min;
-	uint64_t part_max;
-	uint64_t alone_min;
-	uint64_t joint_max;
-	unsigned int parts_each;
-	uint64_t wake_min;
-	uint64_t gather_max;
-	bool demote;
-};
-
-extern struct host_tuning host_tuning;
-
 #endif /* LIBNVFS_HOST_H */

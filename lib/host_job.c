@@ -228,8 +228,6 @@ static void demote(const char *host, uint64_t length)
 	static _Atomic int known;
 	unsigned int a, b, c = 0, d;
 
-	if (!host_tuning.demote)
-		return;
 	if (!atomic_load_explicit(&known, memory_order_relaxed))
 		atomic_store(&known, __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
 				     (c & HAS_CLDEMOTE) ? 1 : -1);

@@ -11,7 +11,8 @@
 /* Most copies in one flight: the driver is given them at about 1 us each. */
 #define FLIGHT_COPIES	32U
 
-unsigned int lane_depth = 3;
+/* Most flights: the copy engine need not wait for us between two. */
+#define LANE_DEPTH	3U
 
 void lane_init(struct lane *lane, const struct gpu_driver *driver,
 	       unsigned int index, bool out)
@@ -166,7 +167,7 @@ static bool take_off(struct lane *lane)
 	struct gpu_copy copies[FLIGHT_COPIES];
 	unsigned int nr;
 
-	if (nr_flights >= lane_depth || !atomic_load(&lane->pushed))
+	if (nr_flights >= LANE_DEPTH || !atomic_load(&lane->pushed))
 		return false;
 	flight->first = take(lane, copies, &nr);
 	if (!nr)
@@ -193,7 +194,7 @@ void lane_drive(struct lane *lane)
 		atomic_store(&lane->driving, false);
 		/* Pushed since, by one who found the lane driven: still ours. */
 	} while (atomic_load(&lane->pushed) &&
-		 atomic_load(&lane->nr) < lane_depth);
+		 atomic_load(&lane->nr) < LANE_DEPTH);
 }
 
 int lane_state(struct lane_copy *copies, unsigned int nr)

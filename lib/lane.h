@@ -74,7 +74,4 @@ void lane_drive(struct lane *lane);
 /* 1 while one of them is not over, else 0 or the first error. */
 int lane_state(struct lane_copy *copies, unsigned int nr);
 
-/* Most flights; for measurements.  3 unless told. */
-extern unsigned int lane_depth;
-
 #endif /* LIBNVFS_LANE_H */

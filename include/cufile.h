@@ -387,7 +387,10 @@ typedef struct CUfileIOParams {
 	void *cookie;
 } CUfileIOParams_t;
 
-/* @ret: bytes, or the negative of an error as cuFileRead() gives it. */
+/*
+ * @ret: CUFILE_COMPLETE: bytes; CUFILE_FAILED: the negative of a CUfileOpError
+ * or, for an error of the system, the negative errno value; else 0.
+ */
 typedef struct CUfileIOEvents {
 	void *cookie;
 	CUfileStatus_t status;

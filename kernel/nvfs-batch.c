@@ -355,6 +355,8 @@ static noinline int submission_add_any(struct submission *sub,
 			      &batch_ops);
 	if (ret) {
 		sub->args->reason = async->io.reason;
+		/* Nothing is left that could be cancelled */
+		atomic_set(&async->io.state, IO_FREE);
 		put_cred(async->cred);
 		return ret;
 	}
@@ -845,8 +847,10 @@ static void async_construct(void *object)
  */
 int nvfs_batch_init(void)
 {
-	nvfs_async_cache = kmem_cache_create("nvfs_async", sizeof(struct nvfs_async),
-					0, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT, async_construct);
+	nvfs_async_cache = kmem_cache_create("nvfs_async",
+					     sizeof(struct nvfs_async), 0,
+					     SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT,
+					     async_construct);
 	return nvfs_async_cache ? 0 : -ENOMEM;
 }
 

@@ -45,16 +45,15 @@ nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
 	io->error = 0;
 	io->reason = NVFS_REASON_NONE;
 	io->write = like->write;
-	io->bounce_ok = req->flags;
+	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
 	io->by_submitter = false;
 	io->fast = true;
 	io->bvec = NULL;
 	/* Nobody else looks before the first of them is started */
 	atomic_set(&share->users, atomic_read(&share->users) + 1);
-	/* Nor at the request before it has been started */
+	/* Who cancels sees it free, or ready */
 	BUILD_BUG_ON(!(nvfs_io_next[IO_FREE] & BIT(IO_INIT)));
 	BUILD_BUG_ON(!(nvfs_io_next[IO_INIT] & BIT(IO_READY)));
-	BUILD_BUG_ON(NVFS_RW_BOUNCE != 1);
 	atomic_set(&io->state, IO_READY);
 	return true;
 }

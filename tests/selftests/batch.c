@@ -158,6 +158,35 @@ TEST(the_end_of_the_file_is_a_short_read)
 	gpu_check_pattern(&b.buf, 0, PIECE + 100, SEED, 0);
 }
 
+/* The first request makes the way known: those behind it take the short way. */
+TEST(the_end_of_a_device_among_requests_that_resemble_each_other)
+{
+	static const uint64_t done[] = { PIECE, PIECE / 2, 0 };
+	struct nvfs_event event[3];
+	struct bench b;
+	off_t size;
+	int i;
+
+	set_up(&b, PART, 4 * PIECE, 3);
+	submit(&b, pieces(&b, 1, NVFS_OP_READ, 0), 1);
+	batch_reap_all(b.x.dev, b.batch, event, 1, 30);
+	ASSERT_EQ(check_events(event, 1, PIECE), 0);
+	size = lseek(b.x.file, 0, SEEK_END);
+	ASSERT_GT(size, 2 * PIECE);
+	b.x.file_offset = (uint64_t)size - PIECE - PIECE / 2;
+	gpu_fill(&b.buf, POISON);
+	submit(&b, pieces(&b, 3, NVFS_OP_READ, 0), 3);
+	batch_reap_all(b.x.dev, b.batch, event, 3, 30);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(event[i].error, 0);
+		ASSERT_EQ(event[i].done, done[event[i].user_data]);
+		ASSERT_EQ(event[i].route, event[i].done ? NVFS_ROUTE_DIRECT :
+							  NVFS_ROUTE_NONE);
+	}
+	gpu_check_byte(&b.buf, PIECE + PIECE / 2, 2 * PIECE + PIECE / 2,
+		       POISON);
+}
+
 /* ------------------------------------------------------------- wrong members */
 
 /* Puts @bad among good ones, everywhere; nothing starts. */

@@ -65,7 +65,7 @@ static struct nvfs_workers *user_make(kuid_t uid)
 		return NULL;
 	user->uid = uid;
 	user->wq = alloc_workqueue("nvfs-%u", WQ_UNBOUND, USER_MAX_WORKERS,
-					__kuid_val(uid));
+				   __kuid_val(uid));
 	if (!user->wq) {
 		kfree(user);
 		return NULL;

@@ -145,16 +145,16 @@ static __always_inline void nvfs_fast_kiocb(struct kiocb *kiocb,
 					    struct file *file, loff_t pos,
 					    bool write, u16 ioprio)
 {
-	/* All of it, newer kernels have more; and somebody may have set O_APPEND
-	 * since it was looked for
-	 */
-	*kiocb = (struct kiocb){
-		.ki_filp = file,
-		.ki_pos = pos,
-		.ki_flags = (file->f_iocb_flags & ~IOCB_APPEND) | IOCB_DIRECT |
-			    (write ? IOCB_WRITE : 0),
-		.ki_ioprio = ioprio,
-	};
+	/* Somebody may have set O_APPEND since it was looked for */
+	kiocb->ki_filp = file;
+	kiocb->ki_pos = pos;
+	kiocb->ki_complete = NULL;
+	kiocb->private = NULL;
+	kiocb->ki_flags = (file->f_iocb_flags & ~IOCB_APPEND) | IOCB_DIRECT |
+			  (write ? IOCB_WRITE : 0);
+	kiocb->ki_ioprio = ioprio;
+	kiocb->ki_waitq = NULL;
+	nvfs_compat_kiocb_rest(kiocb);
 }
 
 /**

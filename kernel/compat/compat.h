@@ -62,6 +62,14 @@ static inline ssize_t nvfs_compat_iter_write(struct file *file,
 #define NVFS_IOCB_CACHE	IOCB_ALLOC_CACHE
 #endif
 
+/* What newer kernels have in a kiocb that is filled in field by field */
+static inline void nvfs_compat_kiocb_rest(struct kiocb *kiocb)
+{
+#ifdef NVFS_COMPAT_WRITE_STREAM
+	kiocb->ki_write_stream = 0;
+#endif
+}
+
 #ifdef NVFS_COMPAT_FD_FILE
 #define fd_file(f)	((f).file)
 #define fd_empty(f)	(!(f).file)

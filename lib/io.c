@@ -39,18 +39,19 @@ static void count(struct nvfs_result *res, const struct nvfs_rw *rw)
 }
 
 /*
- * Move @span direct.  A signal may cut a call short (EINTR with @done > 0 or
+ * Have the module move @span.  A signal may cut a call short (EINTR with @done > 0 or
  * 0): the rest is asked for again.  Success with less than asked for is the
  * end of the file, and asking again would only say so a second time.
  */
-static int move_direct(struct nvfs_region *region, struct span *span,
-		       struct nvfs_result *res)
+static int move_by_module(struct nvfs_region *region, struct span *span,
+			  uint32_t flags, struct nvfs_result *res)
 {
 	int ret;
 
 	do {
 		struct nvfs_rw rw = {
 			.size = sizeof(rw),
+			.flags = flags,
 			.region = region->reg.region,
 			.fd = span->fd,
 			.region_offset = region->lead + span->region_offset,
@@ -68,6 +69,12 @@ static int move_direct(struct nvfs_region *region, struct span *span,
 	return ret == -EINTR ? 0 : ret;
 }
 
+static int move_direct(struct nvfs_region *region, struct span *span,
+		       struct nvfs_result *res)
+{
+	return move_by_module(region, span, 0, res);
+}
+
 static int move_bounced(struct nvfs_region *region, struct span *span,
 			struct nvfs_result *res)
 {
@@ -77,6 +84,18 @@ static int move_bounced(struct nvfs_region *region, struct span *span,
 	res->bounce += done;
 	advance(span, done);
 	return ret;
+}
+
+/*
+ * What O_DIRECT can't move.  Written from here, a part of a block would undo
+ * direct writes to its neighbours; the module keeps the two apart.
+ */
+static int move_end(struct nvfs_region *region, struct span *span,
+		    struct nvfs_result *res)
+{
+	return span->write ?
+	       move_by_module(region, span, NVFS_RW_BOUNCE, res) :
+	       move_bounced(region, span, res);
 }
 
 /*
@@ -111,7 +130,7 @@ static int move_mixed(struct nvfs_region *region, struct span *span,
 	int ret;
 
 	part.length = head;
-	ret = move_bounced(region, &part, res);
+	ret = head ? move_end(region, &part, res) : 0;
 	if (ret || part.length) {
 		advance(span, head - part.length);
 		return ret;
@@ -125,7 +144,7 @@ static int move_mixed(struct nvfs_region *region, struct span *span,
 		return move_bounced(region, span, res);
 	if (ret || part.length || !span->length)
 		return ret;
-	return move_bounced(region, span, res);
+	return move_end(region, span, res);
 }
 
 static int move(struct nvfs_region *region, struct span *span,
@@ -142,10 +161,11 @@ static int move(struct nvfs_region *region, struct span *span,
 	ret = move_direct(region, span, res);
 	if (ret != -EREMOTEIO || !allow_bounce)
 		return ret;
-	if (res->reason == NVFS_REASON_ALIGN &&
-	    find_aligned(region, span, &head, &middle))
+	if (res->reason != NVFS_REASON_ALIGN)
+		return move_bounced(region, span, res);
+	if (find_aligned(region, span, &head, &middle))
 		return move_mixed(region, span, head, middle, res);
-	return move_bounced(region, span, res);
+	return move_end(region, span, res);
 }
 
 static uint32_t route_of(const struct nvfs_result *res)

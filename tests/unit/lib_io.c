@@ -390,6 +390,53 @@ static void only_unaligned_ends_bounce(void **state)
 	close(fd);
 }
 
+/* Written from outside, its ends would race with direct writes beside them. */
+static void the_ends_of_a_write_are_the_modules(void **state)
+{
+	struct nvfs_query in = { .size = sizeof(in), .region = 5 };
+	struct nvfs_query out;
+	int fd = mock_file(65536);
+	struct nvfs_result res;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, 0);
+	mock_expect_rw((struct mock_rw){
+		.request = NVFS_IOC_WRITE, .id = 5, .fd = fd,
+		.region_offset = 3996, .file_offset = 3996, .length = 8392,
+		.error = EREMOTEIO, .reason = NVFS_REASON_ALIGN });
+	in.fd = fd;
+	out = in;
+	out.route = NVFS_ROUTE_DIRECT;
+	out.offset_align = 4096;
+	mock_expect(NVFS_IOC_QUERY, &in, &out, sizeof(in), 0);
+	mock_expect_rw((struct mock_rw){
+		.request = NVFS_IOC_WRITE, .id = 5, .fd = fd,
+		.flags = NVFS_RW_BOUNCE,
+		.region_offset = 3996, .file_offset = 3996, .length = 100,
+		.done = 100, .route = NVFS_ROUTE_BOUNCE,
+		.reason = NVFS_REASON_ALIGN });
+	mock_expect_rw((struct mock_rw){
+		.request = NVFS_IOC_WRITE, .id = 5, .fd = fd,
+		.region_offset = 4096, .file_offset = 4096, .length = 8192,
+		.done = 8192, .route = NVFS_ROUTE_DIRECT });
+	mock_expect_rw((struct mock_rw){
+		.request = NVFS_IOC_WRITE, .id = 5, .fd = fd,
+		.flags = NVFS_RW_BOUNCE,
+		.region_offset = 12288, .file_offset = 12288, .length = 100,
+		.done = 100, .route = NVFS_ROUTE_BOUNCE,
+		.reason = NVFS_REASON_ALIGN });
+	assert_int_equal(nvfs_write(f.region, 3996, fd, 3996, 8392,
+				    NVFS_IO_ALLOW_BOUNCE, &res), 8392);
+	assert_int_equal(res.route, NVFS_ROUTE_MIXED);
+	assert_int_equal(res.direct, 8192);
+	assert_int_equal(res.bounce, 200);
+	assert_int_equal(res.reason, NVFS_REASON_ALIGN);
+	assert_int_equal(mock_gpu_copied, 0);
+	close_fixture(&f);
+	close(fd);
+}
+
 /* The middle is refused after all: the head must not be moved twice. */
 static void a_refused_middle_bounces_too(void **state)
 {
@@ -500,6 +547,7 @@ int main(void)
 		mock_test(a_large_bounce_is_whole),
 		mock_test(bounce_errors_are_errors),
 		mock_test(only_unaligned_ends_bounce),
+		mock_test(the_ends_of_a_write_are_the_modules),
 		mock_test(a_refused_middle_bounces_too),
 		mock_test(memory_at_an_odd_place_bounces_whole),
 		mock_test(a_region_without_module_bounces_or_fails),

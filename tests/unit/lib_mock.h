@@ -151,6 +151,7 @@ static inline void mock_expect_unregister(uint32_t id, int error)
 struct mock_rw {
 	unsigned long request;
 	uint32_t id;
+	uint32_t flags;
 	int fd;
 	uint64_t region_offset;
 	uint64_t file_offset;
@@ -165,6 +166,7 @@ static inline void mock_expect_rw(struct mock_rw rw)
 {
 	struct nvfs_rw in = {
 		.size = sizeof(in),
+		.flags = rw.flags,
 		.region = rw.id,
 		.fd = rw.fd,
 		.region_offset = rw.region_offset,
@@ -324,14 +326,15 @@ static inline int model_rw(struct nvfs_rw *rw, bool write)
 	rw->reason = model_reason;
 	if (rw->file_offset % model_align || rw->length % model_align)
 		rw->reason = NVFS_REASON_ALIGN;
-	if (rw->reason)
+	if (rw->reason && !(rw->flags & NVFS_RW_BOUNCE))
 		return model_fail(EREMOTEIO);
 	n = write ? pwrite(rw->fd, memory, rw->length, (off_t)rw->file_offset) :
 		    pread(rw->fd, memory, rw->length, (off_t)rw->file_offset);
 	if (n < 0)
 		return -1;
 	rw->done = (uint64_t)n;
-	rw->route = n ? NVFS_ROUTE_DIRECT : NVFS_ROUTE_NONE;
+	rw->route = !n ? NVFS_ROUTE_NONE :
+		    rw->reason ? NVFS_ROUTE_MIXED : NVFS_ROUTE_DIRECT;
 	return 0;
 }
 

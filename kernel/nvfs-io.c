@@ -353,6 +353,9 @@ static int interrupted(struct nvfs_io *io)
 		return -EINTR;
 	if (!nvfs_region_is_live(io->region))
 		return -ESTALE;
+	/* Nobody revokes persistent memory */
+	if (READ_ONCE(io->region->gpu->gone))
+		return -ENODEV;
 	if (atomic_read(&io->state) == IO_TERMINATE_REQ)
 		return -ECANCELED;
 	return 0;

@@ -716,8 +716,9 @@ static u32 cancel_all(struct nvfs_batch *batch)
 	u32 nr = 0;
 
 	spin_lock_irq(&batch->lock);
-	/* Only what is active can be asked to end */
-	for (async = batch->all; async; async = async->next_all)
+	/* Of all of them, only those that are in use can be asked to end */
+	for (async = batch->nr_active ? batch->all : NULL; async;
+	     async = async->next_all)
 		nr += nvfs_io_cancel(&async->io);
 	spin_unlock_irq(&batch->lock);
 	nvfs_stat_add(cancels, nr);

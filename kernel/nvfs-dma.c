@@ -196,7 +196,10 @@ static bool route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
 		return false;
 	/* Not remembering costs time, nothing else */
 	xa_store(&gpu->verdicts, disk, verdict_pack(info), GFP_KERNEL);
-	return true;
+	if (changes == READ_ONCE(gpu->changes))
+		return true;
+	xa_erase(&gpu->verdicts, disk);
+	return false;
 }
 
 /**

@@ -118,8 +118,10 @@ static __always_inline ssize_t fast_step(struct fast *fast,
 		return fast_submit(fast, region, file, req, false);
 	gate = nvfs_gate_of(file);
 	ret = nvfs_gate_enter_direct(gate);
-	if (unlikely(ret))
+	if (unlikely(ret)) {
+		fast->kiocb.ki_flags = IOCB_DIRECT;
 		return ret;
+	}
 	ret = fast_submit(fast, region, file, req, true);
 	nvfs_gate_leave_direct(gate);
 	return ret;

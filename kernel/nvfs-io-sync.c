@@ -108,8 +108,11 @@ static int report_holes(struct nvfs_io *io, const struct rw_holes *holes,
 		args->nr_holes = holes->passed;
 		return 0;
 	}
+	/* Before it there was none */
 	io->done = min(io->done, holes->hole[0].file_offset -
 				 args->file_offset);
+	io->direct = min(io->direct, io->done);
+	io->skipped = 0;
 	return -EFAULT;
 }
 

@@ -640,10 +640,12 @@ void nvfs_io_nowait_done(struct nvfs_io *io, long ret)
 		direct = false;
 	}
 	step_end(io, ret, direct);
-	if (unlikely(io->left && !at_end(io, ret)))
+	if (unlikely(io->left && !at_end(io, ret))) {
+		io->by_submitter = false;
 		io->ops->punt(io);
-	else
+	} else {
 		io_deliver(io, 0);
+	}
 }
 
 static void kiocb_done(struct kiocb *kiocb, long ret)

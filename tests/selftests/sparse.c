@@ -272,6 +272,24 @@ TEST(records_that_can_not_be_written)
 	ASSERT_EQ(b.rw.nr_holes, 1);
 }
 
+/* What stands before the first hole counts, and nothing else. */
+TEST(data_before_records_that_can_not_be_written_counts)
+{
+	long long direct = stat_get("read_direct_bytes");
+	long long bounced = stat_get("read_bounce_bytes");
+	struct bench b;
+
+	set_up(&b, EXT4, 12 * KIB, 64 * KIB);
+	put_data(&b, 0, 4 * KIB);
+	put_data(&b, 8 * KIB, 4 * KIB);
+	file_drop_cache(b.x.file);
+	ASSERT_ERRNO(nv_read_holes(&b.x, 0, NULL, 4, &b.rw), EFAULT);
+	ASSERT_EQ(b.rw.done, 4 * KIB);
+	ASSERT_EQ(b.rw.route, NVFS_ROUTE_DIRECT);
+	ASSERT_EQ(stat_get("read_direct_bytes"), direct + 4096);
+	ASSERT_EQ(stat_get("read_bounce_bytes"), bounced);
+}
+
 /* ------------------------------------------------------ data that is not there */
 
 /* Preallocated on the drive, written in the page cache only: that is data. */

@@ -12,7 +12,8 @@
  *
  * Direct writes are the rule: they pay for two atomic operations on a word of
  * their file's and wait only when there is a part.  A part that has come holds up
- * direct writes that come after it, so it waits for those in flight only.
+ * direct writes that come after it, so it waits for those in flight only; and a
+ * part that comes while direct writes are held up lets these go first.
  *
  * A gate is found by a hash of the inode; two files that share one wait for each
  * other without need, no more: nobody waits at a gate who has passed one.
@@ -30,12 +31,14 @@
 /**
  * struct nvfs_gate - what keeps writes of a file apart
  * @direct: writes past the page cache that are in flight
- * @parts: writes of parts of blocks that wait or are under way
- * @wait: for one of the two to become 0
+ * @parts: writes of parts of blocks that wait for those, or are under way
+ * @blocked: direct writes that are held up by @parts
+ * @wait: for one of the three to become 0
  */
 struct nvfs_gate {
 	atomic_t direct;
 	atomic_t parts;
+	atomic_t blocked;
 	wait_queue_head_t wait;
 } ____cacheline_aligned;
 
@@ -82,6 +85,20 @@ bool nvfs_gate_try_direct(struct nvfs_gate *gate)
 	return false;
 }
 
+static noinline int gate_wait_direct(struct nvfs_gate *gate)
+{
+	int ret;
+
+	atomic_inc(&gate->blocked);
+	do {
+		ret = wait_event_killable(gate->wait,
+					  !atomic_read(&gate->parts));
+	} while (!ret && !nvfs_gate_try_direct(gate));
+	if (atomic_dec_and_test(&gate->blocked))
+		wake_up_all(&gate->wait);
+	return ret ? -EINTR : 0;
+}
+
 /**
  * nvfs_gate_enter_direct() - begin a direct write
  * @gate: of the file
@@ -91,10 +108,9 @@ bool nvfs_gate_try_direct(struct nvfs_gate *gate)
  */
 int nvfs_gate_enter_direct(struct nvfs_gate *gate)
 {
-	while (!nvfs_gate_try_direct(gate))
-		if (wait_event_killable(gate->wait, !atomic_read(&gate->parts)))
-			return -EINTR;
-	return 0;
+	if (likely(nvfs_gate_try_direct(gate)))
+		return 0;
+	return gate_wait_direct(gate);
 }
 
 /**
@@ -114,11 +130,14 @@ void nvfs_gate_leave_direct(struct nvfs_gate *gate)
  * nvfs_gate_enter_part() - begin to write a part of a block
  * @gate: of the file
  *
- * Context: process context; waits for direct writes in flight.
+ * Context: process context; waits for direct writes in flight, and for those that
+ * other parts have held up.
  * Return: 0, and the write ends by nvfs_gate_leave_part(); or -EINTR.
  */
 int nvfs_gate_enter_part(struct nvfs_gate *gate)
 {
+	if (wait_event_killable(gate->wait, !atomic_read(&gate->blocked)))
+		return -EINTR;
 	atomic_inc_return(&gate->parts);
 	if (!wait_event_killable(gate->wait, !atomic_read(&gate->direct)))
 		return 0;

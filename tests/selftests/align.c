@@ -525,6 +525,57 @@ static void beside_truncate(enum target target)
 TEST_OF(beside_truncate_ext4, 90, beside_truncate(EXT4))
 TEST_OF(beside_truncate_xfs, 90, beside_truncate(XFS))
 
+/* Somebody writes parts of blocks, without a pause. */
+struct parts {
+	struct bench *b;
+	uint64_t pos;
+	bool *stop;
+	uint64_t rounds;
+};
+
+static void *write_parts(void *arg)
+{
+	struct parts *p = arg;
+	struct xfer x = p->b->x;
+	struct nvfs_rw rw;
+
+	x.region_offset = p->pos;
+	x.file_offset = p->b->base + p->pos;
+	x.length = 100;
+	for (; !__atomic_load_n(p->stop, __ATOMIC_ACQUIRE); p->rounds++)
+		ASSERT_EQ(nv_rw_as(&x, true, NVFS_RW_BOUNCE, &rw), 0);
+	return NULL;
+}
+
+TEST_LIMIT(writers_of_parts_do_not_hold_up_whole_blocks_for_ever, 90)
+{
+	enum { NR = 3 };
+	struct parts p[NR];
+	pthread_t thread[NR];
+	bool stop = false;
+	struct nvfs_rw rw;
+	struct bench b;
+	int i;
+
+	set_up(&b, PART, false);
+	for (i = 0; i < NR; i++) {
+		p[i] = (struct parts){ .b = &b, .pos = i * 8192 + 5,
+				       .stop = &stop };
+		ASSERT_EQ(pthread_create(&thread[i], NULL, write_parts, &p[i]),
+			  0);
+	}
+	for (i = 0; i < 50; i++) {
+		aim(&b, 0, 128 * KIB, 4096);
+		ASSERT_EQ(nv_rw_as(&b.x, true, 0, &rw), 0);
+		ASSERT_EQ(rw.route, NVFS_ROUTE_DIRECT);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	for (i = 0; i < NR; i++) {
+		pthread_join(thread[i], NULL);
+		ASSERT_GE(p[i].rounds, 1);
+	}
+}
+
 /* Requests side by side, none of whose bytes is another's. */
 struct neighbour {
 	struct bench *b;

@@ -16,7 +16,8 @@ from guest import TOP, lab
 import witness as layout  # lab/vm
 
 EREMOTEIO = 121
-DIRECT = 1
+DIRECT, BOUNCE, MIXED = 1, 2, 3
+ALIGN = 11
 HOST_BRIDGE = 9
 STATE = "/run/nvfs-test"
 XFER = TOP / "build/tests/helpers/xfer"
@@ -133,6 +134,7 @@ class Move:
     file_offset: int
     region_offset: int
     length: int
+    bounce: bool = False
 
 
 class Hand:
@@ -194,10 +196,19 @@ class Hand:
 
     def move(self, move):
         """Do a request; its answer as [word, number...]."""
-        words = self.ask(f"{'write' if move.write else 'read'} {move.path} "
+        words = self.ask(f"{'b' if move.bounce else ''}"
+                         f"{'write' if move.write else 'read'} {move.path} "
                          f"{move.file_offset} {move.region_offset} "
                          f"{move.length}")
         return [words[0], *(int(word) for word in words[1:])]
+
+    def counters(self):
+        """What the module has counted: direct and bounced bytes."""
+        lines = self.vm.run("cat /proc/nvfs/io_stats", check=True).out
+        count = dict(line.split()[:2] for line in lines.splitlines())
+        return {kind: sum(int(count[f"{way}_{kind}_bytes"])
+                          for way in ("read", "write"))
+                for kind in ("direct", "bounce")}
 
     def quit(self):
         """End the helper, and all that it holds."""
@@ -241,6 +252,68 @@ class Witness:
         mine = [c for c in self.vm.trace.commands(mark)
                 if c.nsid == drive.nsid]
         judge_dma(mine, disk, self.hand.memory(self.gpu), move)
+
+    def seen(self, mark, write):
+        """Bytes of DMA in the GPU's BAR, and elsewhere, since the mark."""
+        drive, gpu = self.vm.drives[self.drive], self.vm.gpus[self.gpu]
+        inside = outside = 0
+        for command in self.vm.trace.commands(mark):
+            if command.nsid != drive.nsid or command.write != write:
+                continue
+            for address, length in command.dma:
+                if gpu.bar <= address < gpu.bar + gpu.size:
+                    inside += length
+                else:
+                    outside += length
+        return inside, outside
+
+    def bounced(self, path, write, route, reason, move, direct):
+        """What can't go direct is not in the BAR; all say the same of it."""
+        length = move.length
+        data = os.urandom(length)
+        old = os.urandom(move.file_offset + length)
+        self.put_file(path, old)
+        self.region(move.region_offset + length, False)
+        if write:
+            write_at(self.vm.gpus[self.gpu].path, self.hand.extents,
+                     move.region_offset, data)
+        disk = self.hand.disk_extents(path)
+        before, mark = self.hand.counters(), self.vm.trace.mark()
+        answer = self.hand.move(move)
+        after = self.hand.counters()
+        if answer != ["ok", length, route, reason]:
+            raise Wrong(f"the module answered {answer}")
+        if write:
+            image = self.vm.drives[self.drive].path
+            wrong = difference(read_at(image, disk, 0, len(old)),
+                               old[:move.file_offset] + data)
+        else:
+            wrong = difference(self.gpu_bytes(move.region_offset, length),
+                               old[move.file_offset:])
+        if wrong:
+            raise Wrong(wrong)
+        inside, outside = self.seen(mark, write)
+        counted = {kind: after[kind] - before[kind] for kind in after}
+        if inside != direct or counted["direct"] != direct:
+            raise Wrong(f"{inside} bytes of DMA in the BAR, {counted} counted, "
+                        f"not {direct} direct")
+        if counted["bounce"] != length - direct or outside < length - direct:
+            raise Wrong(f"{outside} bytes of DMA elsewhere, {counted} counted")
+
+    def bounced_cases(self):
+        """Host memory: nothing of it in the BAR, and counted as such."""
+        far = self.vm.drives["nvme1"].dev
+        near = f"{STATE}/ext4/witness"
+        for write in (False, True):
+            word = "write" if write else "read"
+            yield f"bounced_{word}", self._far(
+                "nvme1", 0, lambda w=write: self.bounced(
+                    far, w, BOUNCE, HOST_BRIDGE,
+                    Move(far, w, 0, 0, MIB, True), 0))
+            # 100 bytes, 64 KiB, 300 bytes
+            yield f"mixed_{word}", lambda w=write: self.bounced(
+                near, w, MIXED, ALIGN,
+                Move(near, w, 412, 412, 400 + 64 * KIB, True), 64 * KIB)
 
     def read(self, path, scatter=False, length=2 * MIB, file_offset=0,
              region_offset=0):

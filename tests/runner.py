@@ -85,6 +85,7 @@ def witness_lane(run, session):
     """The tests that are judged from outside."""
     if run.has("core") and any_wanted(run, "witness."):
         outside.run_cases(session, lambda w: [*w.near_cases(),
+                                              *w.bounced_cases(),
                                               *w.far_cases(False)])
 
 

@@ -8,6 +8,7 @@
  *	alloc GPU BYTES SCATTER		ok VA
  *	read PATH FILE-OFFSET REGION-OFFSET LENGTH	ok DONE ROUTE REASON
  *	write ...			the same
+ *	bread ..., bwrite ...		the same, host memory is allowed
  *	store PATH REGION-OFFSET LENGTH	ok; by the CPU, through a mapping
  *	load PATH REGION-OFFSET LENGTH	ok, or differs; the same
  *	extents PATH			ok OFFSET:DISK-OFFSET:LENGTH ...
@@ -15,7 +16,7 @@
  *
  * A call that fails answers "errno N DONE ROUTE REASON".
  */
-#include "fix.h"
+#include "fix_async.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ static void do_alloc(const char *args)
 	snprintf(answer, ANSWER, "ok 0x%llx", (unsigned long long)buf.va);
 }
 
-static void do_rw(const char *args, bool write)
+static void do_rw(const char *args, bool write, uint32_t flags)
 {
 	unsigned long long file_offset, region_offset, length;
 	struct nvfs_rw rw;
@@ -69,7 +70,7 @@ static void do_rw(const char *args, bool write)
 	x.file_offset = file_offset;
 	x.region_offset = region_offset;
 	x.length = length;
-	ret = write ? nv_write(&x, &rw) : nv_read(&x, &rw);
+	ret = nv_rw_as(&x, write, flags, &rw);
 	if (ret)
 		snprintf(answer, ANSWER, "errno %d %llu %u %u", errno,
 			 (unsigned long long)rw.done, rw.route, rw.reason);
@@ -170,9 +171,13 @@ static bool obey(char *line)
 	if (!strncmp(line, "alloc ", 6))
 		do_alloc(line + 6);
 	else if (!strncmp(line, "read ", 5))
-		do_rw(line + 5, false);
+		do_rw(line + 5, false, 0);
 	else if (!strncmp(line, "write ", 6))
-		do_rw(line + 6, true);
+		do_rw(line + 6, true, 0);
+	else if (!strncmp(line, "bread ", 6))
+		do_rw(line + 6, false, NVFS_RW_BOUNCE);
+	else if (!strncmp(line, "bwrite ", 7))
+		do_rw(line + 7, true, NVFS_RW_BOUNCE);
 	else if (!strncmp(line, "store ", 6))
 		do_cpu(line + 6, true);
 	else if (!strncmp(line, "load ", 5))

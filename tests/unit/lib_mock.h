@@ -324,7 +324,9 @@ static inline int model_rw(struct nvfs_rw *rw, bool write)
 	if (rw->file_offset == model_bad_offset)
 		return model_fail(model_bad_errno);
 	rw->reason = model_reason;
-	if (rw->file_offset % model_align || rw->length % model_align)
+	/* In the module's order. */
+	if (!rw->reason && (rw->file_offset % model_align ||
+			    rw->length % model_align))
 		rw->reason = NVFS_REASON_ALIGN;
 	if (rw->reason && !(rw->flags & NVFS_RW_BOUNCE))
 		return model_fail(EREMOTEIO);

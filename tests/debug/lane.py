@@ -4,8 +4,10 @@
 
 The kernel panics at the first warning, so each test runs in a command of its
 own: a panic costs that test its verdict and its machine, not the tests after
-it.  After each program the kernel is asked for memory that nothing points to
-any more: an object that nvfs or labgpu allocated fails the program.
+it.  After each few tests of a program the kernel is asked for memory that
+nothing points to any more: an object that nvfs or labgpu allocated fails them.
+
+Two machines share the work, each with the tests that it draws next.
 
 The consoles of all machines stay in build/debug/.  The last line
 is "N passed, N failed, N skipped".
@@ -13,9 +15,11 @@ is "N passed, N failed, N skipped".
 
 import argparse
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,6 +45,8 @@ SCAN_LIMIT_S = 180
 # DMA mappings warns of any two mappings of a cache line. It can only be turned
 # off at boot, so these tests get a machine of their own, at the end.
 OVERLAP = re.compile(r"overlap|same|^fuzz\.|^fsx\.")
+# Tests between two searches for leaks, which take as long as some of them.
+CHUNK = 16
 
 
 class Leak:
@@ -75,10 +81,11 @@ def parse_leaks(text):
 class DebugGuest(guest.Guest):
     """A machine with the sanitizer kernel, which panics at a warning."""
 
-    def __init__(self, log, *, want=None, append=""):
-        super().__init__(KERNEL, log, want=want)
+    def __init__(self, log, *, name="", append=""):
+        super().__init__(KERNEL, log)
+        self.name = name
         self.append = append
-        self.program = "boot"
+        self.chunk = "boot"
 
     def vm(self):
         """See Guest; what the kernel itself lost while it booted is not
@@ -97,7 +104,7 @@ class DebugGuest(guest.Guest):
         self.machine = machine
         self.boots += 1
         self.splats_known = 0
-        self.log.say(f"{self.group}: a machine answered after "
+        self.log.say(f"{self.group}: machine {self.name} answered after "
                      f"{machine.boot_seconds:.1f} s")
         self.scan()
         self.kmemleak("clear")
@@ -108,27 +115,20 @@ class DebugGuest(guest.Guest):
         """See Guest; keeps the console, which may hold a splat."""
         if self.machine:
             CONSOLES.mkdir(parents=True, exist_ok=True)
-            path = CONSOLES / f"{self.program}-{self.boots}.log"
+            path = CONSOLES / f"{self.chunk}-{self.name}{self.boots}.log"
             path.write_text(self.machine.console())
             for line in self.new_splats()[:3]:
                 self.log.say(f"kernel splat: {line} ({path})")
         super().close()
 
-    def run_program(self, program):
-        """See Guest; each test by itself, then the search for leaks."""
+    def run_chunk(self, program, names):
+        """Run some tests of a program, each by itself, then look for leaks."""
         suite = Path(program).name
-        try:
-            names = [name for name in guest.tests_of(program)
-                     if self.want(f"{suite}.{name}")]
-        except (OSError, subprocess.SubprocessError) as err:
-            self.log.add(self.group, suite, "FAIL", why=f"can't run: {err}")
-            return
         for name in names:
-            self.program = f"{suite}.{name}"
+            self.chunk = f"{suite}.{name}"
             self._run_tests(program, suite, [name])
-        if names:
-            self.program = f"{suite}.leaks"
-            self.judge_leaks(suite)
+        self.chunk = f"{suite}.leaks"
+        self.judge_leaks(suite)
 
     # -- leaks ---------------------------------------------------------------
 
@@ -176,20 +176,74 @@ def programs():
     return sorted(found, key=lambda path: (path.name == LAST, path.name))
 
 
-def run(part):
+def chunks_of(suite, names, overlap):
+    """Those of a program's tests that run with or without the check of
+    overlapping DMA mappings, a few at a time."""
+    names = [name for name in names
+             if bool(OVERLAP.search(f"{suite}.{name}")) == overlap]
+    return [names[i:i + CHUNK] for i in range(0, len(names), CHUNK)]
+
+
+def jobs_of(part, log):
+    """(kernel parameters, program, tests) in the order of the run."""
+    wanted = []
+    for program in programs():
+        try:
+            names = guest.tests_of(program)
+        except (OSError, subprocess.SubprocessError) as err:
+            log.add(KERNEL, program.name, "FAIL", why=f"can't run: {err}")
+            continue
+        wanted.append((program, [name for name in names
+                                 if part in f"{program.name}.{name}"]))
+    return [(append, program, names)
+            for overlap, append in ((False, ""), (True, "dma_debug=off"))
+            for program, all_names in wanted
+            for names in chunks_of(program.name, all_names, overlap)]
+
+
+def work(todo, log, name):
+    """A machine at a time, until nothing is left; how many there were."""
+    session, boots = None, 0
+    while True:
+        try:
+            append, program, names = todo.get_nowait()
+        except queue.Empty:
+            break
+        if not session or session.append != append:
+            if session:
+                session.close()
+                boots += session.boots
+            session = DebugGuest(log, name=name, append=append)
+        session.run_chunk(program, names)
+    if session:
+        session.close()
+        boots += session.boots
+    return boots
+
+
+def run(part, workers):
     """Run them; the exit status."""
     log = report.Log()
     began = time.monotonic()
-    boots = 0
-    for overlap, append in ((False, ""), (True, "dma_debug=off")):
-        def want(name, overlap=overlap):
-            return part in name and bool(OVERLAP.search(name)) == overlap
+    todo = queue.SimpleQueue()
+    for job in jobs_of(part, log):
+        todo.put(job)
+    boots = []
 
-        with DebugGuest(log, want=want, append=append) as session:
-            for program in programs():
-                session.run_program(program)
-            boots += session.boots
-    log.say(f"{time.monotonic() - began:.0f} s, {boots} machines")
+    def worker(name):
+        try:
+            boots.append(work(todo, log, name))
+        except Exception as err:  # pylint: disable=broad-except
+            log.add(KERNEL, f"(machine {name})", "FAIL",
+                    why=f"{type(err).__name__}: {err}")
+
+    threads = [threading.Thread(target=worker, args=(chr(ord("a") + i),))
+               for i in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.say(f"{time.monotonic() - began:.0f} s, {sum(boots)} machines")
     return log.summary()
 
 
@@ -199,9 +253,11 @@ def main():
         description="Run every self-test on the sanitizer kernel.")
     parser.add_argument("-k", metavar="PART", default="",
                         help="only tests whose suite.name holds PART")
+    parser.add_argument("--workers", type=int, default=2,
+                        help="machines at a time (%(default)s)")
     args = parser.parse_args()
     guest.PROGRAM_LIMIT_S = PROGRAM_LIMIT_S
-    return run(args.k)
+    return run(args.k, args.workers)
 
 
 if __name__ == "__main__":

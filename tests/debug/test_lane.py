@@ -46,5 +46,23 @@ class Leaks(unittest.TestCase):
         self.assertIn("nvfs_open", leak.short())
 
 
+class Chunks(unittest.TestCase):
+    """Which tests run together?"""
+
+    NAMES = [f"test_{i}" for i in range(lane.CHUNK + 1)] + ["same_bytes"]
+
+    def test_every_test_is_in_one_chunk(self):
+        # None is lost where a chunk is full, none runs twice.
+        both = (lane.chunks_of("rw", self.NAMES, False)
+                + lane.chunks_of("rw", self.NAMES, True))
+        self.assertEqual(sorted(sum(both, [])), sorted(self.NAMES))
+        self.assertTrue(all(len(chunk) <= lane.CHUNK for chunk in both))
+
+    def test_overlapping_requests_have_their_own_machine(self):
+        # The check of DMA mappings would take them for mistakes.
+        self.assertEqual(lane.chunks_of("rw", self.NAMES, True),
+                         [["same_bytes"]])
+
+
 if __name__ == "__main__":
     unittest.main()

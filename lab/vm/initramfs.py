@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 # What the guest needs to reach its agent, then what it must always have.  A
@@ -151,7 +152,7 @@ def _newer(dest, inputs):
 
 def _replace(dest, data):
     dest.parent.mkdir(parents=True, exist_ok=True)
-    new = dest.with_name(f".{dest.name}.{os.getpid()}")
+    new = dest.with_name(f".{dest.name}.{threading.get_native_id()}")
     new.write_bytes(data)
     new.rename(dest)
 

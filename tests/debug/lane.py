@@ -4,10 +4,10 @@
 
 The kernel panics at the first warning, so each test runs in a command of its
 own: a panic costs that test its verdict and its machine, not the tests after
-it.  After each few tests of a program the kernel is asked for memory that
-nothing points to any more: an object that nvfs or labgpu allocated fails them.
-
-Two machines share the work, each with the tests that it draws next.
+it.  Two machines share the work, each with the tests that it draws next.  When
+nothing is left for a machine its kernel is asked for memory that nothing points
+to any more: an object that nvfs or labgpu allocated is a failure, and the kernel
+names the program that had it allocated.  To ask takes longer than most tests.
 
 The consoles of all machines stay in build/debug/.  The last line
 is "N passed, N failed, N skipped".
@@ -36,17 +36,17 @@ CONSOLES = lab.BUILD / "debug"
 BOOT_LIMIT_S = 400
 # Above the limits that the tests set themselves, on this kernel.
 PROGRAM_LIMIT_S = 1500
-# It unloads the modules: of no leak from before would be known whose it is.
+# It unloads the modules.
 LAST = "module"
 # kmemleak does not speak of what is younger than this.
 LEAK_AGE_S = 5.5
-SCAN_LIMIT_S = 180
+SCAN_LIMIT_S = 600
 # Two requests at a time to the same bytes of a GPU are allowed, but the check of
 # DMA mappings warns of any two mappings of a cache line. It can only be turned
 # off at boot, so these tests get a machine of their own, at the end.
 OVERLAP = re.compile(r"overlap|same|^fuzz\.|^fsx\.")
-# Tests between two searches for leaks, which take as long as some of them.
-CHUNK = 16
+# Tests that a machine draws at a time.
+CHUNK = 8
 
 
 class Leak:
@@ -65,10 +65,12 @@ class Leak:
                    for frame in self.frames)
 
     def short(self):
-        """What and where, in a line."""
+        """Whose, what and where, in a line."""
         head = self.text.splitlines()[0]
+        comm = re.search(r'comm "[^"]*"', self.text)
         names = [frame.split("+")[0] for frame in self.frames]
-        return f"{head} {' < '.join(names[:8])}"
+        return (f"{comm[0] if comm else 'comm ?'}: {head} "
+                f"{' < '.join(names[:8])}")
 
 
 def parse_leaks(text):
@@ -88,8 +90,7 @@ class DebugGuest(guest.Guest):
         self.chunk = "boot"
 
     def vm(self):
-        """See Guest; what the kernel itself lost while it booted is not
-        counted."""
+        """See Guest."""
         if self.machine and self.machine.alive():
             return self.machine
         self.close()
@@ -106,9 +107,6 @@ class DebugGuest(guest.Guest):
         self.splats_known = 0
         self.log.say(f"{self.group}: machine {self.name} answered after "
                      f"{machine.boot_seconds:.1f} s")
-        self.scan()
-        self.kmemleak("clear")
-        self.new_splats()  # what the scan said
         return machine
 
     def close(self):
@@ -122,13 +120,11 @@ class DebugGuest(guest.Guest):
         super().close()
 
     def run_chunk(self, program, names):
-        """Run some tests of a program, each by itself, then look for leaks."""
+        """Run some tests of a program, each by itself."""
         suite = Path(program).name
         for name in names:
             self.chunk = f"{suite}.{name}"
             self._run_tests(program, suite, [name])
-        self.chunk = f"{suite}.leaks"
-        self.judge_leaks(suite)
 
     # -- leaks ---------------------------------------------------------------
 
@@ -143,9 +139,11 @@ class DebugGuest(guest.Guest):
         for _ in range(2):
             self.kmemleak("scan")
 
-    def judge_leaks(self, suite):
-        """A verdict on what the program left behind."""
+    def judge_leaks(self):
+        """A verdict on what this machine's tests left behind."""
+        name = f"(leaks of machine {self.name})"
         began = time.monotonic()
+        self.chunk = "leaks"
         if not self.machine or not self.machine.alive():
             return  # the panic has been reported
         try:
@@ -153,19 +151,17 @@ class DebugGuest(guest.Guest):
             found = parse_leaks(self.machine.run(
                 "cat /sys/kernel/debug/kmemleak", SCAN_LIMIT_S,
                 check=True).out)
-            self.kmemleak("clear")
         except (lab.LostVm, lab.GuestTimeout, lab.GuestError) as err:
-            self.log.add(self.group, f"{suite}.(leaks)", "FAIL",
-                         time.monotonic() - began, f"no scan: {err}")
-            self.close()
+            self.log.add(self.group, name, "FAIL", time.monotonic() - began,
+                         f"no scan: {err}")
             return
         self.new_splats()  # kmemleak's own line: judged here
         ours = [leak for leak in found if leak.ours()]
         for leak in found:
             whose = "" if leak in ours else "not ours: "
             self.log.say(f"{whose}{leak.text}".replace("\n", "\n#   "))
-        self.log.add(self.group, f"{suite}.(leaks)",
-                     "FAIL" if ours else "ok", time.monotonic() - began,
+        self.log.add(self.group, name, "FAIL" if ours else "ok",
+                     time.monotonic() - began,
                      f"{len(ours)} leaks: {ours[0].short()}" if ours else "")
 
 
@@ -201,6 +197,15 @@ def jobs_of(part, log):
             for names in chunks_of(program.name, all_names, overlap)]
 
 
+def end(session):
+    """Look for leaks and end the machine; how many it had been."""
+    if not session:
+        return 0
+    session.judge_leaks()
+    session.close()
+    return session.boots
+
+
 def work(todo, log, name):
     """A machine at a time, until nothing is left; how many there were."""
     session, boots = None, 0
@@ -208,17 +213,11 @@ def work(todo, log, name):
         try:
             append, program, names = todo.get_nowait()
         except queue.Empty:
-            break
+            return boots + end(session)
         if not session or session.append != append:
-            if session:
-                session.close()
-                boots += session.boots
+            boots += end(session)
             session = DebugGuest(log, name=name, append=append)
         session.run_chunk(program, names)
-    if session:
-        session.close()
-        boots += session.boots
-    return boots
 
 
 def run(part, workers):

@@ -45,6 +45,10 @@ class Leaks(unittest.TestCase):
         self.assertEqual(len(leak.frames), 3)
         self.assertIn("nvfs_open", leak.short())
 
+    def test_the_program_is_named(self):
+        # A machine looks for leaks once, after tests of many programs.
+        self.assertIn('comm "smoke"', lane.parse_leaks(OURS)[0].short())
+
 
 class Chunks(unittest.TestCase):
     """Which tests run together?"""

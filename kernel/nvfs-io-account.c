@@ -78,28 +78,3 @@ void nvfs_io_account_begin(bool write)
 	else
 		nvfs_stat_inc(read_started);
 }
-
-/**
- * nvfs_io_count_refused() - count a request that was refused
- * @write: GPU to file
- * @error: why
- *
- * Context: any.
- */
-void nvfs_io_count_refused(bool write, int error)
-{
-	nvfs_io_account_begin(write);
-	if (write) {
-		nvfs_stat_inc(write_ended);
-		if (error == -EREMOTEIO)
-			nvfs_stat_inc(write_refused);
-		else
-			nvfs_stat_inc(write_errors);
-	} else {
-		nvfs_stat_inc(read_ended);
-		if (error == -EREMOTEIO)
-			nvfs_stat_inc(read_refused);
-		else
-			nvfs_stat_inc(read_errors);
-	}
-}

@@ -15,6 +15,7 @@
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
 #include "nvfs-io-inline.h"
+#include "nvfs-io-watch.h"
 #include "nvfs-mmap-get.h"
 #include "nvfs-stat.h"
 
@@ -23,12 +24,14 @@
  * @kiocb: the kiocb
  * @waiter: the caller, until the kiocb has ended
  * @ret: how it ended
+ * @begun: when its request began
  * @bvec: the GPU's memory
  */
 struct fast {
 	struct kiocb kiocb;
 	struct task_struct *waiter;
 	long ret;
+	u64 begun;
 	struct bio_vec bvec;
 };
 
@@ -74,20 +77,23 @@ static __always_inline ssize_t fast_submit(struct fast *fast,
 					   const struct nvfs_request *req,
 					   bool write)
 {
+	const bool wait = write || NVFS_IOCB_CACHE;
 	struct kiocb *kiocb = &fast->kiocb;
 	struct iov_iter iter nvfs_no_auto_init;
 	ssize_t ret;
 
 	nvfs_fast_kiocb(kiocb, file, req->file_offset, write,
-			nvfs_fast_ioprio());
+			nvfs_fast_ioprio(), wait ? fast_done : NULL);
 	nvfs_fast_bvec(region, req->region_offset, req->length, &fast->bvec);
 	iov_iter_bvec(&iter, write ? ITER_SOURCE : ITER_DEST, &fast->bvec, 1,
 		      req->length);
 	nvfs_stat_inc(kiocbs);
 	nvfs_stat_inc(bvecs);
-	if (write || NVFS_IOCB_CACHE) {
+	if (nvfs_is_watched())
+		nvfs_watch_dma(fast, req->file_offset, req->length, 1,
+			       NVFS_ROUTE_DIRECT);
+	if (wait) {
 		kiocb->ki_flags |= NVFS_IOCB_CACHE;
-		kiocb->ki_complete = fast_done;
 		fast->waiter = current;
 	}
 	if (write)
@@ -147,13 +153,14 @@ fault:
 /* The kiocb did not move everything past the page cache: the general way */
 static noinline long fast_rest(struct nvfs_region *region, struct file *file,
 			       const struct nvfs_request req,
-			       const struct nvfs_route_info route, ssize_t ret,
-			       int ki_flags, struct nvfs_rw __user *uarg)
+			       const struct nvfs_route_info route,
+			       const struct fast *fast, ssize_t ret,
+			       struct nvfs_rw __user *uarg)
 {
 	struct nvfs_io io nvfs_no_auto_init;
 
-	nvfs_io_adopt(&io, region, file, &req, &route);
-	nvfs_io_run_end(&io, nvfs_io_move_on(&io, ret, ki_flags));
+	nvfs_io_adopt(&io, fast, region, file, &req, &route, fast->begun);
+	nvfs_io_run_end(&io, nvfs_io_move_on(&io, ret, fast->kiocb.ki_flags));
 	if (io.error) {
 		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
 			 io.write ? "write" : "read", io.length,
@@ -179,13 +186,18 @@ static __always_inline long fast_run(struct nvfs_region *region,
 		nvfs_stat_inc(write_started);
 	else
 		nvfs_stat_inc(read_started);
+	nvfs_hist_begin(&fast.begun);
+	if (nvfs_is_watched())
+		nvfs_watch_submit_fast(&fast, region, req->region_offset,
+				       req->file_offset, length, write);
 	ret = fast_step(&fast, region, file, req, write);
 	if (unlikely(ret != length || !(fast.kiocb.ki_flags & IOCB_DIRECT)))
-		return fast_rest(region, file, *req, *route, ret,
-				 fast.kiocb.ki_flags, uarg);
+		return fast_rest(region, file, *req, *route, &fast, ret, uarg);
 	if (!write)
 		nvfs_fast_flush(region, req->region_offset + length - 1);
-	nvfs_fast_account(write, length);
+	nvfs_fast_account(write, length, &fast.begun);
+	if (nvfs_is_watched())
+		nvfs_watch_moved(&fast, length);
 	return copy_out(uarg, length, NVFS_ROUTE_DIRECT, NVFS_REASON_NONE);
 }
 

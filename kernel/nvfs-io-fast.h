@@ -5,11 +5,11 @@
 #include <linux/bvec.h>
 #include <linux/fs.h>
 #include <linux/ioprio.h>
-#include <linux/pagemap.h>
 #include <linux/uio.h>
 
 #include "nvfs-dma-known.h"
 #include "nvfs-io.h"
+#include "nvfs-stat-hist.h"
 #include "nvfs-stat.h"
 
 /*
@@ -140,15 +140,18 @@ static __always_inline u16 nvfs_fast_ioprio(void)
  * @pos: first byte in the file
  * @write: GPU to file
  * @ioprio: of the submitter
+ * @complete: called at its end, or NULL
  */
 static __always_inline void nvfs_fast_kiocb(struct kiocb *kiocb,
 					    struct file *file, loff_t pos,
-					    bool write, u16 ioprio)
+					    bool write, u16 ioprio,
+					    void (*complete)(struct kiocb *kiocb,
+							     long ret))
 {
 	/* Somebody may have set O_APPEND since it was looked for */
 	kiocb->ki_filp = file;
 	kiocb->ki_pos = pos;
-	kiocb->ki_complete = NULL;
+	kiocb->ki_complete = complete;
 	kiocb->private = NULL;
 	kiocb->ki_flags = (file->f_iocb_flags & ~IOCB_APPEND) | IOCB_DIRECT |
 			  (write ? IOCB_WRITE : 0);
@@ -161,40 +164,25 @@ static __always_inline void nvfs_fast_kiocb(struct kiocb *kiocb,
  * nvfs_fast_account() - count a request that went direct from end to end
  * @write: GPU to file
  * @len: bytes
+ * @begun: when it began
  */
-static __always_inline void nvfs_fast_account(bool write, u64 len)
+static __always_inline void nvfs_fast_account(bool write, u64 len,
+					      const u64 *begun)
 {
+	BUILD_BUG_ON(NVFS_IO_STEP >> 12 >= 1UL << NVFS_HIST_CLASSES);
 	if (write) {
 		nvfs_stat_inc(write_ended);
 		nvfs_stat_add(write_bytes, len);
 		nvfs_stat_add(write_direct_bytes, len);
 		nvfs_stat_inc(write_direct_ops);
+		nvfs_hist_end_short(begun, true, len);
 	} else {
 		nvfs_stat_inc(read_ended);
 		nvfs_stat_add(read_bytes, len);
 		nvfs_stat_add(read_direct_bytes, len);
 		nvfs_stat_inc(read_direct_ops);
+		nvfs_hist_end_short(begun, false, len);
 	}
-}
-
-/**
- * nvfs_io_invalidate() - after an asynchronous write to a block device
- * @file: the block device
- * @pos: first byte
- * @len: bytes
- *
- * Who read the device through its page cache meanwhile has old bytes there; the
- * block layer looks after a synchronous kiocb only.
- *
- * Context: may sleep.
- */
-static inline void nvfs_io_invalidate(struct file *file, loff_t pos, u64 len)
-{
-	struct address_space *mapping = file->f_mapping;
-
-	if (mapping->nrpages)
-		invalidate_inode_pages2_range(mapping, pos >> PAGE_SHIFT,
-					      (pos + len - 1) >> PAGE_SHIFT);
 }
 
 #endif /* _NVFS_IO_FAST_H */

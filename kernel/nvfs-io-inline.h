@@ -2,6 +2,8 @@
 #ifndef _NVFS_IO_INLINE_H
 #define _NVFS_IO_INLINE_H
 
+#include <linux/pagemap.h>
+
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
 
@@ -84,6 +86,26 @@ nvfs_io_route(const struct nvfs_io *io)
 	if (io->direct == moved)
 		return NVFS_ROUTE_DIRECT;
 	return io->direct ? NVFS_ROUTE_MIXED : NVFS_ROUTE_BOUNCE;
+}
+
+/**
+ * nvfs_io_invalidate() - after an asynchronous write to a block device
+ * @file: the block device
+ * @pos: first byte
+ * @len: bytes
+ *
+ * Who read the device through its page cache meanwhile has old bytes there; the
+ * block layer looks after a synchronous kiocb only.
+ *
+ * Context: may sleep.
+ */
+static inline void nvfs_io_invalidate(struct file *file, loff_t pos, u64 len)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	if (mapping->nrpages)
+		invalidate_inode_pages2_range(mapping, pos >> PAGE_SHIFT,
+					      (pos + len - 1) >> PAGE_SHIFT);
 }
 
 #endif /* _NVFS_IO_INLINE_H */

@@ -15,6 +15,7 @@
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
 #include "nvfs-io-inline.h"
+#include "nvfs-io-watch.h"
 #include "nvfs-mmap-get.h"
 #include "nvfs-stat.h"
 
@@ -118,7 +119,9 @@ static __always_inline void fast_complete(struct nvfs_io *io, bool write)
 		nvfs_gate_leave_direct(nvfs_gate_of(io->file));
 	else
 		nvfs_fast_flush(io->region, io->off + io->length - 1);
-	nvfs_fast_account(write, io->length);
+	nvfs_fast_account(write, io->length, &io->begun);
+	if (nvfs_is_watched())
+		nvfs_watch_moved(io, io->length);
 	io->done = io->length;
 	io->direct = io->length;
 	io->left = 0;
@@ -181,19 +184,26 @@ void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio)
 		nvfs_stat_inc(write_started);
 	else
 		nvfs_stat_inc(read_started);
+	nvfs_hist_begin(&io->begun);
 	if (unlikely(!fast_begin(io))) {
+		if (nvfs_is_watched())
+			nvfs_watch_submit(io);
 		nvfs_io_leave_fast(io, false);
 		io->ops->punt(io);
 		return;
 	}
-	nvfs_fast_kiocb(kiocb, io->file, io->pos, io->write, ioprio);
+	nvfs_fast_kiocb(kiocb, io->file, io->pos, io->write, ioprio,
+			fast_kiocb_done);
 	kiocb->ki_flags |= IOCB_NOWAIT | NVFS_IOCB_CACHE;
-	kiocb->ki_complete = fast_kiocb_done;
 	nvfs_fast_bvec(io->region, io->off, io->length, io->inline_bvec);
 	iov_iter_bvec(&iter, io->write ? ITER_SOURCE : ITER_DEST,
 		      io->inline_bvec, 1, io->length);
 	nvfs_stat_inc(kiocbs);
 	nvfs_stat_inc(bvecs);
+	if (nvfs_is_watched()) {
+		nvfs_watch_submit(io);
+		nvfs_watch_dma(io, io->pos, io->length, 1, NVFS_ROUTE_DIRECT);
+	}
 	/*
 	 * The drive may be done while the file system still looks at the kiocb
 	 * and the inode: whoever of the two comes last ends the step.

@@ -9,6 +9,7 @@
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
+#include "nvfs-trace-io.h"
 
 /* Below this a bad spot is not looked for any closer, in bytes */
 #define NVFS_IO_MIN_STEP	4096
@@ -28,13 +29,18 @@ static bool error_is_local(int error)
 	return error == -EIO || error == -ENODATA || error == -EILSEQ;
 }
 
+static void note_retry(const struct nvfs_io *io, int error)
+{
+	nvfs_stat_inc(retries);
+	trace_nvfs_retry(io->id, io->pos, io->step_len, error, io->tries);
+}
+
 /* Wait before another try.  Ends early with the region or a fatal signal. */
 static int back_off(struct nvfs_io *io)
 {
 	unsigned long delay = msecs_to_jiffies(1U << io->tries);
 	long ret;
 
-	nvfs_stat_inc(retries);
 	io->tries++;
 	ret = wait_for_completion_killable_timeout(&io->region->dying, delay);
 	if (ret < 0)
@@ -74,12 +80,14 @@ int nvfs_io_recover(struct nvfs_io *io, int error)
 
 	if (error == -EREMOTEIO)
 		return fall_back(io);
-	if (error_is_transient(error) && io->tries < NVFS_IO_TRIES)
+	if (error_is_transient(error) && io->tries < NVFS_IO_TRIES) {
+		note_retry(io, error);
 		return back_off(io);
+	}
 	if (!error_is_local(error) || io->step_len <= min_step)
 		return error;
 	/* Come closer to the bad spot: all before it is good */
 	io->step_max = max(round_down(io->step_len / 16, min_step), min_step);
-	nvfs_stat_inc(retries);
+	note_retry(io, error);
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "nvfs-io.h"
 #include "nvfs-io-inline.h"
+#include "nvfs-io-watch.h"
 #include "nvfs-mmap.h"
 #include "nvfs-stat.h"
 
@@ -173,7 +174,10 @@ static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 	return ret;
 
 refused:
-	nvfs_io_count_refused(req->op == NVFS_OP_WRITE, ret);
+	nvfs_io_init(&io, req, NULL);
+	io.id = &io;
+	io.region = region;
+	nvfs_io_refuse(&io, ret);
 	return ret;
 }
 

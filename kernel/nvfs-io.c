@@ -28,7 +28,9 @@
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
 #include "nvfs-io-inline.h"
+#include "nvfs-io-watch.h"
 #include "nvfs-mmap.h"
+#include "nvfs-stat-hist.h"
 #include "nvfs-stat.h"
 
 /* Most bvecs of one kiocb: one page full of them */
@@ -176,12 +178,15 @@ static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
 		io->kiocb.ki_flags |= IOCB_WRITE;
 	iov_iter_bvec(iter, io->write ? ITER_SOURCE : ITER_DEST, io->bvec, nr,
 		      *len);
-	nvfs_stat_inc(kiocbs);
-	nvfs_stat_add(bvecs, nr);
 }
 
 static ssize_t direct_submit(struct nvfs_io *io, struct iov_iter *iter)
 {
+	nvfs_stat_inc(kiocbs);
+	nvfs_stat_add(bvecs, iter->nr_segs);
+	if (nvfs_is_watched())
+		nvfs_watch_dma(io->id, io->pos, io->step_len, iter->nr_segs,
+			       NVFS_ROUTE_DIRECT);
 	if (io->write)
 		return vfs_iocb_iter_write(io->file, &io->kiocb, iter);
 	return vfs_iocb_iter_read(io->file, &io->kiocb, iter);
@@ -334,6 +339,8 @@ static ssize_t step_bounce(struct nvfs_io *io, u64 len)
 	ret = step_begin(io, len);
 	if (ret)
 		return ret;
+	if (nvfs_is_watched())
+		nvfs_watch_dma(io->id, io->pos, len, 0, NVFS_ROUTE_BOUNCE);
 	if (bounce.write && bounce.align)
 		ret = bounce_write(io, &bounce);
 	else
@@ -448,6 +455,24 @@ void nvfs_io_skip(struct nvfs_io *io, u64 len)
 	io->skipped += len;
 }
 
+/* It begins: from here on it is counted */
+static void io_started(struct nvfs_io *io)
+{
+	nvfs_io_account_begin(io->write);
+	nvfs_hist_begin(&io->begun);
+	if (nvfs_is_watched())
+		nvfs_watch_submit(io);
+}
+
+/* It has ended, and nobody has been told yet */
+static void io_ended(const struct nvfs_io *io)
+{
+	nvfs_io_account(io);
+	nvfs_hist_end(io->begun, io->write, io->length);
+	if (nvfs_is_watched())
+		nvfs_watch_ended(io);
+}
+
 /* The last look at a request that moves no more bytes.  Any context. */
 static void io_close(struct nvfs_io *io, int error)
 {
@@ -461,7 +486,7 @@ static void io_close(struct nvfs_io *io, int error)
 	/* What the CPU moved is ordered already */
 	if (io->direct && !io->write)
 		nvfs_dma_flush(io->region, io->off - 1);
-	nvfs_io_account(io);
+	io_ended(io);
 }
 
 /* It may be started */
@@ -491,6 +516,7 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	int ret;
 
 	nvfs_io_init(io, req, ops);
+	io->id = io;
 	io->region = region;
 	io->file = file;
 	ret = nvfs_io_admit(io);
@@ -505,22 +531,27 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 /**
  * nvfs_io_adopt() - a request whose first direct step has been made without it
  * @io: the request's memory
+ * @id: what tracepoints call it
  * @region: held by the caller until the request has ended
  * @file: likewise
  * @req: what the user asked for; it is counted as started
  * @route: the way that was taken
+ * @begun: when it began
  *
  * Context: process context.  Goes on by nvfs_io_move_on().
  */
-void nvfs_io_adopt(struct nvfs_io *io, struct nvfs_region *region,
-		   struct file *file, const struct nvfs_request *req,
-		   const struct nvfs_route_info *route)
+void nvfs_io_adopt(struct nvfs_io *io, const void *id,
+		   struct nvfs_region *region, struct file *file,
+		   const struct nvfs_request *req,
+		   const struct nvfs_route_info *route, u64 begun)
 {
 	nvfs_io_init(io, req, NULL);
 	io->region = region;
 	io->file = file;
 	io->route = *route;
 	io_ready(io);
+	io->id = id;
+	io->begun = begun;
 	nvfs_io_advance(io, IO_READY, IO_IN_PROGRESS);
 	step_begin(io, io->left);
 }
@@ -696,6 +727,7 @@ static bool nowait_begin(struct nvfs_io *io, u64 len)
 void nvfs_io_leave_fast(struct nvfs_io *io, bool begun)
 {
 	io->fast = false;
+	io->id = io;
 	io->route.reason = NVFS_REASON_NONE;
 	io->left = io->length;
 	io->done = 0;
@@ -726,7 +758,7 @@ void nvfs_io_start(struct nvfs_io *io)
 		nvfs_io_start_fast(io, nvfs_fast_ioprio());
 		return;
 	}
-	nvfs_io_account_begin(io->write);
+	io_started(io);
 	if (!can_start_nowait(io) || get_bvecs(io)) {
 		io->ops->punt(io);
 		return;
@@ -780,7 +812,7 @@ void nvfs_io_run(struct nvfs_io *io)
  */
 void nvfs_io_run_begin(struct nvfs_io *io)
 {
-	nvfs_io_account_begin(io->write);
+	io_started(io);
 	nvfs_io_advance(io, IO_READY, IO_IN_PROGRESS);
 }
 
@@ -809,6 +841,8 @@ void nvfs_io_run_end(struct nvfs_io *io, int error)
  */
 void nvfs_io_refuse(struct nvfs_io *io, int error)
 {
-	nvfs_io_count_refused(io->write, error);
+	io_started(io);
+	io->error = error;
+	io_ended(io);
 	nvfs_io_advance(io, IO_INIT, IO_FREE);
 }

@@ -60,6 +60,8 @@ struct nvfs_io_ops {
 /**
  * struct nvfs_io - one request (an "nvfsio")
  * @kiocb: the step that is under way
+ * @id: what tracepoints call it; not set on the short way, where it is the request
+ * @begun: when it began, for nvfs_hist_end()
  * @ops: owner's; NULL for a synchronous request
  * @region: GPU memory; held
  * @file: the file; held
@@ -92,6 +94,8 @@ struct nvfs_io_ops {
  */
 struct nvfs_io {
 	struct kiocb kiocb;
+	const void *id;
+	u64 begun;
 	const struct nvfs_io_ops *ops;
 	struct nvfs_region *region;
 	struct file *file;
@@ -130,11 +134,11 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 		  struct file *file, const struct nvfs_request *req,
 		  const struct nvfs_io_ops *ops);
 void nvfs_io_refuse(struct nvfs_io *io, int error);
-void nvfs_io_adopt(struct nvfs_io *io, struct nvfs_region *region,
-		   struct file *file, const struct nvfs_request *req,
-		   const struct nvfs_route_info *route);
+void nvfs_io_adopt(struct nvfs_io *io, const void *id,
+		   struct nvfs_region *region, struct file *file,
+		   const struct nvfs_request *req,
+		   const struct nvfs_route_info *route, u64 begun);
 int nvfs_io_move_on(struct nvfs_io *io, ssize_t ret, int ki_flags);
-void nvfs_io_count_refused(bool write, int error);
 void nvfs_io_account_begin(bool write);
 void nvfs_io_account(const struct nvfs_io *io);
 void nvfs_io_run_begin(struct nvfs_io *io);

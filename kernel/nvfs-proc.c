@@ -10,6 +10,7 @@
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
 #include "nvfs-proc.h"
+#include "nvfs-stat-hist.h"
 #include "nvfs-stat.h"
 
 static int stats_show(struct seq_file *m, void *v)
@@ -40,6 +41,12 @@ static int io_stats_show(struct seq_file *m, void *v)
 	return 0;
 }
 
+static int latency_show(struct seq_file *m, void *v)
+{
+	nvfs_hist_show(m);
+	return 0;
+}
+
 /* The files; everybody may read all of them, and sees what is for everybody */
 static const struct {
 	const char *name;
@@ -47,6 +54,7 @@ static const struct {
 } files[] = {
 	{ "stats", stats_show },
 	{ "io_stats", io_stats_show },
+	{ "latency", latency_show },
 	{ "version", nvfs_proc_version_show },
 	{ "devices", nvfs_proc_devices_show },
 	{ "peers", nvfs_proc_peers_show },

@@ -179,6 +179,8 @@ void nvfs_hist_show(struct seq_file *m)
 {
 	unsigned int way, class;
 
+	seq_printf(m, "counting %s\n",
+		   static_key_enabled(&nvfs_hist_on) ? "yes" : "no");
 	for (way = 0; way < 2; way++)
 		for (class = 0; class < NVFS_HIST_CLASSES; class++)
 			class_show(m, way, class);

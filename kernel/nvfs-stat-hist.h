@@ -59,19 +59,21 @@ static inline unsigned int nvfs_hist_class(u64 len)
  *
  * Return: below NVFS_HIST_BUCKETS.
  */
-static inline unsigned int nvfs_hist_bucket(u64 cycles)
+static inline unsigned long nvfs_hist_bucket(u64 cycles)
 {
 	return __fls(cycles | 1);
 }
 
 /**
  * nvfs_hist_begin() - a request begins
- *
- * Return: for nvfs_hist_end(); 0 while histograms are off.
+ * @begun: out: for nvfs_hist_end(); 0 while histograms are off
  */
-static inline u64 nvfs_hist_begin(void)
+static __always_inline void nvfs_hist_begin(u64 *begun)
 {
-	return static_branch_unlikely(&nvfs_hist_on) ? get_cycles() : 0;
+	/* Once for both ways would be one instruction more for nobody */
+	WRITE_ONCE(*begun, 0);
+	if (static_branch_unlikely(&nvfs_hist_on))
+		*begun = get_cycles();
 }
 
 /**
@@ -87,6 +89,27 @@ static inline void nvfs_hist_end(u64 begun, bool write, u64 len)
 	if (static_branch_unlikely(&nvfs_hist_on) && begun)
 		this_cpu_inc(nvfs_hist->count[write][nvfs_hist_class(len)]
 			     [nvfs_hist_bucket(get_cycles() - begun)]);
+}
+
+/**
+ * nvfs_hist_end_short() - nvfs_hist_end() for a request of the short way
+ * @begun: from nvfs_hist_begin(); not read while histograms are off
+ * @write: GPU to file; a constant
+ * @len: bytes asked for, not more than fit into the last class
+ *
+ * Context: any.
+ */
+static __always_inline void nvfs_hist_end_short(const u64 *begun,
+						const bool write, u64 len)
+{
+	u64 __percpu *count;
+
+	if (!static_branch_unlikely(&nvfs_hist_on) || !*begun)
+		return;
+	count = &nvfs_hist->count[write][0][0] +
+		(__fls(len | 4096) - 12) * NVFS_HIST_BUCKETS +
+		nvfs_hist_bucket(get_cycles() - *begun);
+	this_cpu_inc(*count);
 }
 
 u64 nvfs_hist_below_ns(unsigned int bucket, u32 khz);

@@ -9,8 +9,11 @@
 #include <linux/seq_file.h>
 
 #include "nvfs-stat.h"
+#include "nvfs-trace-watch.h"
 
 DEFINE_PER_CPU(struct nvfs_counters, nvfs_counters);
+
+DEFINE_STATIC_KEY_FALSE(nvfs_watched);
 
 bool nvfs_debug;
 module_param_named(debug, nvfs_debug, bool, 0644);
@@ -41,6 +44,28 @@ u64 nvfs_stat_sum(enum nvfs_stat stat)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu(nvfs_counters, cpu).v[stat]);
 	return sum;
+}
+
+/**
+ * nvfs_watch_begin() - somebody begins to look at single requests
+ *
+ * Context: may sleep; a tracepoint calls it when it is switched on.
+ * Return: 0.
+ */
+int nvfs_watch_begin(void)
+{
+	static_branch_inc(&nvfs_watched);
+	return 0;
+}
+
+/**
+ * nvfs_watch_end() - undo nvfs_watch_begin()
+ *
+ * Context: may sleep.
+ */
+void nvfs_watch_end(void)
+{
+	static_branch_dec(&nvfs_watched);
 }
 
 /**

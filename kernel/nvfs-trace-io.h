@@ -10,58 +10,64 @@
 #include <linux/types.h>
 
 #include "nvfs-trace-names.h"
+#include "nvfs-trace-watch.h"
 
 /*
  * A request, named by @req from its submission to its end.  It may end in
  * another process, or in none.
+ *
+ * Those that every request passes are fired where nvfs_is_watched() only; they
+ * switch that themselves.
  */
 
-/* It has passed the checks and begins */
-TRACE_EVENT(nvfs_submit,
-	    TP_PROTO(const void *req, u32 region, u64 off, u64 pos, u64 len,
-		     bool write, bool async),
-	    TP_ARGS(req, region, off, pos, len, write, async),
-	    TP_STRUCT__entry(__field(const void *, req)
+/* It begins: its region is known, and it is counted as started */
+TRACE_EVENT_FN(nvfs_submit,
+	       TP_PROTO(const void *req, u32 region, u64 off, u64 pos, u64 len,
+			bool write, bool async),
+	       TP_ARGS(req, region, off, pos, len, write, async),
+	       TP_STRUCT__entry(__field(const void *, req)
 		    __field(u32, region)
 		    __field(u64, off)
 		    __field(u64, pos)
 		    __field(u64, len)
 		    __field(bool, write)
 		    __field(bool, async)
-	    ),
-	    TP_fast_assign(__entry->req = req;
+	       ),
+	       TP_fast_assign(__entry->req = req;
 		    __entry->region = region;
 		    __entry->off = off;
 		    __entry->pos = pos;
 		    __entry->len = len;
 		    __entry->write = write;
 		    __entry->async = async;
-	    ),
-	    TP_printk("req=%p %s region=%u off=%llu pos=%llu len=%llu async=%d",
-		      __entry->req, nvfs_trace_way(__entry->write),
-		      __entry->region, __entry->off, __entry->pos, __entry->len,
-		      __entry->async)
+	       ),
+	       TP_printk("req=%p %s region=%u off=%llu pos=%llu len=%llu async=%d",
+			 __entry->req, nvfs_trace_way(__entry->write),
+			 __entry->region, __entry->off, __entry->pos, __entry->len,
+			 __entry->async),
+	       nvfs_watch_begin, nvfs_watch_end
 );
 
 /* A step of it is given to the file system (direct) or copied (bounce) */
-TRACE_EVENT(nvfs_dma,
-	    TP_PROTO(const void *req, u64 pos, u64 len, u32 bvecs, u32 route),
-	    TP_ARGS(req, pos, len, bvecs, route),
-	    TP_STRUCT__entry(__field(const void *, req)
+TRACE_EVENT_FN(nvfs_dma,
+	       TP_PROTO(const void *req, u64 pos, u64 len, u32 bvecs, u32 route),
+	       TP_ARGS(req, pos, len, bvecs, route),
+	       TP_STRUCT__entry(__field(const void *, req)
 		    __field(u64, pos)
 		    __field(u64, len)
 		    __field(u32, bvecs)
 		    __field(u32, route)
-	    ),
-	    TP_fast_assign(__entry->req = req;
+	       ),
+	       TP_fast_assign(__entry->req = req;
 		    __entry->pos = pos;
 		    __entry->len = len;
 		    __entry->bvecs = bvecs;
 		    __entry->route = route;
-	    ),
-	    TP_printk("req=%p pos=%llu len=%llu bvecs=%u route=%s", __entry->req,
-		      __entry->pos, __entry->len, __entry->bvecs,
-		      nvfs_trace_route(__entry->route))
+	       ),
+	       TP_printk("req=%p pos=%llu len=%llu bvecs=%u route=%s", __entry->req,
+			 __entry->pos, __entry->len, __entry->bvecs,
+			 nvfs_trace_route(__entry->route)),
+	       nvfs_watch_begin, nvfs_watch_end
 );
 
 /* A step failed for the moment and is made again */
@@ -85,25 +91,26 @@ TRACE_EVENT(nvfs_retry,
 );
 
 /* It has ended, and this is what its owner is told */
-TRACE_EVENT(nvfs_complete,
-	    TP_PROTO(const void *req, u64 done, int error, u32 route, u32 reason),
-	    TP_ARGS(req, done, error, route, reason),
-	    TP_STRUCT__entry(__field(const void *, req)
+TRACE_EVENT_FN(nvfs_complete,
+	       TP_PROTO(const void *req, u64 done, int error, u32 route, u32 reason),
+	       TP_ARGS(req, done, error, route, reason),
+	       TP_STRUCT__entry(__field(const void *, req)
 		    __field(u64, done)
 		    __field(int, error)
 		    __field(u32, route)
 		    __field(u32, reason)
-	    ),
-	    TP_fast_assign(__entry->req = req;
+	       ),
+	       TP_fast_assign(__entry->req = req;
 		    __entry->done = done;
 		    __entry->error = error;
 		    __entry->route = route;
 		    __entry->reason = reason;
-	    ),
-	    TP_printk("req=%p done=%llu error=%d route=%s reason=%s", __entry->req,
-		      __entry->done, __entry->error,
-		      nvfs_trace_route(__entry->route),
-		      nvfs_trace_reason(__entry->reason))
+	       ),
+	       TP_printk("req=%p done=%llu error=%d route=%s reason=%s", __entry->req,
+			 __entry->done, __entry->error,
+			 nvfs_trace_route(__entry->route),
+			 nvfs_trace_reason(__entry->reason)),
+	       nvfs_watch_begin, nvfs_watch_end
 );
 
 #endif /* _NVFS_TRACE_IO_H */

@@ -4,11 +4,11 @@
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
 		   module fsx batch align bounce uring \
-		   sparse states recover trace mmap mapend cufile
+		   sparse states recover trace stat mmap mapend cufile
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
-		   fix_mod.o fix_async.o fix_map.o)
+		   fix_mod.o fix_async.o fix_map.o fix_trace.o)
 TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)
 TEST_LINK	= $(TEST_OBJ)
 TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h

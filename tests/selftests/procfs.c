@@ -264,6 +264,7 @@ TEST(files_have_the_documented_form)
 
 static const char * const all_files[] = {
 	"stats", "io_stats", "version", "devices", "peers", "regions",
+	"latency",
 };
 
 #define FILES (sizeof(all_files) / sizeof(all_files[0]))
@@ -596,7 +597,7 @@ static void *read_files(void *arg)
 {
 	static const char * const first[] = {
 		"regions_live ", "read_inflight ", "version ", "", "peer ",
-		"region ",
+		"region ", "counting ",
 	};
 	size_t i;
 

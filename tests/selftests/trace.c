@@ -1,62 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* Tracepoints: what happens appears in tracefs, with the right numbers. */
-#include "fix.h"
+#include "fix_async.h"
+#include "fix_trace.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define TRACING	"/sys/kernel/tracing"
-#define OWN	TRACING "/instances/nvfs-test"
 #define SIZE	(1 * MIB)
-
-static char text[1 << 16];
-
-static void put(const char *path, const char *word)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-
-	if (fd < 0)
-		FAIL("%s: %s", path, strerror(errno));
-	if (write(fd, word, strlen(word)) < 0)
-		FAIL("%s > %s: %s", word, path, strerror(errno));
-	close(fd);
-}
-
-/* An enabled event keeps the module loaded, so this also runs when a test fails. */
-static void trace_end(void)
-{
-	int fd = open(OWN "/events/nvfs/enable", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0 && write(fd, "0", 1) == 1)
-		close(fd);
-	rmdir(OWN);
-}
-
-static void trace_begin(void)
-{
-	trace_end();
-	if (mkdir(OWN, 0700))
-		FAIL("%s: %s", OWN, strerror(errno));
-	put(OWN "/events/nvfs/enable", "1");
-}
-
-/* What has been traced since, in order, in text[]. */
-static void trace_read(void)
-{
-	size_t used = 0;
-	ssize_t got;
-	int fd = open(OWN "/trace", O_RDONLY | O_CLOEXEC);
-
-	ASSERT_GE(fd, 0);
-	while ((got = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
-		used += (size_t)got;
-	text[used] = '\0';
-	close(fd);
-}
 
 /* Demands an event with these words behind @from; what follows its line. */
 static const char *event(const char *from, const char *format, ...)
@@ -98,8 +51,8 @@ TEST(every_event_is_in_tracefs)
 
 TEST(life_of_a_region_is_traced)
 {
+	const char *p, *text;
 	struct gpu_buf buf;
-	const char *p;
 	uint32_t id;
 	int dev = nv_open();
 
@@ -107,7 +60,7 @@ TEST(life_of_a_region_is_traced)
 	trace_begin();
 	id = nv_region(dev, &buf);
 	ASSERT_EQ(nv_unregister(dev, id), 0);
-	trace_read();
+	text = trace_read();
 	p = event(text, "nvfs_pin: addr=%#llx len=%llu persistent=0 error=0",
 		  (unsigned long long)buf.va, SIZE);
 	p = event(p, "nvfs_register: region=%u addr=%#llx len=%llu gpu=%#x pieces=1 error=0",
@@ -132,8 +85,7 @@ TEST(revocation_is_traced_until_nothing_uses_the_memory)
 	id = nv_region(nv_open(), &buf);
 	trace_begin();
 	gpu_free(&buf);
-	trace_read();
-	p = event(text, "nvfs_revoke: region=%u", id);
+	p = event(trace_read(), "nvfs_revoke: region=%u", id);
 	p = event(p, "nvfs_drain: region=%u", id);
 	event(p, "nvfs_drained: region=%u", id);
 	trace_end();
@@ -146,8 +98,7 @@ TEST(region_that_can_not_be_made_says_why)
 
 	trace_begin();
 	ASSERT_ERRNO(nv_register(dev, 0, BLOCK, &reg), EFAULT);
-	trace_read();
-	event(text, "nvfs_register: region=0 addr=0x0 len=4096 gpu=0x0 pieces=0 error=-14");
+	event(trace_read(), "nvfs_register: region=0 addr=0x0 len=4096 gpu=0x0 pieces=0 error=-14");
 	trace_end();
 }
 
@@ -172,11 +123,10 @@ TEST(route_is_traced_when_it_is_judged)
 	trace_begin();
 	ASSERT_ERRNO(nv_read(&x, &rw), EREMOTEIO);
 	ASSERT_ERRNO(nv_read(&x, &rw), EREMOTEIO);
-	trace_read();
-	p = event(text, "nvfs_route: gpu=%#x drive=0xffffffff reason=stacked distance=-1 through_host=0",
+	p = event(trace_read(), "nvfs_route: gpu=%#x drive=0xffffffff reason=stacked distance=-1 through_host=0",
 		  gpu_bdf(0));
 	if (strstr(p, "nvfs_route"))
-		FAIL("judged twice: %s", text);
+		FAIL("judged twice: %s", p);
 	trace_end();
 	close(x.file);
 	ASSERT_EQ(shell(out, sizeof(out), "losetup -d %s", device), 0);
@@ -186,21 +136,21 @@ TEST(route_is_traced_when_it_is_judged)
 TEST(events_can_be_counted_by_process)
 {
 	struct gpu_buf buf;
-	char out[2000];
+	char out[2000], want[100];
 	int dev = nv_open(), i;
 
 	gpu_alloc(&buf, 0, SIZE, false);
 	trace_begin();
-	put(OWN "/events/nvfs/nvfs_register/trigger",
+	kernel_put(TRACE_OWN "/events/nvfs/nvfs_register/trigger",
 	    "hist:keys=common_pid:vals=len");
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(nv_unregister(dev, nv_region(dev, &buf)), 0);
-	ASSERT_EQ(shell(out, sizeof(out), "cat %s", OWN
+	ASSERT_EQ(shell(out, sizeof(out), "cat %s", TRACE_OWN
 			"/events/nvfs/nvfs_register/hist"), 0);
-	put(OWN "/events/nvfs/nvfs_register/trigger",
+	kernel_put(TRACE_OWN "/events/nvfs/nvfs_register/trigger",
 	    "!hist:keys=common_pid:vals=len");
 	trace_end();
-	snprintf(text, sizeof(text), "{ common_pid: %10d } hitcount: %10d  len: %10llu",
+	snprintf(want, sizeof(want), "{ common_pid: %10d } hitcount: %10d  len: %10llu",
 		 (int)getpid(), 3, 3 * SIZE);
-	ASSERT_CONTAINS(out, text);
+	ASSERT_CONTAINS(out, want);
 }

@@ -40,10 +40,40 @@ static u64 all(void)
 
 static void request(u64 cycles, bool write, u64 len)
 {
-	u64 begun = nvfs_hist_begin();
+	u64 begun;
 
+	nvfs_hist_begin(&begun);
 	shim_cycles += cycles;
 	nvfs_hist_end(begun, write, len);
+}
+
+static void the_short_way_counts_in_the_same_places(void **state)
+{
+	static const u64 lens[] = { 0, 1, 4096, 8191, 8192, 65536, 64 << 20 };
+	static const u64 took[] = { 0, 1, 2, 3, 1000, 1ULL << 40 };
+	u64 begun;
+	size_t i, j, way;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(lens); i++)
+		for (j = 0; j < ARRAY_SIZE(took); j++)
+			for (way = 0; way < 2; way++) {
+				u64 was = nvfs_hist_sum(way,
+							nvfs_hist_class(lens[i]),
+							nvfs_hist_bucket(took[j]));
+
+				nvfs_hist_begin(&begun);
+				shim_cycles += took[j];
+				if (way)
+					nvfs_hist_end_short(&begun, true,
+							    lens[i]);
+				else
+					nvfs_hist_end_short(&begun, false,
+							    lens[i]);
+				assert_int_equal(nvfs_hist_sum(way,
+					nvfs_hist_class(lens[i]),
+					nvfs_hist_bucket(took[j])), was + 1);
+			}
 }
 
 static void sizes_have_classes(void **state)
@@ -133,12 +163,14 @@ static void all_cpus_are_added(void **state)
 
 static void nothing_is_counted_while_off(void **state)
 {
-	u64 begun = nvfs_hist_begin();
+	u64 begun, none = 1;
 
 	(void)state;
+	nvfs_hist_begin(&begun);
 	request(10, false, 4096);
 	assert_int_equal(nvfs_hist_switch(false), 0);
-	assert_int_equal(nvfs_hist_begin(), 0);
+	nvfs_hist_begin(&none);
+	assert_int_equal(none, 0);
 	request(10, false, 4096);
 	nvfs_hist_end(begun, false, 4096);
 	/* what was counted stays */
@@ -154,7 +186,7 @@ static void requests_across_the_switch_are_left_out(void **state)
 
 	(void)state;
 	nvfs_hist_switch(false);
-	begun = nvfs_hist_begin();
+	nvfs_hist_begin(&begun);
 	nvfs_hist_switch(true);
 	shim_cycles += 5;
 	nvfs_hist_end(begun, false, 4096);
@@ -181,7 +213,7 @@ static void off_from_the_beginning_is_empty(void **state)
 	nvfs_hist_reset();
 	assert_int_equal(all(), 0);
 	nvfs_hist_show(&m);
-	assert_string_equal(m.text, "");
+	assert_string_equal(m.text, "counting no\n");
 	request(1, false, 1);
 	assert_int_equal(all(), 0);
 }
@@ -197,6 +229,7 @@ static void lines_say_size_and_time(void **state)
 	request(1LL << 50, true, 1ULL << 40);
 	nvfs_hist_show(&m);
 	assert_string_equal(m.text,
+		"counting yes\n"
 		"latency read from_bytes=0 below_ns=1024 requests=2\n"
 		"latency write from_bytes=1048576 below_ns=1048576 requests=1\n"
 		"latency write from_bytes=134217728 below_ns=18446744073709551615 requests=1\n");
@@ -211,6 +244,7 @@ int main(void)
 		cmocka_unit_test(durations_have_buckets),
 		cmocka_unit_test(buckets_end_in_nanoseconds),
 		T(clocks_that_disagree_count_as_short),
+		T(the_short_way_counts_in_the_same_places),
 		T(requests_are_counted_where_they_belong),
 		T(all_cpus_are_added),
 		T(nothing_is_counted_while_off),

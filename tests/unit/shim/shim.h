@@ -313,6 +313,8 @@ static inline void pci_dev_put(struct pci_dev *pdev)
 #define static_key_enabled(key)	(*(key))
 #define static_branch_enable(key) ((void)(*(key) = true))
 #define static_branch_disable(key) ((void)(*(key) = false))
+#define static_branch_inc(key)	static_branch_enable(key)
+#define static_branch_dec(key)	static_branch_disable(key)
 
 /* A test sets it; nothing else moves it. */
 extern u64 shim_cycles;
@@ -345,6 +347,8 @@ extern kuid_t shim_euid;
 
 #define TP_PROTO(...)		__VA_ARGS__
 #define TRACE_EVENT(name, proto, ...) static inline void trace_##name(proto) { }
+#define TRACE_EVENT_FN(name, proto, ...) \
+	static inline void trace_##name(proto) { }
 #define DECLARE_EVENT_CLASS(...)
 #define DEFINE_EVENT(class, name, proto, ...) \
 	static inline void trace_##name(proto) { }

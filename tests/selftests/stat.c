@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What is counted, timed and traced of requests tells one story, whichever way
+ * they go: each begins once and ends once, and all numbers agree.
+ */
+#include "fix_async.h"
+#include "fix_trace.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SEED	67
+#define SIZE	(1 * MIB)
+#define NR	16
+#define PARAMETERS "/sys/module/nvfs/parameters/"
+
+static struct {
+	struct gpu_buf buf;
+	struct xfer x;
+} t;
+
+static void stage(enum target target)
+{
+	memset(&t, 0, sizeof(t));
+	t.x.dev = nv_open();
+	t.x.length = 4 * KIB;
+	gpu_alloc(&t.buf, 0, SIZE, false);
+	gpu_fill(&t.buf, 1);
+	t.x.region = nv_region(t.x.dev, &t.buf);
+	t.x.file = file_make(target, SIZE, SEED, O_RDWR);
+}
+
+static void rw(bool write, uint32_t flags, int error)
+{
+	struct nvfs_rw out;
+
+	if (error)
+		ASSERT_ERRNO(nv_rw_as(&t.x, write, flags, &out), error);
+	else
+		ASSERT_EQ(nv_rw_as(&t.x, write, flags, &out), 0);
+}
+
+/* --------------------------------------------------- ways, and their number */
+
+static int aligned_on_a_device(void)
+{
+	int i;
+
+	stage(PART);
+	for (i = 0; i < NR; i++) {
+		rw(false, 0, 0);
+		rw(true, 0, 0);
+	}
+	return 2 * NR;
+}
+
+static int aligned_in_a_file(void)
+{
+	int i;
+
+	stage(EXT4);
+	gpu_free(&t.buf);
+	gpu_alloc(&t.buf, 0, SIZE, true);
+	t.x.region = nv_region(t.x.dev, &t.buf);
+	t.x.length = SIZE;
+	for (i = 0; i < 3; i++) {
+		rw(false, 0, 0);
+		rw(true, 0, 0);
+	}
+	return 6;
+}
+
+static int bounced(void)
+{
+	stage(EXT4);
+	t.x.file_offset = 1;
+	rw(false, NVFS_RW_BOUNCE, 0);
+	rw(true, NVFS_RW_BOUNCE, 0);
+	return 2;
+}
+
+static int mixed(void)
+{
+	stage(PART);
+	t.x.length = SIZE - 100;
+	rw(false, NVFS_RW_BOUNCE, 0);
+	rw(true, NVFS_RW_BOUNCE, 0);
+	return 2;
+}
+
+static int refused(void)
+{
+	stage(PART);
+	t.x.file_offset = 1;
+	rw(false, 0, EREMOTEIO);
+	rw(true, 0, EREMOTEIO);
+	t.x.region_offset = SIZE;
+	rw(false, 0, ERANGE);
+	t.x.region_offset = 0;
+	close(t.x.file);
+	rw(true, 0, EBADF);
+	return 4;
+}
+
+static int short_at_the_end_of_a_file(void)
+{
+	stage(EXT4);
+	t.x.file_offset = SIZE - 4 * KIB;
+	t.x.length = 8 * KIB;
+	rw(false, 0, 0);
+	t.x.file_offset = SIZE;
+	rw(false, 0, 0);
+	return 2;
+}
+
+/* Begun the short way, ended the general one. */
+static int short_at_the_end_of_a_device(void)
+{
+	uint64_t size;
+	int i;
+
+	stage(PART);
+	ASSERT_EQ(ioctl(t.x.file, BLKGETSIZE64, &size), 0);
+	rw(false, 0, 0);
+	t.x.file_offset = size - 4 * KIB;
+	t.x.length = 8 * KIB;
+	for (i = 0; i < 3; i++)
+		rw(false, 0, 0);
+	return 4;
+}
+
+static int empty(void)
+{
+	stage(PART);
+	t.x.length = 0;
+	rw(false, 0, 0);
+	rw(true, 0, 0);
+	return 2;
+}
+
+static int holes(void)
+{
+	struct nvfs_hole hole[4];
+	struct nvfs_rw out;
+
+	stage(EXT4);
+	ASSERT_EQ(fallocate(t.x.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    64 * KIB, 128 * KIB), 0);
+	ASSERT_EQ(fsync(t.x.file), 0);
+	t.x.length = SIZE;
+	ASSERT_EQ(nv_read_holes(&t.x, 0, hole, 4, &out), 0);
+	ASSERT_EQ(out.nr_holes, 1);
+	return 1;
+}
+
+static void run_batch(uint32_t op, uint32_t flags, uint64_t length, int error)
+{
+	struct nvfs_request req[NR];
+	struct nvfs_event event[NR];
+	struct nvfs_batch_submit out;
+	uint32_t batch = batch_make(t.x.dev, NR);
+	int i;
+
+	for (i = 0; i < NR; i++) {
+		req[i] = nv_request(&t.x, op, flags, (uint64_t)i);
+		req[i].region_offset = (uint64_t)i * 8 * KIB;
+		req[i].length = length;
+	}
+	ASSERT_EQ(batch_submit(t.x.dev, batch, req, NR, &out), 0);
+	batch_reap_all(t.x.dev, batch, event, NR, 30);
+	for (i = 0; i < NR; i++)
+		ASSERT_EQ(event[i].error, error);
+}
+
+static int batch_on_a_device(void)
+{
+	stage(PART);
+	rw(false, 0, 0);
+	run_batch(NVFS_OP_READ, 0, 4 * KIB, 0);
+	run_batch(NVFS_OP_WRITE, 0, 4 * KIB, 0);
+	return 1 + 2 * NR;
+}
+
+static int batch_in_a_file(void)
+{
+	stage(XFS);
+	run_batch(NVFS_OP_READ, 0, 4 * KIB, 0);
+	run_batch(NVFS_OP_WRITE, 0, 4 * KIB, 0);
+	return 2 * NR;
+}
+
+static int batch_by_workers(void)
+{
+	stage(EXT4);
+	t.x.file_offset = 3;
+	run_batch(NVFS_OP_READ, NVFS_RW_BOUNCE, 5000, 0);
+	run_batch(NVFS_OP_WRITE, NVFS_RW_BOUNCE, 5000, 0);
+	return 2 * NR;
+}
+
+/* Started the short way, and not all of it arrives. */
+static int batch_at_the_end_of_a_device(void)
+{
+	uint64_t size;
+
+	stage(PART);
+	rw(false, 0, 0);
+	ASSERT_EQ(ioctl(t.x.file, BLKGETSIZE64, &size), 0);
+	t.x.file_offset = size - 4 * KIB;
+	run_batch(NVFS_OP_READ, 0, 8 * KIB, 0);
+	return 1 + NR;
+}
+
+static void *ring_map(int fd, size_t size, uint64_t offset)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
+
+	ASSERT_TRUE(p != MAP_FAILED);
+	return p;
+}
+
+/* NR requests as io_uring commands, waited for. */
+static int by_io_uring(void)
+{
+	struct io_uring_params p = { .flags = IORING_SETUP_SQE128 };
+	uint32_t *tail, *array;
+	uint8_t *sq, *sqes;
+	uint32_t i;
+	int fd;
+
+	stage(PART);
+	rw(false, 0, 0);
+	fd = (int)syscall(__NR_io_uring_setup, NR, &p);
+	ASSERT_GE(fd, 0);
+	sq = ring_map(fd, p.sq_off.array + p.sq_entries * 4, IORING_OFF_SQ_RING);
+	sqes = ring_map(fd, p.sq_entries * 128, IORING_OFF_SQES);
+	tail = (void *)(sq + p.sq_off.tail);
+	array = (void *)(sq + p.sq_off.array);
+	for (i = 0; i < NR; i++) {
+		struct io_uring_sqe *sqe = (void *)(sqes + i * 128);
+		struct nvfs_request req = nv_request(&t.x, i % 2 ? NVFS_OP_WRITE :
+						     NVFS_OP_READ, 0, i);
+
+		sqe->opcode = IORING_OP_URING_CMD;
+		sqe->fd = t.x.dev;
+		sqe->cmd_op = NVFS_URING_CMD_REQUEST;
+		memcpy((uint8_t *)sqe + 48, &req, sizeof(req));
+		array[i] = i;
+	}
+	__atomic_store_n(tail, NR, __ATOMIC_RELEASE);
+	ASSERT_EQ(syscall(__NR_io_uring_enter, fd, NR, NR,
+			  IORING_ENTER_GETEVENTS, NULL, 0), NR);
+	close(fd);
+	return 1 + NR;
+}
+
+/* A bad block, so that steps fail and are made again, smaller. */
+static int around_a_bad_block(void)
+{
+	char out[500];
+
+	if (access("/sbin/dmsetup", X_OK))
+		SKIP("dmsetup is not installed");
+	/* the kernel tells of each bad block of the bad drive */
+	harness_allow_log("I/O error");
+	stage(PART);
+	close(t.x.file);
+	if (shell(out, sizeof(out),
+		  "exec 2>&1; modprobe dm-mod; dmsetup remove nvfs-sum 2>/dev/null;"
+		  " printf '0 1024 linear %s 0\\n1024 8 error\\n"
+		  "1032 3064 linear %s 1032\\n' | dmsetup create nvfs-sum && "
+		  "dmsetup mknodes", fix_place("part"), fix_place("part")))
+		FAIL("dmsetup: %s", out);
+	t.x.file = open("/dev/mapper/nvfs-sum", O_RDWR | O_CLOEXEC);
+	ASSERT_GE(t.x.file, 0);
+	t.x.length = SIZE;
+	rw(false, NVFS_RW_BOUNCE, EIO);
+	run_batch(NVFS_OP_READ, NVFS_RW_BOUNCE, 4 * KIB, 0);
+	close(t.x.file);
+	ASSERT_EQ(shell(out, sizeof(out), "udevadm settle 2>/dev/null; "
+			"dmsetup remove --retry nvfs-sum"), 0);
+	return 1 + NR;
+}
+
+/* ------------------------------------------------------- what they came to */
+
+/* Requests in /proc/nvfs/latency of a direction. */
+static long long timed(const char *way)
+{
+	char out[64];
+
+	ASSERT_EQ(shell(out, sizeof(out), "awk -F '[ =]' '/^latency %s / "
+			"{ n += $NF } END { print n + 0 }' /proc/nvfs/latency",
+			way), 0);
+	return atoll(out);
+}
+
+enum number {
+	STARTED, W_STARTED, ENDED, FAILED, BYTES, KIOCBS, BVECS, RETRIES,
+	DIRECT, BOUNCE, TIMED_READS, TIMED_WRITES, READS, WRITES, NUMBERS,
+};
+
+static long long both(const char *what)
+{
+	char read[40], write[40];
+
+	snprintf(read, sizeof(read), "read_%s", what);
+	snprintf(write, sizeof(write), "write_%s", what);
+	return stat_get(read) + stat_get(write);
+}
+
+static void take(long long n[NUMBERS])
+{
+	n[STARTED] = both("started");
+	n[W_STARTED] = stat_get("write_started");
+	n[ENDED] = both("ended");
+	n[FAILED] = both("errors") + both("refused");
+	n[BYTES] = both("bytes");
+	n[KIOCBS] = stat_get("kiocbs");
+	n[BVECS] = stat_get("bvecs");
+	n[RETRIES] = stat_get("retries");
+	n[DIRECT] = both("direct_ops");
+	n[BOUNCE] = both("bounce_ops");
+	n[TIMED_READS] = timed("read");
+	n[TIMED_WRITES] = timed("write");
+	n[READS] = stat_get("read_ended");
+	n[WRITES] = stat_get("write_ended");
+}
+
+/* Run requests some way: the trace, the counters and the times agree. */
+static void agree(int (*run)(void))
+{
+	long long was[NUMBERS], n[NUMBERS];
+	struct trace_sum sum;
+	int nr, i;
+
+	take(was);
+	kernel_put(PARAMETERS "latency", "1");
+	trace_begin();
+	nr = run();
+	trace_add_up(trace_read(), &sum);
+	trace_end();
+	kernel_put(PARAMETERS "latency", "0");
+	take(n);
+	for (i = 0; i < NUMBERS; i++)
+		n[i] -= was[i];
+	ASSERT_EQ(n[STARTED], nr);
+	ASSERT_EQ(n[ENDED], nr);
+	ASSERT_EQ(sum.submits, nr);
+	ASSERT_EQ(sum.completes, nr);
+	ASSERT_EQ(sum.writes, n[W_STARTED]);
+	ASSERT_EQ(sum.errors, n[FAILED]);
+	ASSERT_EQ(sum.done, n[BYTES]);
+	ASSERT_EQ(sum.direct_steps, n[KIOCBS]);
+	ASSERT_EQ(sum.bvecs, n[BVECS]);
+	ASSERT_EQ(sum.retries, n[RETRIES]);
+	ASSERT_EQ(sum.routes[NVFS_ROUTE_DIRECT] + sum.routes[NVFS_ROUTE_MIXED],
+		  n[DIRECT]);
+	ASSERT_EQ(sum.routes[NVFS_ROUTE_BOUNCE] + sum.routes[NVFS_ROUTE_MIXED],
+		  n[BOUNCE]);
+	ASSERT_EQ(n[TIMED_READS], n[READS]);
+	ASSERT_EQ(n[TIMED_WRITES], n[WRITES]);
+}
+
+#define AGREE(way)	TEST_OF(numbers_agree_##way, 60, agree(way))
+
+AGREE(aligned_on_a_device)
+AGREE(aligned_in_a_file)
+AGREE(bounced)
+AGREE(mixed)
+AGREE(refused)
+AGREE(short_at_the_end_of_a_file)
+AGREE(short_at_the_end_of_a_device)
+AGREE(empty)
+AGREE(holes)
+AGREE(batch_on_a_device)
+AGREE(batch_in_a_file)
+AGREE(batch_by_workers)
+AGREE(batch_at_the_end_of_a_device)
+AGREE(by_io_uring)
+AGREE(around_a_bad_block)
+
+/* ----------------------------------------------------------------- latency */
+
+TEST(latency_has_classes_of_size)
+{
+	char out[300];
+
+	kernel_put(PARAMETERS "latency", "0");
+	ASSERT_EQ(shell(out, sizeof(out), "grep '^counting' /proc/nvfs/latency"),
+		  0);
+	ASSERT_CONTAINS(out, "counting no");
+	stage(PART);
+	kernel_put(PARAMETERS "latency", "1");
+	t.x.length = 64 * KIB;
+	rw(false, 0, 0);
+	kernel_put(PARAMETERS "latency", "0");
+	ASSERT_EQ(shell(out, sizeof(out), "grep '^latency read "
+			"from_bytes=65536 below_ns=[0-9]* requests=[1-9]' "
+			"/proc/nvfs/latency"), 0);
+}
+
+TEST(nothing_is_timed_while_nobody_wants_it)
+{
+	long long was;
+
+	kernel_put(PARAMETERS "latency", "0");
+	stage(PART);
+	was = timed("read");
+	rw(false, 0, 0);
+	ASSERT_EQ(timed("read"), was);
+}

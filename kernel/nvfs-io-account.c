@@ -5,7 +5,53 @@
 #include <linux/errno.h>
 
 #include "nvfs-io.h"
+#include "nvfs-io-inline.h"
 #include "nvfs-stat.h"
+
+/* A request ended with an error that is no refusal of its route */
+static void account_error(int error)
+{
+	switch (error) {
+	case -EIO:
+	case -EILSEQ:
+	case -ENODATA:
+	case -ETIMEDOUT:
+	case -EREMOTE:
+		nvfs_stat_inc(errors_io);
+		return;
+	case -ENOSPC:
+	case -EDQUOT:
+	case -EFBIG:
+		nvfs_stat_inc(errors_space);
+		return;
+	case -ENOMEM:
+		nvfs_stat_inc(errors_memory);
+		return;
+	case -ESTALE:
+	case -ENODEV:
+		nvfs_stat_inc(errors_gone);
+		return;
+	case -EINTR:
+	case -ECANCELED:
+		nvfs_stat_inc(errors_interrupted);
+		return;
+	case -EREMOTEIO:
+		nvfs_stat_inc(errors_route);
+		return;
+	case -EINVAL:
+	case -ERANGE:
+	case -EOVERFLOW:
+	case -EBADF:
+	case -EFAULT:
+	case -EISDIR:
+	case -ESPIPE:
+	case -EPERM:
+		nvfs_stat_inc(errors_argument);
+		return;
+	default:
+		nvfs_stat_inc(errors_other);
+	}
+}
 
 static void account_read(const struct nvfs_io *io)
 {
@@ -21,7 +67,9 @@ static void account_read(const struct nvfs_io *io)
 	nvfs_stat_add(read_bounce_bytes, bounced);
 	if (bounced)
 		nvfs_stat_inc(read_bounce_ops);
-	if (io->error == -EREMOTEIO && !io->done)
+	if (bounced && io->direct)
+		nvfs_stat_inc(read_mixed_ops);
+	if (nvfs_io_refused(io))
 		nvfs_stat_inc(read_refused);
 	else if (io->error)
 		nvfs_stat_inc(read_errors);
@@ -43,7 +91,9 @@ static void account_write(const struct nvfs_io *io)
 	nvfs_stat_add(write_bounce_bytes, bounced);
 	if (bounced)
 		nvfs_stat_inc(write_bounce_ops);
-	if (io->error == -EREMOTEIO && !io->done)
+	if (bounced && io->direct)
+		nvfs_stat_inc(write_mixed_ops);
+	if (nvfs_io_refused(io))
 		nvfs_stat_inc(write_refused);
 	else if (io->error)
 		nvfs_stat_inc(write_errors);
@@ -63,6 +113,8 @@ void nvfs_io_account(const struct nvfs_io *io)
 		account_write(io);
 	else
 		account_read(io);
+	if (unlikely(io->error && !nvfs_io_refused(io)))
+		account_error(io->error);
 }
 
 /**

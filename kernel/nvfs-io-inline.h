@@ -89,6 +89,17 @@ nvfs_io_route(const struct nvfs_io *io)
 }
 
 /**
+ * nvfs_io_refused() - did a request end because its route is closed?
+ * @io: the request; it has ended
+ *
+ * Return: true when it is counted as refused, not as an error.
+ */
+static inline bool nvfs_io_refused(const struct nvfs_io *io)
+{
+	return io->error == -EREMOTEIO && !io->done;
+}
+
+/**
  * nvfs_io_invalidate() - after an asynchronous write to a block device
  * @file: the block device
  * @pos: first byte

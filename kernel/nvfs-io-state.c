@@ -72,6 +72,7 @@ bool nvfs_io_set_state(struct nvfs_io *io, enum nvfs_io_state to)
 	if (likely(nvfs_io_try_state(io, to, &from)))
 		return true;
 	atomic_inc(&io_refused[from][to]);
+	nvfs_stat_inc(state_refused);
 	trace_nvfs_state_refused("request", io_state_name[from],
 				 io_state_name[to]);
 	nvfs_dbg("request state %s can't follow %s\n", io_state_name[to],

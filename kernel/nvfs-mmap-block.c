@@ -63,6 +63,7 @@ static bool block_may(u32 from, enum nvfs_block_state to)
 	if (likely(nvfs_block_next[from] & BIT(to)))
 		return true;
 	atomic_inc(&block_refused[from][to]);
+	nvfs_stat_inc(state_refused);
 	trace_nvfs_state_refused("block", block_state_name[from],
 				 block_state_name[to]);
 	nvfs_dbg("block state %s can't follow %s\n", block_state_name[to],

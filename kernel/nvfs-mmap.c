@@ -275,6 +275,7 @@ static void region_destroy(struct nvfs_region *region, bool winner)
 		region_orphan(region);
 	nvfs_provider_put();
 	nvfs_region_unref(region);
+	nvfs_stat_inc(unpins);
 	nvfs_stat_add(bytes_unpinned, len);
 	nvfs_stat_inc(regions_ended);
 }
@@ -299,10 +300,13 @@ static int region_pin(struct nvfs_region *region,
 	refcount_inc(&region->ref);
 	ret = nvfs_mod_pin(pin);
 	trace_nvfs_pin(pin->addr, pin->len, pin->persistent, ret);
-	if (ret && ret != -EPROTO)
+	if (ret && ret != -EPROTO) {
+		nvfs_stat_inc(pin_errors);
 		refcount_dec(&region->ref);
-	else
+	} else {
+		nvfs_stat_inc(pins);
 		nvfs_stat_add(bytes_pinned, pin->len);
+	}
 	return ret;
 }
 

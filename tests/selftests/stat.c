@@ -418,3 +418,100 @@ TEST(nothing_is_timed_while_nobody_wants_it)
 	rw(false, 0, 0);
 	ASSERT_EQ(timed("read"), was);
 }
+
+/* --------------------------------------------- kinds of errors, pins, mixtures */
+
+static const char * const kinds[] = {
+	"io", "space", "memory", "gone", "interrupted", "route", "argument",
+	"other",
+};
+
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static long long of_kind(const char *kind)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "errors_%s", kind);
+	return stat_get(name);
+}
+
+/* The sum over all kinds is all errors, over all that ran before, too. */
+TEST(errors_have_a_kind)
+{
+	long long argument, route, sum = 0;
+	size_t i;
+
+	stage(PART);
+	argument = of_kind("argument");
+	route = of_kind("route");
+	t.x.file_offset = 1;
+	rw(false, 0, EREMOTEIO);
+	t.x.region_offset = SIZE;
+	rw(false, 0, ERANGE);
+	t.x.region_offset = 0;
+	close(t.x.file);
+	rw(true, 0, EBADF);
+	ASSERT_EQ(of_kind("argument"), argument + 2);
+	ASSERT_EQ(of_kind("route"), route);
+	for (i = 0; i < KINDS; i++)
+		sum += of_kind(kinds[i]);
+	ASSERT_EQ(sum, both("errors"));
+}
+
+TEST(a_bad_block_and_a_full_disk_are_different_errors)
+{
+	long long io = of_kind("io"), space = of_kind("space");
+	char path[300];
+
+	around_a_bad_block();
+	ASSERT_EQ(of_kind("io"), io + 1);
+	stage(EXT4);
+	close(t.x.file);
+	fix_path(EXT4, path, sizeof(path));
+	t.x.file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_GE(t.x.file, 0);
+	ASSERT_EQ(unlink(path), 0);
+	/* beyond what ext4 can have */
+	t.x.file_offset = 1ULL << 50;
+	rw(true, 0, EFBIG);
+	ASSERT_EQ(of_kind("space"), space + 1);
+}
+
+TEST(mixtures_are_counted_by_both_routes)
+{
+	long long was = both("mixed_ops"), direct = both("direct_ops");
+	long long bounce = both("bounce_ops");
+
+	mixed();
+	ASSERT_EQ(both("mixed_ops"), was + 2);
+	ASSERT_EQ(both("direct_ops"), direct + 2);
+	ASSERT_EQ(both("bounce_ops"), bounce + 2);
+	bounced();
+	ASSERT_EQ(both("mixed_ops"), was + 2);
+	ASSERT_EQ(both("bounce_ops"), bounce + 4);
+}
+
+TEST(pins_are_counted)
+{
+	long long pins = stat_get("pins"), unpins = stat_get("unpins");
+	long long errors = stat_get("pin_errors");
+	struct nvfs_register reg;
+	struct gpu_buf buf;
+	int dev = nv_open();
+
+	gpu_alloc(&buf, 0, SIZE, false);
+	ASSERT_EQ(nv_unregister(dev, nv_region(dev, &buf)), 0);
+	nv_region(dev, &buf);
+	ASSERT_EQ(stat_get("pins"), pins + 2);
+	ASSERT_EQ(stat_get("unpins"), unpins + 1);
+	gpu_free(&buf);
+	close(dev);
+	ASSERT_EQ(stat_get("unpins"), unpins + 2);
+	dev = nv_open();
+	/* nobody's memory */
+	ASSERT_EQ(nv_register(dev, 1ULL << 44, SIZE, &reg), -1);
+	ASSERT_EQ(stat_get("pin_errors"), errors + 1);
+	ASSERT_EQ(stat_get("pins"), pins + 2);
+	ASSERT_EQ(stat_get("state_refused"), 0);
+}

@@ -19,6 +19,20 @@ static const char * const io_state_name[NVFS_IO_STATE_NR] = {
 static atomic_t io_refused[NVFS_IO_STATE_NR][NVFS_IO_STATE_NR];
 
 /**
+ * nvfs_io_refused_reset() - forget the transitions that were refused
+ *
+ * Context: any.
+ */
+void nvfs_io_refused_reset(void)
+{
+	int from, to;
+
+	for (from = 0; from < NVFS_IO_STATE_NR; from++)
+		for (to = 0; to < NVFS_IO_STATE_NR; to++)
+			atomic_set(&io_refused[from][to], 0);
+}
+
+/**
  * nvfs_io_refused_show() - print the request transitions that were refused
  * @m: where to; a line "io_refused FROM TO count" for each pair
  *

@@ -158,6 +158,7 @@ void nvfs_io_run(struct nvfs_io *io);
 bool nvfs_io_cancel(struct nvfs_io *io);
 void nvfs_io_release(struct nvfs_io *io);
 void nvfs_io_refused_show(struct seq_file *m);
+void nvfs_io_refused_reset(void);
 
 /* Between the files of nvfs-io */
 bool nvfs_io_prepare_fast(struct nvfs_io *io, struct nvfs_regions *regions,

@@ -38,6 +38,20 @@ const char *nvfs_block_state_name(enum nvfs_block_state state)
 }
 
 /**
+ * nvfs_block_refused_reset() - forget the transitions that were refused
+ *
+ * Context: any.
+ */
+void nvfs_block_refused_reset(void)
+{
+	int from, to;
+
+	for (from = 0; from < NVFS_BLOCK_STATE_NR; from++)
+		for (to = 0; to < NVFS_BLOCK_STATE_NR; to++)
+			atomic_set(&block_refused[from][to], 0);
+}
+
+/**
  * nvfs_block_refused_show() - print the block transitions that were refused
  * @m: where to; a line "block_refused FROM TO count" for each pair
  *

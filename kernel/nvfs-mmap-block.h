@@ -71,6 +71,7 @@ int nvfs_handle_sparse_read_region(struct file *file, u64 pos, u64 len,
 				   struct nvfs_hole *holes, u32 *nr_holes,
 				   u64 *covered);
 void nvfs_block_refused_show(struct seq_file *m);
+void nvfs_block_refused_reset(void);
 
 /**
  * nvfs_mgroup_advance() - bring all blocks from one known state to the next

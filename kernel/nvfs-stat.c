@@ -6,6 +6,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/seq_file.h>
 
 #include "nvfs-stat.h"
@@ -29,14 +30,19 @@ static const struct {
 #undef NVFS_COUNTER
 };
 
+/* Guards what is written to @stat_base */
+static DEFINE_MUTEX(reset_lock);
+/* Where the counters stood at the last reset: nobody stops a CPU that counts */
+static u64 stat_base[NVFS_STAT_NR];
+
 /**
- * nvfs_stat_sum() - a counter's value over all CPUs
+ * nvfs_stat_total() - a counter's value over all CPUs since the module was loaded
  * @stat: the counter
  *
  * Context: any.
  * Return: the sum; CPUs that count meanwhile may or may not be seen.
  */
-u64 nvfs_stat_sum(enum nvfs_stat stat)
+u64 nvfs_stat_total(enum nvfs_stat stat)
 {
 	u64 sum = 0;
 	int cpu;
@@ -44,6 +50,37 @@ u64 nvfs_stat_sum(enum nvfs_stat stat)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu(nvfs_counters, cpu).v[stat]);
 	return sum;
+}
+
+/**
+ * nvfs_stat_sum() - a counter's value since the last reset
+ * @stat: the counter
+ *
+ * Context: any.
+ * Return: as nvfs_stat_total().
+ */
+u64 nvfs_stat_sum(enum nvfs_stat stat)
+{
+	u64 base = READ_ONCE(stat_base[stat]);
+
+	/* After it, so that it can't be larger */
+	smp_rmb();
+	return nvfs_stat_total(stat) - base;
+}
+
+/**
+ * nvfs_stat_reset() - all counters begin anew
+ *
+ * Context: may sleep.
+ */
+void nvfs_stat_reset(void)
+{
+	int i;
+
+	mutex_lock(&reset_lock);
+	for (i = 0; i < NVFS_STAT_NR; i++)
+		WRITE_ONCE(stat_base[i], nvfs_stat_total(i));
+	mutex_unlock(&reset_lock);
 }
 
 /**

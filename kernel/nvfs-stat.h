@@ -54,7 +54,9 @@ do {									\
 		pr_debug(fmt, ##__VA_ARGS__);				\
 } while (0)
 
+u64 nvfs_stat_total(enum nvfs_stat stat);
 u64 nvfs_stat_sum(enum nvfs_stat stat);
+void nvfs_stat_reset(void);
 void nvfs_stat_show(struct seq_file *m, enum nvfs_stat_group group);
 
 #endif /* _NVFS_STAT_H */

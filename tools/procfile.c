@@ -129,10 +129,16 @@ uint64_t counters_grown(const struct counters *now,
 
 int counter_is_level(const char *name)
 {
-	return !strcmp(name, "regions_live") ||
-	       !strcmp(name, "bytes_pinned_now") ||
-	       !strcmp(name, "read_inflight") ||
-	       !strcmp(name, "write_inflight");
+	static const char *const levels[] = {
+		"regions_live", "bytes_pinned_now", "files_open", "gpus_known",
+		"maps_live", "read_inflight", "write_inflight",
+	};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (!strcmp(name, levels[i]))
+			return 1;
+	}
+	return 0;
 }
 
 /* Cut a line into words and pairs; pairs come last. */

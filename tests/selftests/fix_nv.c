@@ -186,35 +186,22 @@ long long gpu_pins(void)
 	return pins;
 }
 
-/* What must be as before when a test has ended: live = begun - ended. */
-static const struct balance {
-	const char *begun;
-	const char *ended;
-} balances[] = {
-	{ "opens", "closes" },
-	{ "regions_registered", "regions_ended" },
-	{ "bytes_pinned", "bytes_unpinned" },
-	{ "gpus_found", "gpus_gone" },
-	{ "read_started", "read_ended" },
-	{ "write_started", "write_ended" },
-	{ "maps", "unmaps" },
+/* What must be as before when a test has ended. */
+static const char * const levels[] = {
+	"files_open", "regions_live", "bytes_pinned_now", "gpus_known",
+	"read_inflight", "write_inflight", "maps_live",
 };
 
 /*
  * A GPU's pages are made with its first region and may stay until the module
  * or the GPU goes: that one may grow to the number of GPUs, no further.
  */
-#define BALANCE_GPUS	3
-#define BALANCES	(sizeof(balances) / sizeof(balances[0]))
+#define LEVEL_GPUS	3
+#define LEVELS		(sizeof(levels) / sizeof(levels[0]))
 
-static long long live_before[BALANCES];
+static long long live_before[LEVELS];
 static long long pins_before;
 static bool loaded_before;
-
-static long long live(size_t i)
-{
-	return stat_get(balances[i].begun) - stat_get(balances[i].ended);
-}
 
 static bool module_loaded(void)
 {
@@ -227,8 +214,8 @@ static void remember_world(void)
 
 	loaded_before = module_loaded();
 	pins_before = gpu_pins();
-	for (i = 0; i < BALANCES; i++)
-		live_before[i] = live(i);
+	for (i = 0; i < LEVELS; i++)
+		live_before[i] = stat_get(levels[i]);
 }
 
 static const char *compare_world(void)
@@ -244,15 +231,14 @@ static const char *compare_world(void)
 			 pins_before, gpu_pins());
 		return text;
 	}
-	for (i = 0; i < BALANCES; i++) {
-		long long now = live(i);
+	for (i = 0; i < LEVELS; i++) {
+		long long now = stat_get(levels[i]);
 
-		if (now == live_before[i] || (i == BALANCE_GPUS && now <= 16))
+		if (now == live_before[i] || (i == LEVEL_GPUS && now <= 16))
 			continue;
 		snprintf(text, sizeof(text),
-			 "leak: %s - %s: %lld before, %lld after",
-			 balances[i].begun, balances[i].ended, live_before[i],
-			 now);
+			 "leak: %s: %lld before, %lld after", levels[i],
+			 live_before[i], now);
 		return text;
 	}
 	return NULL;

@@ -7,13 +7,17 @@
 #include "fix_trace.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SEED	67
@@ -514,4 +518,139 @@ TEST(pins_are_counted)
 	ASSERT_EQ(stat_get("pin_errors"), errors + 1);
 	ASSERT_EQ(stat_get("pins"), pins + 2);
 	ASSERT_EQ(stat_get("state_refused"), 0);
+}
+
+/* ------------------------------------------------------------------- reset */
+
+#define STATS	"/proc/nvfs/stats"
+
+static ssize_t write_stats(const char *text, size_t len)
+{
+	int fd = open(STATS, O_WRONLY | O_CLOEXEC);
+	ssize_t ret;
+	int error;
+
+	if (fd < 0)
+		return -1;
+	ret = write(fd, text, len);
+	error = errno;
+	close(fd);
+	errno = error;
+	return ret;
+}
+
+TEST(reset_begins_anew_and_leaves_levels_alone)
+{
+	long long live, pinned;
+
+	aligned_on_a_device();
+	kernel_put(PARAMETERS "latency", "1");
+	rw(false, 0, 0);
+	live = stat_get("regions_live");
+	pinned = stat_get("bytes_pinned_now");
+	ASSERT_EQ(live, 1);
+	ASSERT_GT(timed("read"), 0);
+	ASSERT_EQ(write_stats("reset\n", 6), 6);
+	ASSERT_EQ(both("started"), 0);
+	ASSERT_EQ(both("bytes"), 0);
+	ASSERT_EQ(stat_get("opens"), 0);
+	ASSERT_EQ(stat_get("regions_registered"), 0);
+	ASSERT_EQ(timed("read"), 0);
+	ASSERT_EQ(stat_get("regions_live"), live);
+	ASSERT_EQ(stat_get("bytes_pinned_now"), pinned);
+	ASSERT_EQ(stat_get("read_inflight"), 0);
+	rw(false, 0, 0);
+	kernel_put(PARAMETERS "latency", "0");
+	ASSERT_EQ(stat_get("read_ended"), 1);
+	ASSERT_EQ(stat_get("read_bytes"), 4 * KIB);
+	ASSERT_EQ(timed("read"), 1);
+	ASSERT_EQ(write_stats("reset", 5), 5);
+	ASSERT_EQ(stat_get("read_ended"), 0);
+}
+
+TEST(nothing_else_may_be_written)
+{
+	static const char * const words[] = {
+		"\n", "rese", "reset ", "reset\nx", "Reset\n", "0", "1\n",
+		"reset\n\n",
+	};
+	long long opens;
+	void *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	size_t i;
+
+	ASSERT_TRUE(hole != MAP_FAILED);
+	close(nv_open());
+	opens = stat_get("opens");
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		ASSERT_ERRNO(write_stats(words[i], strlen(words[i])), EINVAL);
+	ASSERT_ERRNO(write_stats("reset\0", 7), EINVAL);
+	ASSERT_ERRNO(write_stats(hole, 6), EFAULT);
+	ASSERT_EQ(stat_get("opens"), opens);
+}
+
+static void become(uid_t uid)
+{
+	ASSERT_EQ(setgroups(0, NULL), 0);
+	ASSERT_EQ(setgid(uid), 0);
+	ASSERT_EQ(setuid(uid), 0);
+}
+
+static void in_child(void (*call)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		call();
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+}
+
+static void fail_as_somebody(void)
+{
+	become(1000);
+	ASSERT_ERRNO(write_stats("reset\n", 6), EACCES);
+	/* root of a user namespace of one's own is not root */
+	ASSERT_EQ(unshare(CLONE_NEWUSER), 0);
+	ASSERT_ERRNO(write_stats("reset\n", 6), EACCES);
+}
+
+/* Root's number, but not root's power. */
+static void fail_without_the_capability(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	ASSERT_EQ(syscall(SYS_capset, &head, data), 0);
+	ASSERT_ERRNO(write_stats("reset\n", 6), EPERM);
+}
+
+/* What root opened is root's, whoever was given it. */
+static int roots_file;
+
+static void succeed_by_roots_file(void)
+{
+	become(1000);
+	ASSERT_EQ(write(roots_file, "reset\n", 6), 6);
+}
+
+TEST(reset_is_for_root)
+{
+	long long opens;
+
+	close(nv_open());
+	opens = stat_get("opens");
+	ASSERT_GT(opens, 0);
+	in_child(fail_as_somebody);
+	in_child(fail_without_the_capability);
+	ASSERT_EQ(stat_get("opens"), opens);
+	roots_file = open(STATS, O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(roots_file, 0);
+	in_child(succeed_by_roots_file);
+	ASSERT_EQ(stat_get("opens"), 0);
 }

@@ -170,7 +170,7 @@ static void wait_for_closes(long long open)
 {
 	double end = harness_now() + WAIT_S;
 
-	while (stat_get("opens") - stat_get("closes") != open) {
+	while (stat_get("files_open") != open) {
 		if (harness_now() > end)
 			FAIL("the device is still open after %d s", WAIT_S);
 		sched_yield();
@@ -454,7 +454,7 @@ static void use_registered(void)
 
 TEST(registered_device_file)
 {
-	long long open = stat_get("opens") - stat_get("closes");
+	long long open = stat_get("files_open");
 	int status;
 	pid_t pid = fork();
 
@@ -680,7 +680,7 @@ TEST(unregister_and_free_in_flight)
 
 TEST(kill_in_flight)
 {
-	long long open = stat_get("opens") - stat_get("closes");
+	long long open = stat_get("files_open");
 	int i, ends[2], status;
 	pid_t pid;
 	char byte;

@@ -90,6 +90,20 @@ static void values_are_the_sums(void **state)
 	assert_non_null(strstr(m.text, want));
 }
 
+static void reset_begins_anew(void **state)
+{
+	u64 total;
+
+	(void)state;
+	nvfs_stat_add(hole_bytes, 12);
+	total = nvfs_stat_total(NVFS_STAT_hole_bytes);
+	nvfs_stat_reset();
+	assert_int_equal(nvfs_stat_sum(NVFS_STAT_hole_bytes), 0);
+	nvfs_stat_add(hole_bytes, 3);
+	assert_int_equal(nvfs_stat_sum(NVFS_STAT_hole_bytes), 3);
+	assert_int_equal(nvfs_stat_total(NVFS_STAT_hole_bytes), total + 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +112,7 @@ int main(void)
 		cmocka_unit_test(sums_wrap_as_one_number),
 		cmocka_unit_test(each_counter_is_shown_once),
 		cmocka_unit_test(values_are_the_sums),
+		cmocka_unit_test(reset_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

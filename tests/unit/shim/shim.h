@@ -45,6 +45,7 @@ typedef unsigned short umode_t;
 #define unlikely(x)		(x)
 #define READ_ONCE(x)		(x)
 #define WRITE_ONCE(x, v)	((x) = (v))
+#define smp_rmb()		((void)0)
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define BUILD_BUG_ON(x)		_Static_assert(!(x), #x)
 #define IS_ENABLED(option)	1

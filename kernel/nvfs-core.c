@@ -24,6 +24,7 @@
 #include "nvfs-pci.h"
 #include "nvfs-proc.h"
 #include "nvfs-stat-hist.h"
+#include "nvfs-stat-user.h"
 #include "nvfs-stat.h"
 
 #define NVFS_VERSION_STRING			\
@@ -329,9 +330,12 @@ static int __init nvfs_init(void)
 	int ret;
 
 	nvfs_dma_init();
+	ret = nvfs_user_init();
+	if (ret)
+		goto err_exit_stat;
 	ret = nvfs_map_init();
 	if (ret)
-		goto err_exit_hist;
+		goto err_exit_stat;
 	ret = nvfs_batch_init();
 	if (ret)
 		goto err_exit_map;
@@ -355,8 +359,9 @@ err_exit_batch:
 	nvfs_batch_exit();
 err_exit_map:
 	nvfs_map_exit();
-err_exit_hist:
-	/* a parameter of the module may have begun it */
+err_exit_stat:
+	/* parameters of the module may have begun it */
+	nvfs_user_exit();
 	nvfs_hist_exit();
 	return ret;
 }
@@ -370,6 +375,7 @@ static void __exit nvfs_exit(void)
 	nvfs_batch_exit();
 	nvfs_map_exit();
 	nvfs_dma_exit();
+	nvfs_user_exit();
 	nvfs_hist_exit();
 	pr_info("unloaded\n");
 }

@@ -22,7 +22,9 @@
 #include "nvfs-dma.h"
 #include "nvfs-dma-known.h"
 #include "nvfs-mmap.h"
+#include "nvfs-pci-table.h"
 #include "nvfs-pci.h"
+#include "nvfs-stat-user.h"
 #include "nvfs-stat.h"
 #include "nvfs-trace.h"
 
@@ -64,6 +66,35 @@ static struct block_device *file_bdev_of(struct file *file)
 	if (S_ISBLK(inode->i_mode))
 		return I_BDEV(file->f_mapping->host);
 	return inode->i_sb->s_bdev;
+}
+
+/**
+ * nvfs_dma_disk() - the disk that holds a file's data
+ * @file: the file, or NULL; the caller keeps it
+ *
+ * Context: any.
+ * Return: the disk's sequence number; 0 when there is none.
+ */
+u64 nvfs_dma_disk(struct file *file)
+{
+	struct block_device *bdev = file ? file_bdev_of(file) : NULL;
+
+	return bdev ? bdev->bd_disk->diskseq : 0;
+}
+
+/* Whoever counts for drives wants to know which drive it is */
+static void know_disk(struct block_device *bdev)
+{
+	u64 disk = bdev->bd_disk->diskseq;
+	struct pci_dev *pdev;
+
+	if (likely(nvfs_user_of_disk(disk)->id != NVFS_USER_NOBODY))
+		return;
+	pdev = nvfs_pci_parent(disk_to_dev(bdev->bd_disk));
+	if (!pdev)
+		return;
+	nvfs_user_add_disk(disk, nvfs_pci_id(pdev));
+	pci_dev_put(pdev);
 }
 
 /* Does this file system leave the data of a regular file to the drive? */
@@ -220,6 +251,8 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 	if (likely(nvfs_dma_route_known(region, file, info)))
 		return;
 	bdev = file_bdev_of(file);
+	if (bdev)
+		know_disk(bdev);
 	if (!route_begin(file, bdev, info))
 		return;
 	info->reason = region->gpu->reason;

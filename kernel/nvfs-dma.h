@@ -74,6 +74,7 @@ bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
 			  const struct nvfs_region *region, u64 off);
 void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,
 		       size_t size);
+u64 nvfs_dma_disk(struct file *file);
 void nvfs_dma_flush(const struct nvfs_region *region, u64 off);
 void nvfs_dma_publish(const struct nvfs_region *region);
 

@@ -197,7 +197,7 @@ static __always_inline long fast_run(struct nvfs_region *region,
 		nvfs_fast_flush(region, req->region_offset + length - 1);
 	nvfs_fast_account(write, length, &fast.begun);
 	if (nvfs_is_watched())
-		nvfs_watch_moved(&fast, length);
+		nvfs_watch_moved(&fast, region, file, length, write);
 	return copy_out(uarg, length, NVFS_ROUTE_DIRECT, NVFS_REASON_NONE);
 }
 

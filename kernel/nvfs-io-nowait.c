@@ -121,7 +121,7 @@ static __always_inline void fast_complete(struct nvfs_io *io, bool write)
 		nvfs_fast_flush(io->region, io->off + io->length - 1);
 	nvfs_fast_account(write, io->length, &io->begun);
 	if (nvfs_is_watched())
-		nvfs_watch_moved(io, io->length);
+		nvfs_watch_moved_io(io);
 	io->done = io->length;
 	io->direct = io->length;
 	io->left = 0;

@@ -177,6 +177,8 @@ refused:
 	nvfs_io_init(&io, req, NULL);
 	io.id = &io;
 	io.region = region;
+	io.file = NULL;
+	io.route.reason = NVFS_REASON_NONE;
 	nvfs_io_refuse(&io, ret);
 	return ret;
 }

@@ -519,6 +519,7 @@ int nvfs_io_begin(struct nvfs_io *io, struct nvfs_region *region,
 	io->id = io;
 	io->region = region;
 	io->file = file;
+	io->route.reason = NVFS_REASON_NONE;
 	ret = nvfs_io_admit(io);
 	if (ret)
 		return ret;

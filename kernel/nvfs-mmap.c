@@ -26,6 +26,7 @@
 
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
+#include "nvfs-stat-user.h"
 #include "nvfs-stat.h"
 #include "nvfs-trace.h"
 
@@ -387,6 +388,7 @@ static struct nvfs_region *region_create(const struct nvfs_regions *regions,
 	ret = region_map(region, args->addr);
 	if (ret)
 		goto err_destroy_region;
+	region->process = regions->process;
 	region->mapping = regions->maps.inode->i_mapping;
 	region->map_offset = nvfs_map_place(id, region->pieces[0].phys,
 					    region->len);
@@ -566,15 +568,24 @@ bool nvfs_region_is_live(const struct nvfs_region *region)
  * @filp: the file; it is being opened
  * @map_ops: what a mapping of a region does
  *
+ * Context: process context of who opens it.
  * Return: 0, to be undone by nvfs_regions_end(); -ENOMEM.
  */
 int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,
 		      const struct vm_operations_struct *map_ops)
 {
+	int ret;
+
 	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1);
 	memset(regions->slot, 0, sizeof(regions->slot));
 	atomic_set(&regions->nr, 0);
-	return nvfs_maps_init(&regions->maps, filp, map_ops);
+	regions->process = nvfs_user_get_process();
+	if (!regions->process)
+		return -ENOMEM;
+	ret = nvfs_maps_init(&regions->maps, filp, map_ops);
+	if (ret)
+		nvfs_user_put(regions->process);
+	return ret;
 }
 
 /**
@@ -598,6 +609,7 @@ void nvfs_regions_end(struct nvfs_regions *regions, struct file *filp)
 						   XA_MARK_1));
 	xa_destroy(&regions->index);
 	nvfs_maps_end(&regions->maps, filp);
+	nvfs_user_put(regions->process);
 }
 
 /**

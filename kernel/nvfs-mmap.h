@@ -15,6 +15,7 @@
 #include "nvfs-mod.h"
 
 struct nvfs_gpu;
+struct nvfs_user;
 
 /**
  * enum nvfs_region_state - life of a region
@@ -52,6 +53,7 @@ struct nvfs_piece {
  * @pieces: the region's bus addresses, in order, without gaps in @off
  * @nr_pieces: number of @pieces
  * @gpu: whose memory; valid for holders of @users
+ * @process: who registered it, where requests are counted; likewise
  * @len: bytes
  * @state: enum nvfs_region_state
  * @id: its id on its open file
@@ -80,6 +82,7 @@ struct nvfs_region {
 	struct nvfs_piece *pieces;
 	u32 nr_pieces;
 	struct nvfs_gpu *gpu;
+	const struct nvfs_user *process;
 	u64 len;
 	atomic_t state;
 	u32 id;
@@ -115,6 +118,7 @@ struct nvfs_region {
  * @slot: the same for some of them, without a search: id % NVFS_REGION_SLOTS
  * @nr: how many
  * @maps: what their mappings hang on
+ * @process: who opened the file
  *
  * Only REGISTER and UNREGISTER write; lookups read under RCU.
  */
@@ -123,6 +127,7 @@ struct nvfs_regions {
 	struct nvfs_region *slot[NVFS_REGION_SLOTS];
 	atomic_t nr;
 	struct nvfs_maps maps;
+	struct nvfs_user *process;
 };
 
 int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,

@@ -15,6 +15,7 @@
 
 #include "nvfs-pci-table.h"
 #include "nvfs-pci.h"
+#include "nvfs-stat-user.h"
 #include "nvfs-stat.h"
 
 /* Guards the hash and the making of pages; taken when a region is registered
@@ -157,10 +158,11 @@ static struct nvfs_gpu *gpu_create(struct pci_dev *pdev, int bar)
 	struct nvfs_gpu *gpu;
 
 	gpu = kzalloc(sizeof(*gpu), GFP_KERNEL);
-	if (!gpu) {
-		pci_dev_put(pdev);
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!gpu)
+		goto err_put_pdev;
+	gpu->user = nvfs_user_get(NVFS_USER_GPU, nvfs_pci_id(pdev));
+	if (!gpu->user)
+		goto err_free_gpu;
 	kref_init(&gpu->ref);
 	xa_init(&gpu->verdicts);
 	gpu->pdev = pdev;
@@ -173,6 +175,12 @@ static struct nvfs_gpu *gpu_create(struct pci_dev *pdev, int bar)
 	nvfs_pci_table_registered(pdev);
 	nvfs_stat_inc(gpus_found);
 	return gpu;
+
+err_free_gpu:
+	kfree(gpu);
+err_put_pdev:
+	pci_dev_put(pdev);
+	return ERR_PTR(-ENOMEM);
 }
 
 /* The memory BAR of @pdev that holds @phys, or -1 */

@@ -13,6 +13,7 @@
 #include "nvfs-pci-rank.h"
 
 struct device;
+struct nvfs_user;
 struct pci_dev;
 
 /* Devices are hashed by their PCI function into this many buckets */
@@ -32,6 +33,7 @@ struct pci_dev;
  * @owner_pgmap: a reference to the owner's pages (NVFS_PAGES_OWNER)
  * @path: the way up to the host bridge
  * @gone: its driver has let go of it; takes no request
+ * @user: where its requests are counted
  * @changes: grows when a device goes, so that what was judged before is void
  * @verdicts: sequence number of a disk -> packed verdict, see nvfs-dma.c
  */
@@ -49,6 +51,7 @@ struct nvfs_gpu {
 	struct nvfs_pci_path path;
 	bool gone;
 	u32 changes;
+	const struct nvfs_user *user;
 	struct xarray verdicts;
 };
 

@@ -6,14 +6,17 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/pid.h>
 #include <linux/seq_file.h>
 #include <linux/stringify.h>
+#include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
 #include "nvfs-mmap-owner.h"
 #include "nvfs-mod.h"
 #include "nvfs-pci-table.h"
 #include "nvfs-proc.h"
+#include "nvfs-stat-user.h"
 
 /* Grows when a program that read the files before could be misled */
 #define PROC_FORMAT	1
@@ -184,23 +187,88 @@ static void region_show(const struct nvfs_region_info *info, void *data)
 	seq_putc(m, '\n');
 }
 
+/* Who opened a file decides what it shows, so that it can be handed on to somebody
+ * who may see less
+ */
+static struct nvfs_viewer viewer_of(const struct seq_file *m)
+{
+	return (struct nvfs_viewer){
+		.uid = m->file->f_cred->euid,
+		.all = file_ns_capable(m->file, &init_user_ns, CAP_SYS_ADMIN),
+	};
+}
+
 /**
  * nvfs_proc_regions_show() - /proc/nvfs/regions
  * @m: where to
  * @v: not used
  *
- * Who opened this file decides what it shows, so that it can be handed on to
- * somebody who may see less.
- *
  * Return: 0.
  */
 int nvfs_proc_regions_show(struct seq_file *m, void *v)
 {
-	struct nvfs_viewer viewer = {
-		.uid = m->file->f_cred->euid,
-		.all = file_ns_capable(m->file, &init_user_ns, CAP_SYS_ADMIN),
-	};
+	const struct nvfs_viewer viewer = viewer_of(m);
 
 	nvfs_owner_each_region(&viewer, region_show, m);
+	return 0;
+}
+
+static void usage_counters(struct seq_file *m, const struct nvfs_user *user)
+{
+	int i;
+
+	for (i = 0; i < NVFS_USER_COUNTER_NR; i++)
+		seq_printf(m, " %s=%llu", nvfs_user_counter_name(i),
+			   nvfs_user_sum(user, i));
+	seq_putc(m, '\n');
+}
+
+static void device_usage_show(const struct nvfs_user *user, void *data)
+{
+	struct seq_file *m = data;
+
+	seq_puts(m, user->kind == NVFS_USER_GPU ? "gpu " : "drive ");
+	if (user->id == NVFS_USER_NOBODY)
+		seq_putc(m, '-');
+	else
+		put_address(m, user->id);
+	usage_counters(m, user);
+}
+
+static void process_usage_show(const struct nvfs_user *user, void *data)
+{
+	struct seq_file *m = data;
+	const struct nvfs_viewer viewer = viewer_of(m);
+
+	if (user->id == NVFS_USER_NOBODY) {
+		if (!viewer.all)
+			return;
+		seq_puts(m, "process -");
+	} else {
+		/* Not beyond the reader's pid namespace */
+		if (!pid_vnr(user->pid) ||
+		    !(viewer.all || uid_eq(viewer.uid, user->uid)))
+			return;
+		seq_printf(m, "process %d uid=%u", pid_vnr(user->pid),
+			   from_kuid_munged(m->file->f_cred->user_ns,
+					    user->uid));
+	}
+	usage_counters(m, user);
+}
+
+/**
+ * nvfs_proc_usage_show() - /proc/nvfs/usage
+ * @m: where to
+ * @v: not used
+ *
+ * Return: 0.
+ */
+int nvfs_proc_usage_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "counting %s\n",
+		   static_key_enabled(&nvfs_user_on) ? "yes" : "no");
+	nvfs_user_each(NVFS_USER_GPU, device_usage_show, m);
+	nvfs_user_each(NVFS_USER_DRIVE, device_usage_show, m);
+	nvfs_user_each(NVFS_USER_PROCESS, process_usage_show, m);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "nvfs-mmap.h"
 #include "nvfs-proc.h"
 #include "nvfs-stat-hist.h"
+#include "nvfs-stat-user.h"
 #include "nvfs-stat.h"
 
 /* A level: what began less what ended, whatever was reset meanwhile */
@@ -76,6 +77,7 @@ static ssize_t stats_write(struct file *file, const char __user *from,
 		return -EINVAL;
 	nvfs_stat_reset();
 	nvfs_hist_reset();
+	nvfs_user_reset();
 	nvfs_block_refused_reset();
 	nvfs_io_refused_reset();
 	return len;
@@ -105,6 +107,7 @@ static const struct {
 	{ "devices", nvfs_proc_devices_show },
 	{ "peers", nvfs_proc_peers_show },
 	{ "regions", nvfs_proc_regions_show },
+	{ "usage", nvfs_proc_usage_show },
 };
 
 /**

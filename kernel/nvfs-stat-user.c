@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "nvfs-stat-user.h"
+#include "nvfs-trace-watch.h"
 
 DEFINE_STATIC_KEY_FALSE(nvfs_user_on);
 
@@ -20,6 +21,19 @@ DEFINE_STATIC_KEY_FALSE(nvfs_user_on);
  */
 static DEFINE_MUTEX(users_lock);
 static LIST_HEAD(users);
+
+/* Always there, and in no list: files on no drive, and processes that have ended */
+struct nvfs_user nvfs_no_drive = {
+	.kind = NVFS_USER_DRIVE,
+	.id = NVFS_USER_NOBODY,
+};
+
+static struct nvfs_user ended = {
+	.kind = NVFS_USER_PROCESS,
+	.id = NVFS_USER_NOBODY,
+};
+
+struct nvfs_disk *nvfs_disks[NVFS_DISK_LISTS];
 
 /**
  * nvfs_user_switch() - switch counting for users on or off
@@ -31,10 +45,15 @@ static LIST_HEAD(users);
  */
 void nvfs_user_switch(bool on)
 {
-	if (on)
+	mutex_lock(&users_lock);
+	if (on && !static_key_enabled(&nvfs_user_on)) {
+		nvfs_watch_begin();
 		static_branch_enable(&nvfs_user_on);
-	else
+	} else if (!on && static_key_enabled(&nvfs_user_on)) {
 		static_branch_disable(&nvfs_user_on);
+		nvfs_watch_end();
+	}
+	mutex_unlock(&users_lock);
 }
 
 static int user_param_set(const char *text, const struct kernel_param *param)
@@ -94,8 +113,7 @@ static struct nvfs_user *user_make(enum nvfs_user_kind kind, u64 id)
  * @id: which one
  *
  * Context: may sleep.
- * Return: the user, to be given to nvfs_user_put(); NULL when there is no
- * memory: nothing is then counted for it.
+ * Return: the user, valid until nvfs_user_exit(); NULL when there is no memory.
  */
 struct nvfs_user *nvfs_user_get(enum nvfs_user_kind kind, u64 id)
 {
@@ -103,17 +121,40 @@ struct nvfs_user *nvfs_user_get(enum nvfs_user_kind kind, u64 id)
 
 	mutex_lock(&users_lock);
 	user = user_find(kind, id) ?: user_make(kind, id);
-	if (user)
-		user->refs++;
 	mutex_unlock(&users_lock);
+	return user;
+}
+
+static struct nvfs_user *process_find(const struct pid *pid, kuid_t uid)
+{
+	struct nvfs_user *user;
+
+	list_for_each_entry(user, &users, node)
+		if (user->pid == pid && uid_eq(user->uid, uid))
+			return user;
+	return NULL;
+}
+
+static struct nvfs_user *process_make(struct pid *pid, kuid_t uid)
+{
+	struct nvfs_user *user = user_make(NVFS_USER_PROCESS,
+					   (unsigned long)pid);
+
+	if (user) {
+		user->uid = uid;
+		/* Its number is nobody else's as long as a user holds it */
+		user->pid = get_pid(pid);
+	}
 	return user;
 }
 
 /**
  * nvfs_user_get_process() - the counters of the current process
  *
+ * Of the process as it is: as another user it has other counters.
+ *
  * Context: process context; may sleep.
- * Return: as nvfs_user_get().
+ * Return: the user, to be given to nvfs_user_put(); NULL when there is no memory.
  */
 struct nvfs_user *nvfs_user_get_process(void)
 {
@@ -121,42 +162,12 @@ struct nvfs_user *nvfs_user_get_process(void)
 	struct nvfs_user *user;
 
 	mutex_lock(&users_lock);
-	/* It is not given to anybody else as long as a user holds it */
-	user = user_find(NVFS_USER_PROCESS, (unsigned long)pid);
-	if (!user) {
-		user = user_make(NVFS_USER_PROCESS, (unsigned long)pid);
-		if (user) {
-			user->uid = current_euid();
-			user->pid = get_pid(pid);
-		}
-	}
+	user = process_find(pid, current_euid()) ?:
+	       process_make(pid, current_euid());
 	if (user)
 		user->refs++;
 	mutex_unlock(&users_lock);
 	return user;
-}
-
-/**
- * nvfs_user_put() - undo a get
- * @user: the user, or NULL; the last one takes its counters along
- *
- * Context: may sleep; no request counts for this get any more.
- */
-void nvfs_user_put(struct nvfs_user *user)
-{
-	if (!user)
-		return;
-	mutex_lock(&users_lock);
-	if (--user->refs)
-		user = NULL;
-	else
-		list_del(&user->node);
-	mutex_unlock(&users_lock);
-	if (!user)
-		return;
-	put_pid(user->pid);
-	free_percpu(user->cpu);
-	kfree(user);
 }
 
 /* Over all CPUs since the user was made */
@@ -184,6 +195,72 @@ u64 nvfs_user_sum(const struct nvfs_user *user, enum nvfs_user_counter counter)
 	return user_total(user, counter) - user->base[counter];
 }
 
+/* What a process moved is not forgotten with it.  The lock is held. */
+static void user_add_to_ended(const struct nvfs_user *user)
+{
+	int i;
+
+	for (i = 0; i < NVFS_USER_COUNTER_NR; i++)
+		nvfs_user_add(&ended, i, nvfs_user_sum(user, i));
+}
+
+static void user_free(struct nvfs_user *user)
+{
+	put_pid(user->pid);
+	free_percpu(user->cpu);
+	kfree(user);
+}
+
+/**
+ * nvfs_user_put() - undo nvfs_user_get_process()
+ * @user: the user, or NULL
+ *
+ * Context: may sleep; no request counts for this get any more.
+ */
+void nvfs_user_put(struct nvfs_user *user)
+{
+	if (!user)
+		return;
+	mutex_lock(&users_lock);
+	if (--user->refs) {
+		user = NULL;
+	} else {
+		user_add_to_ended(user);
+		list_del(&user->node);
+	}
+	mutex_unlock(&users_lock);
+	if (user)
+		user_free(user);
+}
+
+/**
+ * nvfs_user_add_disk() - remember which drive a disk stands on
+ * @disk: its sequence number
+ * @drive: id of the drive
+ *
+ * Without memory its requests count for no drive.
+ *
+ * Context: may sleep.
+ */
+void nvfs_user_add_disk(u64 disk, u64 drive)
+{
+	struct nvfs_user *user = nvfs_user_get(NVFS_USER_DRIVE, drive);
+	struct nvfs_disk *new = kzalloc(sizeof(*new), GFP_KERNEL);
+	struct nvfs_disk **list = &nvfs_disks[disk % NVFS_DISK_LISTS];
+
+	mutex_lock(&users_lock);
+	if (user && new && nvfs_user_of_disk(disk) == &nvfs_no_drive) {
+		new->seq = disk;
+		new->drive = user;
+		new->next = *list;
+		/* Whoever sees it sees all of it */
+		smp_store_release(list, new);
+		new = NULL;
+	}
+	mutex_unlock(&users_lock);
+	kfree(new);
+}
+
 /**
  * nvfs_user_counter_name() - what a counter is called
  * @counter: the counter
@@ -202,21 +279,36 @@ const char *nvfs_user_counter_name(enum nvfs_user_counter counter)
 }
 
 /**
- * nvfs_user_each() - call a function for each user
+ * nvfs_user_each() - call a function for each user of a kind
+ * @kind: the kind; what belongs to nobody comes last
  * @call: the function; it must not get or put a user
  * @data: its argument
  *
  * Context: may sleep.
  */
-void nvfs_user_each(void (*call)(const struct nvfs_user *user, void *data),
+void nvfs_user_each(enum nvfs_user_kind kind,
+		    void (*call)(const struct nvfs_user *user, void *data),
 		    void *data)
 {
 	struct nvfs_user *user;
 
 	mutex_lock(&users_lock);
 	list_for_each_entry(user, &users, node)
-		call(user, data);
+		if (user->kind == kind)
+			call(user, data);
+	if (kind == NVFS_USER_DRIVE)
+		call(&nvfs_no_drive, data);
+	else if (kind == NVFS_USER_PROCESS)
+		call(&ended, data);
 	mutex_unlock(&users_lock);
+}
+
+static void user_reset(struct nvfs_user *user)
+{
+	int i;
+
+	for (i = 0; i < NVFS_USER_COUNTER_NR; i++)
+		user->base[i] = user_total(user, i);
 }
 
 /**
@@ -227,11 +319,50 @@ void nvfs_user_each(void (*call)(const struct nvfs_user *user, void *data),
 void nvfs_user_reset(void)
 {
 	struct nvfs_user *user;
-	int i;
 
 	mutex_lock(&users_lock);
 	list_for_each_entry(user, &users, node)
-		for (i = 0; i < NVFS_USER_COUNTER_NR; i++)
-			user->base[i] = user_total(user, i);
+		user_reset(user);
+	user_reset(&nvfs_no_drive);
+	user_reset(&ended);
 	mutex_unlock(&users_lock);
+}
+
+/**
+ * nvfs_user_init() - make those who are always there
+ *
+ * Return: 0 or -ENOMEM; in both cases nvfs_user_exit() undoes it.
+ */
+int nvfs_user_init(void)
+{
+	nvfs_no_drive.cpu = alloc_percpu(struct nvfs_user_counters);
+	ended.cpu = alloc_percpu(struct nvfs_user_counters);
+	return nvfs_no_drive.cpu && ended.cpu ? 0 : -ENOMEM;
+}
+
+/**
+ * nvfs_user_exit() - forget all users
+ *
+ * Context: module unload, or a load that failed; no request runs.
+ */
+void nvfs_user_exit(void)
+{
+	struct nvfs_user *user, *next;
+	int i;
+
+	nvfs_user_switch(false);
+	for (i = 0; i < NVFS_DISK_LISTS; i++) {
+		while (nvfs_disks[i]) {
+			struct nvfs_disk *disk = nvfs_disks[i];
+
+			nvfs_disks[i] = disk->next;
+			kfree(disk);
+		}
+	}
+	list_for_each_entry_safe(user, next, &users, node) {
+		list_del(&user->node);
+		user_free(user);
+	}
+	free_percpu(nvfs_no_drive.cpu);
+	free_percpu(ended.cpu);
 }

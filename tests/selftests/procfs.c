@@ -264,7 +264,7 @@ TEST(files_have_the_documented_form)
 
 static const char * const all_files[] = {
 	"stats", "io_stats", "version", "devices", "peers", "regions",
-	"latency",
+	"latency", "usage",
 };
 
 #define FILES (sizeof(all_files) / sizeof(all_files[0]))
@@ -599,7 +599,7 @@ static void *read_files(void *arg)
 {
 	static const char * const first[] = {
 		"regions_live ", "read_inflight ", "version ", "", "peer ",
-		"region ", "counting ",
+		"region ", "counting ", "counting ",
 	};
 	size_t i;
 

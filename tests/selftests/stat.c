@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #define SIZE	(1 * MIB)
 #define NR	16
 #define PARAMETERS "/sys/module/nvfs/parameters/"
+#define USAGE	"/proc/nvfs/usage"
 
 static struct {
 	struct gpu_buf buf;
@@ -307,10 +309,77 @@ static long long timed(const char *way)
 	return atoll(out);
 }
 
+/* The value of a key, over all lines of /proc/nvfs/usage that begin so. */
+static long long usage(const char *begin, const char *key)
+{
+	long long sum = 0;
+	char line[600], part[40];
+	FILE *f = fopen(USAGE, "re");
+	const char *p;
+
+	if (!f)
+		FAIL(USAGE ": %s", strerror(errno));
+	snprintf(part, sizeof(part), " %s=", key);
+	while (fgets(line, sizeof(line), f)) {
+		p = strncmp(line, begin, strlen(begin)) ? NULL :
+		    strstr(line, part);
+		sum += p ? atoll(p + strlen(part)) : 0;
+	}
+	fclose(f);
+	return sum;
+}
+
 enum number {
 	STARTED, W_STARTED, ENDED, FAILED, BYTES, KIOCBS, BVECS, RETRIES,
-	DIRECT, BOUNCE, TIMED_READS, TIMED_WRITES, READS, WRITES, NUMBERS,
+	DIRECT, BOUNCE, TIMED_READS, TIMED_WRITES, READS, WRITES,
+	DIRECT_BYTES, READ_BYTES, NUMBERS,
 };
+
+/* Things whose usage is counted; each of these is a sum over all. */
+static const char * const users[] = { "gpu ", "drive ", "process " };
+
+enum used {
+	USED_READS, USED_WRITES, USED_READ_BYTES, USED_BYTES, USED_DIRECT,
+	USED_FAILED, USED,
+};
+
+static void take_usage(long long n[3][USED])
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		const char *u = users[i];
+
+		n[i][USED_READS] = usage(u, "read_requests");
+		n[i][USED_WRITES] = usage(u, "write_requests");
+		n[i][USED_READ_BYTES] = usage(u, "read_bytes");
+		n[i][USED_BYTES] = usage(u, "read_bytes") +
+				   usage(u, "write_bytes");
+		n[i][USED_DIRECT] = usage(u, "read_direct_bytes") +
+				    usage(u, "write_direct_bytes");
+		n[i][USED_FAILED] = usage(u, "errors") + usage(u, "refused");
+	}
+}
+
+/* Every sum is what io_stats says. */
+static void check_usage(long long was[3][USED], long long now[3][USED],
+			const long long n[NUMBERS])
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		int j;
+
+		for (j = 0; j < USED; j++)
+			now[i][j] -= was[i][j];
+		ASSERT_EQ(now[i][USED_READS], n[READS]);
+		ASSERT_EQ(now[i][USED_WRITES], n[WRITES]);
+		ASSERT_EQ(now[i][USED_READ_BYTES], n[READ_BYTES]);
+		ASSERT_EQ(now[i][USED_BYTES], n[BYTES]);
+		ASSERT_EQ(now[i][USED_DIRECT], n[DIRECT_BYTES]);
+		ASSERT_EQ(now[i][USED_FAILED], n[FAILED]);
+	}
+}
 
 static long long both(const char *what)
 {
@@ -337,23 +406,29 @@ static void take(long long n[NUMBERS])
 	n[TIMED_WRITES] = timed("write");
 	n[READS] = stat_get("read_ended");
 	n[WRITES] = stat_get("write_ended");
+	n[DIRECT_BYTES] = both("direct_bytes");
+	n[READ_BYTES] = stat_get("read_bytes");
 }
 
 /* Run requests some way: the trace, the counters and the times agree. */
 static void agree(int (*run)(void))
 {
-	long long was[NUMBERS], n[NUMBERS];
+	long long was[NUMBERS], n[NUMBERS], used_was[3][USED], used[3][USED];
 	struct trace_sum sum;
 	int nr, i;
 
 	take(was);
+	take_usage(used_was);
+	kernel_put(PARAMETERS "usage", "1");
 	kernel_put(PARAMETERS "latency", "1");
 	trace_begin();
 	nr = run();
 	trace_add_up(trace_read(), &sum);
 	trace_end();
 	kernel_put(PARAMETERS "latency", "0");
+	kernel_put(PARAMETERS "usage", "0");
 	take(n);
+	take_usage(used);
 	for (i = 0; i < NUMBERS; i++)
 		n[i] -= was[i];
 	ASSERT_EQ(n[STARTED], nr);
@@ -372,6 +447,7 @@ static void agree(int (*run)(void))
 		  n[BOUNCE]);
 	ASSERT_EQ(n[TIMED_READS], n[READS]);
 	ASSERT_EQ(n[TIMED_WRITES], n[WRITES]);
+	check_usage(used_was, used, n);
 }
 
 #define AGREE(way)	TEST_OF(numbers_agree_##way, 60, agree(way))
@@ -653,4 +729,169 @@ TEST(reset_is_for_root)
 	ASSERT_GE(roots_file, 0);
 	in_child(succeed_by_roots_file);
 	ASSERT_EQ(stat_get("opens"), 0);
+}
+
+/* ------------------------------------------------------------------- usage */
+
+static const char *address_of(uint32_t bdf)
+{
+	static char text[20];
+
+	snprintf(text, sizeof(text), "%04x:%02x:%02x.%x", bdf >> 16,
+		 bdf >> 8 & 0xff, bdf >> 3 & 0x1f, bdf & 7);
+	return text;
+}
+
+/* Requests in the usage of one thing. */
+static long long requests_of(const char *begin)
+{
+	return usage(begin, "read_requests") + usage(begin, "write_requests");
+}
+
+static int lines_of(const char *kind)
+{
+	char out[64];
+
+	ASSERT_EQ(shell(out, sizeof(out), "grep -c '^%s ' " USAGE " || true",
+			kind), 0);
+	return atoi(out);
+}
+
+/* Each drive has its own; what is on none has a line, too. */
+TEST(usage_tells_drives_apart)
+{
+	long long disk, none;
+	struct nvfs_query query;
+	char drive[40], path[300];
+
+	stage(PART);
+	ASSERT_EQ(nv_query(t.x.dev, t.x.region, t.x.file, &query), 0);
+	snprintf(drive, sizeof(drive), "drive %s ", address_of(query.drive));
+	kernel_put(PARAMETERS "usage", "1");
+	disk = requests_of(drive);
+	none = requests_of("drive - ");
+	rw(false, 0, 0);
+	rw(false, 0, 0);
+	ASSERT_EQ(requests_of(drive), disk + 2);
+	ASSERT_EQ(requests_of("drive - "), none);
+	close(t.x.file);
+	snprintf(path, sizeof(path), "%s/usage", fix_place("tmpfs"));
+	t.x.file = file_make_at(path, 0, SIZE, SEED, O_RDWR);
+	ASSERT_EQ(unlink(path), 0);
+	rw(false, NVFS_RW_BOUNCE, 0);
+	kernel_put(PARAMETERS "usage", "0");
+	ASSERT_EQ(requests_of(drive), disk + 2);
+	ASSERT_EQ(requests_of("drive - "), none + 1);
+}
+
+TEST(usage_of_a_process_ends_with_it_and_is_not_lost)
+{
+	char self[40];
+	long long ended;
+
+	snprintf(self, sizeof(self), "process %d ", (int)getpid());
+	stage(PART);
+	kernel_put(PARAMETERS "usage", "1");
+	ended = requests_of("process - ");
+	rw(false, 0, 0);
+	rw(true, 0, 0);
+	kernel_put(PARAMETERS "usage", "0");
+	ASSERT_EQ(usage(self, "uid"), 0);
+	ASSERT_EQ(usage(self, "read_requests"), 1);
+	ASSERT_EQ(usage(self, "write_direct_bytes"), 4 * KIB);
+	ASSERT_EQ(requests_of("process - "), ended);
+	close(t.x.dev);
+	ASSERT_EQ(requests_of(self), 0);
+	ASSERT_EQ(requests_of("process - "), ended + 2);
+}
+
+TEST(usage_is_not_counted_while_nobody_wants_it)
+{
+	char out[100];
+	long long was;
+
+	kernel_put(PARAMETERS "usage", "0");
+	ASSERT_EQ(shell(out, sizeof(out), "head -n 1 " USAGE), 0);
+	ASSERT_CONTAINS(out, "counting no");
+	stage(PART);
+	was = requests_of("gpu ");
+	rw(false, 0, 0);
+	ASSERT_EQ(requests_of("gpu "), was);
+}
+
+TEST(usage_begins_anew_with_a_reset)
+{
+	stage(PART);
+	kernel_put(PARAMETERS "usage", "1");
+	rw(false, 0, 0);
+	ASSERT_GT(requests_of("gpu "), 0);
+	ASSERT_EQ(write_stats("reset\n", 6), 6);
+	ASSERT_EQ(requests_of("gpu "), 0);
+	ASSERT_EQ(requests_of("drive "), 0);
+	ASSERT_EQ(requests_of("process "), 0);
+	rw(false, 0, 0);
+	kernel_put(PARAMETERS "usage", "0");
+	ASSERT_EQ(requests_of("gpu "), 1);
+	ASSERT_EQ(requests_of("drive "), 1);
+	ASSERT_EQ(requests_of("process "), 1);
+}
+
+static void see_devices_and_no_process(void)
+{
+	become(65534);
+	ASSERT_EQ(lines_of("process"), 0);
+	ASSERT_GT(lines_of("gpu"), 0);
+	ASSERT_GT(lines_of("drive"), 0);
+}
+
+TEST(usage_of_others_is_hidden)
+{
+	stage(PART);
+	ASSERT_EQ(lines_of("process"), 2);
+	in_child(see_devices_and_no_process);
+}
+
+static void see_ones_own(void)
+{
+	become(65534);
+	ASSERT_EQ(lines_of("process"), 1);
+	ASSERT_EQ(shell(NULL, 0, "grep -q '^process [0-9]* uid=65534 ' " USAGE),
+		  0);
+}
+
+TEST(usage_of_ones_own_is_seen)
+{
+	stage(PART);
+	ASSERT_EQ(chmod("/dev/nvidia-fs", 0666), 0);
+	ASSERT_EQ(seteuid(65534), 0);
+	nv_open();
+	ASSERT_EQ(seteuid(0), 0);
+	ASSERT_EQ(chmod("/dev/nvidia-fs", 0600), 0);
+	/* two of this process, as two users, and those that have ended */
+	ASSERT_EQ(lines_of("process"), 3);
+	in_child(see_ones_own);
+}
+
+/* Root of the machine, but in a pid namespace where nobody has a number. */
+static void see_nobody(void)
+{
+	char text[1 << 12] = "";
+	int fd = open(USAGE, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_EQ(getpid(), 1);
+	ASSERT_GT(read(fd, text, sizeof(text) - 1), 0);
+	if (strstr(text, "\nprocess 0") || strstr(text, " uid="))
+		FAIL("a process of outside is seen: %s", text);
+}
+
+static void look_from_a_pid_namespace(void)
+{
+	ASSERT_EQ(unshare(CLONE_NEWPID), 0);
+	in_child(see_nobody);
+}
+
+TEST(usage_of_another_pid_namespace_is_hidden)
+{
+	stage(PART);
+	in_child(look_from_a_pid_namespace);
 }

@@ -9,18 +9,26 @@
 #include <cmocka.h>
 
 #include "nvfs-stat-user.h"
+#include "nvfs-trace-watch.h"
 
 static struct pid pids[2];
 struct pid *shim_pid = &pids[0];
 kuid_t shim_euid;
 
+static int off(void **state)
+{
+	(void)state;
+	nvfs_user_exit();
+	return 0;
+}
+
 static int on(void **state)
 {
 	(void)state;
-	nvfs_user_switch(true);
 	shim_pid = &pids[0];
 	shim_euid.val = 1000;
-	return 0;
+	nvfs_user_switch(true);
+	return nvfs_user_init();
 }
 
 static void count_one(const struct nvfs_user *user, void *data)
@@ -33,8 +41,11 @@ static int users(void)
 {
 	int nr = 0;
 
-	nvfs_user_each(count_one, &nr);
-	return nr;
+	nvfs_user_each(NVFS_USER_GPU, count_one, &nr);
+	nvfs_user_each(NVFS_USER_DRIVE, count_one, &nr);
+	nvfs_user_each(NVFS_USER_PROCESS, count_one, &nr);
+	/* but those of nobody */
+	return nr - 2;
 }
 
 static void one_thing_has_one_user(void **state)
@@ -50,13 +61,7 @@ static void one_thing_has_one_user(void **state)
 	assert_ptr_not_equal(gpu, other);
 	assert_int_equal(users(), 3);
 	nvfs_user_add(gpu, NVFS_USER_read_bytes, 4096);
-	nvfs_user_put(gpu);
-	assert_int_equal(users(), 3);
 	assert_int_equal(nvfs_user_sum(same, NVFS_USER_read_bytes), 4096);
-	nvfs_user_put(same);
-	nvfs_user_put(drive);
-	nvfs_user_put(other);
-	assert_int_equal(users(), 0);
 	nvfs_user_put(NULL);
 }
 
@@ -73,8 +78,6 @@ static void counters_do_not_mix(void **state)
 		assert_int_equal(nvfs_user_sum(a, i), 1ULL << i);
 		assert_int_equal(nvfs_user_sum(b, i), 0);
 	}
-	nvfs_user_put(a);
-	nvfs_user_put(b);
 }
 
 static void all_cpus_are_added(void **state)
@@ -86,22 +89,62 @@ static void all_cpus_are_added(void **state)
 	for (cpu = 0; cpu < SHIM_CPUS; cpu++)
 		per_cpu_ptr(user->cpu, cpu)->v[NVFS_USER_errors] = 1ULL << cpu;
 	assert_int_equal(nvfs_user_sum(user, NVFS_USER_errors), 15);
-	nvfs_user_put(user);
 }
 
-static void nothing_is_counted_while_off(void **state)
+/* Who counts asks first; then somebody watches, too. */
+static void counting_is_watching(void **state)
 {
-	struct nvfs_user *user = nvfs_user_get(NVFS_USER_GPU, 1);
+	(void)state;
+	assert_true(nvfs_users_counted());
+	assert_true(nvfs_is_watched());
+	nvfs_user_switch(true);
+	nvfs_user_switch(false);
+	assert_false(nvfs_users_counted());
+	assert_false(nvfs_is_watched());
+}
+
+static void disks_stand_on_drives(void **state)
+{
+	const struct nvfs_user *drive;
 
 	(void)state;
-	nvfs_user_add(user, NVFS_USER_refused, 1);
-	nvfs_user_switch(false);
-	nvfs_user_add(user, NVFS_USER_refused, 1);
-	nvfs_user_add(NULL, NVFS_USER_refused, 1);
-	nvfs_user_switch(true);
-	nvfs_user_add(NULL, NVFS_USER_refused, 1);
-	assert_int_equal(nvfs_user_sum(user, NVFS_USER_refused), 1);
-	nvfs_user_put(user);
+	assert_int_equal(nvfs_user_of_disk(7)->id, NVFS_USER_NOBODY);
+	nvfs_user_add_disk(7, 0x300);
+	nvfs_user_add_disk(7 + 64, 0x400);
+	nvfs_user_add_disk(8, 0x300);
+	nvfs_user_add_disk(8, 0x500);
+	drive = nvfs_user_of_disk(7);
+	assert_int_equal(drive->kind, NVFS_USER_DRIVE);
+	assert_int_equal(drive->id, 0x300);
+	assert_ptr_equal(nvfs_user_of_disk(8), drive);
+	assert_int_equal(nvfs_user_of_disk(7 + 64)->id, 0x400);
+	assert_int_equal(nvfs_user_of_disk(0)->id, NVFS_USER_NOBODY);
+	assert_int_equal(nvfs_user_of_disk(7 + 128)->id, NVFS_USER_NOBODY);
+}
+
+static void find_nobody(const struct nvfs_user *user, void *data)
+{
+	if (user->id == NVFS_USER_NOBODY)
+		*(const struct nvfs_user **)data = user;
+}
+
+static void processes_that_end_are_added_up(void **state)
+{
+	struct nvfs_user *process = nvfs_user_get_process();
+	const struct nvfs_user *ended = NULL;
+
+	(void)state;
+	nvfs_user_each(NVFS_USER_PROCESS, find_nobody, &ended);
+	assert_non_null(ended);
+	nvfs_user_reset();
+	nvfs_user_add(process, NVFS_USER_read_bytes, 5);
+	nvfs_user_reset();
+	nvfs_user_add(process, NVFS_USER_read_bytes, 3);
+	assert_int_equal(nvfs_user_sum(ended, NVFS_USER_read_bytes), 0);
+	nvfs_user_put(process);
+	assert_int_equal(nvfs_user_sum(ended, NVFS_USER_read_bytes), 3);
+	nvfs_user_reset();
+	assert_int_equal(nvfs_user_sum(ended, NVFS_USER_read_bytes), 0);
 }
 
 static void reset_begins_anew_for_all(void **state)
@@ -117,29 +160,30 @@ static void reset_begins_anew_for_all(void **state)
 	assert_int_equal(nvfs_user_sum(b, NVFS_USER_write_bytes), 0);
 	nvfs_user_add(b, NVFS_USER_write_bytes, 7);
 	assert_int_equal(nvfs_user_sum(b, NVFS_USER_write_bytes), 7);
-	nvfs_user_put(a);
-	nvfs_user_put(b);
 }
 
 /* A process is its struct pid, which stays its own as long as it is held. */
 static void processes_are_told_apart(void **state)
 {
-	struct nvfs_user *first = nvfs_user_get_process(), *again, *second;
+	struct nvfs_user *first = nvfs_user_get_process();
+	struct nvfs_user *again = nvfs_user_get_process(), *other, *second;
 
 	(void)state;
 	assert_int_equal(first->kind, NVFS_USER_PROCESS);
 	assert_int_equal(first->uid.val, 1000);
-	assert_int_equal(pids[0].refs, 1);
-	shim_euid.val = 0;
-	again = nvfs_user_get_process();
 	assert_ptr_equal(first, again);
-	assert_int_equal(first->uid.val, 1000);
 	assert_int_equal(pids[0].refs, 1);
+	/* the same process as another user */
+	shim_euid.val = 0;
+	other = nvfs_user_get_process();
+	assert_ptr_not_equal(first, other);
+	assert_int_equal(other->uid.val, 0);
+	assert_int_equal(first->uid.val, 1000);
 	shim_pid = &pids[1];
 	second = nvfs_user_get_process();
-	assert_ptr_not_equal(first, second);
-	assert_int_equal(second->uid.val, 0);
+	assert_ptr_not_equal(other, second);
 	nvfs_user_put(first);
+	nvfs_user_put(other);
 	assert_int_equal(pids[0].refs, 1);
 	nvfs_user_put(again);
 	assert_int_equal(pids[0].refs, 0);
@@ -157,7 +201,7 @@ static void counters_have_names(void **state)
 			    "refused");
 }
 
-#define T(name)	cmocka_unit_test_setup(name, on)
+#define T(name)	cmocka_unit_test_setup_teardown(name, on, off)
 
 int main(void)
 {
@@ -165,7 +209,9 @@ int main(void)
 		T(one_thing_has_one_user),
 		T(counters_do_not_mix),
 		T(all_cpus_are_added),
-		T(nothing_is_counted_while_off),
+		T(counting_is_watching),
+		T(disks_stand_on_drives),
+		T(processes_that_end_are_added_up),
 		T(reset_begins_anew_for_all),
 		T(processes_are_told_apart),
 		T(counters_have_names),

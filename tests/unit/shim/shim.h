@@ -46,6 +46,8 @@ typedef unsigned short umode_t;
 #define READ_ONCE(x)		(x)
 #define WRITE_ONCE(x, v)	((x) = (v))
 #define smp_rmb()		((void)0)
+#define smp_load_acquire(p)	(*(p))
+#define smp_store_release(p, v)	((void)(*(p) = (v)))
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define BUILD_BUG_ON(x)		_Static_assert(!(x), #x)
 #define IS_ENABLED(option)	1

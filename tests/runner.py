@@ -31,7 +31,8 @@ BIN = TOP / "build/tests/selftests"
 # In this order: the last ones unload modules.
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
-        "states", "cufile", "fsx", "mmap", "mapend", "module")
+        "states", "cufile", "fsx", "mmap", "mapend", "container", "users",
+        "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

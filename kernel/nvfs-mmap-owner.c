@@ -66,6 +66,7 @@ static bool region_next(struct nvfs_regions *regions, unsigned long *id,
 		info->live = percpu_ref_tryget_live_rcu(&region->users);
 	}
 	if (region && info->live) {
+		info->pinned = region->pin.len;
 		info->persistent = region->pin.persistent;
 		info->nr_pieces = region->nr_pieces;
 		info->gpu = region->gpu->bdf;

@@ -42,6 +42,7 @@ struct nvfs_viewer {
  * @len: bytes
  * @dead: its memory has been taken back
  * @live: it takes requests; what follows is known of live regions only
+ * @pinned: bytes of GPU memory that are pinned for it, in whole pages
  * @persistent: the memory stays when its owner frees it
  * @nr_pieces: runs of contiguous bus addresses
  * @gpu: the GPU's address, as in the uapi
@@ -53,6 +54,7 @@ struct nvfs_region_info {
 	u64 len;
 	bool dead;
 	bool live;
+	u64 pinned;
 	bool persistent;
 	u32 nr_pieces;
 	u32 gpu;

@@ -24,6 +24,7 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
+#include "nvfs-mmap-quota.h"
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"
 #include "nvfs-stat-user.h"
@@ -222,6 +223,8 @@ static void region_wait_dead(struct nvfs_region *region, bool winner)
 	trace_nvfs_drained(region->id, region->pin.addr, region->pin.len);
 	if (region->gpu)
 		nvfs_gpu_put(region->gpu);
+	/* While the open file, which holds the user, waits for us */
+	nvfs_quota_uncharge(region->quota, region->pin.len);
 	atomic_set(&region->state, NVFS_REGION_DEAD);
 	complete_all(&region->dead);
 }
@@ -298,12 +301,16 @@ static int region_pin(struct nvfs_region *region,
 	pin->data = region;
 	region->len = args->length;
 
+	ret = nvfs_quota_charge(region->quota, pin->len);
+	if (ret)
+		return ret;
 	refcount_inc(&region->ref);
 	ret = nvfs_mod_pin(pin);
 	trace_nvfs_pin(pin->addr, pin->len, pin->persistent, ret);
 	if (ret && ret != -EPROTO) {
 		nvfs_stat_inc(pin_errors);
 		refcount_dec(&region->ref);
+		nvfs_quota_uncharge(region->quota, pin->len);
 	} else {
 		nvfs_stat_inc(pins);
 		nvfs_stat_add(bytes_pinned, pin->len);
@@ -377,6 +384,7 @@ static struct nvfs_region *region_create(const struct nvfs_regions *regions,
 	region = region_alloc();
 	if (!region)
 		return ERR_PTR(-ENOMEM);
+	region->quota = regions->quota;
 	ret = nvfs_provider_get();
 	if (ret)
 		goto err_free_region;
@@ -576,15 +584,25 @@ int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,
 {
 	int ret;
 
+	regions->quota = nvfs_quota_get();
+	if (!regions->quota)
+		return -ENOMEM;
 	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1);
 	memset(regions->slot, 0, sizeof(regions->slot));
 	atomic_set(&regions->nr, 0);
+	ret = -ENOMEM;
 	regions->process = nvfs_user_get_process();
 	if (!regions->process)
-		return -ENOMEM;
+		goto err_put_quota;
 	ret = nvfs_maps_init(&regions->maps, filp, map_ops);
 	if (ret)
-		nvfs_user_put(regions->process);
+		goto err_put_process;
+	return 0;
+
+err_put_process:
+	nvfs_user_put(regions->process);
+err_put_quota:
+	nvfs_quota_put(regions->quota);
 	return ret;
 }
 
@@ -610,6 +628,7 @@ void nvfs_regions_end(struct nvfs_regions *regions, struct file *filp)
 	xa_destroy(&regions->index);
 	nvfs_maps_end(&regions->maps, filp);
 	nvfs_user_put(regions->process);
+	nvfs_quota_put(regions->quota);
 }
 
 /**

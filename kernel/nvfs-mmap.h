@@ -68,6 +68,7 @@ struct nvfs_piece {
  * @mapped: has been mapped; stays so, as what was written through a mapping may
  *	still be under way when that is gone
  * @pin: what the provider pinned, with up to one page more at both ends
+ * @quota: whom that is charged to; valid while it is
  * @dying: @state is past NVFS_REGION_LIVE
  * @drained: @users is 0
  * @dead: @state is NVFS_REGION_DEAD
@@ -95,6 +96,7 @@ struct nvfs_region {
 	u64 map_offset;
 	bool mapped;
 	struct nvfs_pin pin;
+	struct nvfs_quota *quota;
 	struct completion dying;
 	struct completion drained;
 	struct completion dead;
@@ -119,6 +121,7 @@ struct nvfs_region {
  * @nr: how many
  * @maps: what their mappings hang on
  * @process: who opened the file
+ * @quota: the user whom their memory is charged to
  *
  * Only REGISTER and UNREGISTER write; lookups read under RCU.
  */
@@ -128,6 +131,7 @@ struct nvfs_regions {
 	atomic_t nr;
 	struct nvfs_maps maps;
 	struct nvfs_user *process;
+	struct nvfs_quota *quota;
 };
 
 int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,

@@ -13,6 +13,7 @@
 #include <linux/user_namespace.h>
 
 #include "nvfs-mmap-owner.h"
+#include "nvfs-mmap-quota.h"
 #include "nvfs-mod.h"
 #include "nvfs-pci-table.h"
 #include "nvfs-proc.h"
@@ -180,9 +181,9 @@ static void region_show(const struct nvfs_region_info *info, void *data)
 	if (info->live) {
 		seq_puts(m, " gpu=");
 		put_address(m, info->gpu);
-		seq_printf(m, " pages=%s pieces=%u persistent=%s",
+		seq_printf(m, " pages=%s pieces=%u persistent=%s pinned=%llu",
 			   source_word(info->source), info->nr_pieces,
-			   yes_no(info->persistent));
+			   yes_no(info->persistent), info->pinned);
 	}
 	seq_putc(m, '\n');
 }
@@ -270,5 +271,33 @@ int nvfs_proc_usage_show(struct seq_file *m, void *v)
 	nvfs_user_each(NVFS_USER_GPU, device_usage_show, m);
 	nvfs_user_each(NVFS_USER_DRIVE, device_usage_show, m);
 	nvfs_user_each(NVFS_USER_PROCESS, process_usage_show, m);
+	return 0;
+}
+
+static void user_show(const struct nvfs_quota *quota, void *data)
+{
+	struct seq_file *m = data;
+	struct nvfs_viewer viewer = viewer_of(m);
+
+	if (!viewer.all && !uid_eq(viewer.uid, quota->uid))
+		return;
+	seq_printf(m, "user %u pinned=%lld limit=%llu opens=%u\n",
+		   from_kuid_munged(m->file->f_cred->user_ns, quota->uid),
+		   atomic64_read(&quota->pinned), nvfs_quota_limit(),
+		   quota->opens);
+}
+
+/**
+ * nvfs_proc_users_show() - /proc/nvfs/users
+ * @m: where to
+ * @v: not used
+ *
+ * Who opened this file decides what it shows, as with regions.
+ *
+ * Return: 0.
+ */
+int nvfs_proc_users_show(struct seq_file *m, void *v)
+{
+	nvfs_quota_each(user_show, m);
 	return 0;
 }

@@ -108,6 +108,7 @@ static const struct {
 	{ "peers", nvfs_proc_peers_show },
 	{ "regions", nvfs_proc_regions_show },
 	{ "usage", nvfs_proc_usage_show },
+	{ "users", nvfs_proc_users_show },
 };
 
 /**

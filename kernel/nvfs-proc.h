@@ -13,5 +13,6 @@ int nvfs_proc_devices_show(struct seq_file *m, void *v);
 int nvfs_proc_peers_show(struct seq_file *m, void *v);
 int nvfs_proc_regions_show(struct seq_file *m, void *v);
 int nvfs_proc_usage_show(struct seq_file *m, void *v);
+int nvfs_proc_users_show(struct seq_file *m, void *v);
 
 #endif /* _NVFS_PROC_H */

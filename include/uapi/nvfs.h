@@ -202,6 +202,8 @@ struct nvfs_info {
  *	EOVERFLOW	@addr + @length wraps around
  *	EOPNOTSUPP	the provider can't do what @source or @flags ask for
  *	ENODEV	no provider of GPU memory is loaded
+ *	EDQUOT	the user who opened the file would have more GPU memory pinned
+ *		than the module's parameter pin_limit_mib allows
  *	EPROTO	the provider's page table has a version NVFS does not know
  *	EFAULT	the range is not GPU memory of the calling process
  *	ENXIO	the provider's pages lie in no PCI device's BAR

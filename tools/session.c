@@ -45,8 +45,10 @@ static const char *register_advice(int error)
 		return "the GPU's kernel driver speaks a version that the module does not know";
 	case -ENXIO:
 		return "the GPU's memory lies in no PCI BAR";
+	case -EDQUOT:
+		return "this user may not have more GPU memory pinned. See /proc/nvfs/users; the administrator can raise /sys/module/nvfs/parameters/pin_limit_mib";
 	case -ENOMEM:
-		return "the GPU's memory can't be pinned: out of memory, or the limit on locked memory (ulimit -l) is too low";
+		return "the GPU's memory can't be pinned: out of memory, or this control group's limit (memory.max) is reached";
 	default:
 		return "the module can't register the GPU memory";
 	}

@@ -35,6 +35,7 @@ CUfileError_t cf_from_errno(int err)
 	case -EINVAL:
 		return cf_error(CU_FILE_INVALID_VALUE);
 	case -ENOMEM:
+	case -EDQUOT:
 		return cf_error(CU_FILE_NOMEM_ERROR);
 	case -EPERM:
 	case -EACCES:

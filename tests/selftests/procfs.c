@@ -264,7 +264,7 @@ TEST(files_have_the_documented_form)
 
 static const char * const all_files[] = {
 	"stats", "io_stats", "version", "devices", "peers", "regions",
-	"latency", "usage",
+	"latency", "usage", "users",
 };
 
 #define FILES (sizeof(all_files) / sizeof(all_files[0]))
@@ -444,6 +444,7 @@ TEST(regions_say_what_is_registered)
 	ASSERT_VALUE(line, "pages", "zone");
 	ASSERT_VALUE(line, "pieces", "1");
 	ASSERT_VALUE(line, "persistent", "no");
+	ASSERT_VALUE(line, "pinned", bytes);
 	gpu_free(&buf);
 	ASSERT_VALUE(line_of("regions", begin), "state", "dead");
 	ASSERT_EQ(nv_unregister(x.dev, x.region), 0);
@@ -599,7 +600,7 @@ static void *read_files(void *arg)
 {
 	static const char * const first[] = {
 		"regions_live ", "read_inflight ", "version ", "", "peer ",
-		"region ", "counting ", "counting ",
+		"region ", "counting ", "counting ", "user ",
 	};
 	size_t i;
 

@@ -183,3 +183,166 @@ TEST(ids_do_not_tell_what_others_have)
 	for (i = 0; i < 5; i++)
 		view_finish(&v[i]);
 }
+
+/* -------------------------------------------------------------- the limit */
+
+#define LIMIT	"/sys/module/nvfs/parameters/pin_limit_mib"
+#define NOBODY	65534
+
+static void set_limit(const char *mib)
+{
+	char out[200];
+
+	if (shell(out, sizeof(out), "echo %s 2>&1 >" LIMIT, mib))
+		FAIL("%s", out);
+}
+
+/* A key of the line of this user in /proc/nvfs/users; -1 without a line. */
+static long long of_user(uid_t uid, const char *key)
+{
+	char out[200];
+
+	ASSERT_EQ(shell(out, sizeof(out),
+			"sed -n 's/^user %u .*\\<%s=\\([0-9]*\\).*/\\1/p' "
+			"/proc/nvfs/users", (unsigned int)uid, key), 0);
+	return out[0] ? atoll(out) : -1;
+}
+
+/*
+ * Nobody, who has no capability, in a process of its own; the GPU's nodes are
+ * everybody's and so is the device.
+ */
+static void as_nobody(void (*body)(void))
+{
+	char out[200];
+	pid_t pid;
+
+	ASSERT_EQ(shell(out, sizeof(out),
+			"chmod 666 /dev/nvidia-fs /dev/labgpu* 2>&1"), 0);
+	pid = fork();
+	if (!pid) {
+		ASSERT_EQ(setgroups(0, NULL), 0);
+		ASSERT_EQ(setgid(NOBODY), 0);
+		ASSERT_EQ(setuid(NOBODY), 0);
+		body();
+		_exit(0);
+	}
+	expect_child(pid);
+	ASSERT_EQ(shell(out, sizeof(out),
+			"chmod 600 /dev/nvidia-fs /dev/labgpu* 2>&1"), 0);
+}
+
+static void pin_up_to_the_limit(void)
+{
+	struct nvfs_register reg;
+	struct view a, b;
+	struct gpu_buf more;
+	int dev;
+
+	view_stage(&a, MIB, false);
+	view_stage(&b, MIB, true);
+	gpu_alloc(&more, 0, 64 * KIB, false);
+	dev = nv_open();
+	ASSERT_EQ(of_user(NOBODY, "pinned"), 2 * MIB);
+	ASSERT_EQ(of_user(NOBODY, "limit"), 2 * MIB);
+	ASSERT_EQ(of_user(NOBODY, "opens"), 3);
+	/* it is the user's limit, not the open file's */
+	ASSERT_ERRNO(nv_register(dev, more.va, more.size, &reg), EDQUOT);
+	ASSERT_ERRNO(nv_register(a.dev, more.va, BLOCK, &reg), EDQUOT);
+	ASSERT_ERRNO(nv_register(dev, more.va, 1ULL << 62, &reg), EDQUOT);
+	ASSERT_EQ(nv_nr_regions(dev), 0);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), 2 * MIB);
+	view_finish(&b);
+	ASSERT_EQ(nv_register(dev, more.va, more.size, &reg), 0);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), MIB + 64 * KIB);
+	/* memory that its owner has freed is not pinned */
+	gpu_free(&more);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), MIB);
+	ASSERT_EQ(nv_unregister(dev, reg.region), 0);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), MIB);
+	view_finish(&a);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), 0);
+	ASSERT_EQ(of_user(NOBODY, "opens"), 1);
+	close(dev);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), -1);
+}
+
+TEST(pin_limit_is_the_users)
+{
+	set_limit("2");
+	as_nobody(pin_up_to_the_limit);
+	set_limit("0");
+}
+
+static void fail_to_pin(void)
+{
+	struct nvfs_register reg;
+	struct gpu_buf buf;
+	int i, dev = nv_open();
+
+	gpu_alloc(&buf, 0, MIB, false);
+	for (i = 0; i < 10; i++) {
+		ASSERT_ERRNO(nv_register(dev, buf.va + (1ULL << 36), MIB, &reg),
+			     EFAULT);
+		ASSERT_EQ(of_user(NOBODY, "pinned"), 0);
+	}
+	ASSERT_EQ(nv_register(dev, buf.va, MIB, &reg), 0);
+}
+
+TEST(failed_register_is_not_charged)
+{
+	set_limit("1");
+	as_nobody(fail_to_pin);
+	set_limit("0");
+}
+
+static void pin_much(void)
+{
+	struct view v;
+
+	view_stage(&v, 16 * MIB, false);
+	ASSERT_EQ(of_user(NOBODY, "pinned"), 16 * MIB);
+	ASSERT_EQ(of_user(NOBODY, "limit"), 0);
+	view_finish(&v);
+}
+
+/* More than the usual RLIMIT_MEMLOCK, which is for host memory. */
+TEST(pins_are_counted_but_not_limited_by_default)
+{
+	as_nobody(pin_much);
+}
+
+/* CAP_SYS_RESOURCE: who manages the machine is counted, too. */
+TEST(pin_limit_does_not_hold_for_who_may_exceed_quotas)
+{
+	long long before = of_user(0, "pinned");
+	struct view v;
+
+	set_limit("1");
+	view_stage(&v, 4 * MIB, false);
+	ASSERT_EQ(of_user(0, "pinned") - (before < 0 ? 0 : before), 4 * MIB);
+	view_finish(&v);
+	set_limit("0");
+}
+
+static void see_own_only(void)
+{
+	char out[200];
+
+	close(nv_open());
+	ASSERT_EQ(shell(out, sizeof(out), "cat /proc/nvfs/users"), 0);
+	ASSERT_EQ(strcmp(out, ""), 0);
+	nv_open();
+	ASSERT_EQ(shell(out, sizeof(out), "cat /proc/nvfs/users"), 0);
+	ASSERT_EQ(strcmp(out, "user 65534 pinned=0 limit=0 opens=1\n"), 0);
+}
+
+TEST(users_see_what_they_have_pinned_themselves)
+{
+	struct view v;
+
+	view_stage(&v, MIB, false);
+	ASSERT_GE(of_user(0, "pinned"), MIB);
+	as_nobody(see_own_only);
+	view_finish(&v);
+}

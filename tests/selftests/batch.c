@@ -517,45 +517,6 @@ TEST(cancel_races_with_the_end)
 
 /* ------------------------------------------------------- what is held back */
 
-/*
- * A file system that takes no writes. If the test dies, a process that belongs
- * to nobody lets it go again.
- */
-struct frost {
-	int fd;
-	int pipe;
-};
-
-static void freeze(struct frost *frost, const char *place)
-{
-	int ends[2];
-
-	frost->fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ASSERT_GE(frost->fd, 0);
-	ASSERT_EQ(pipe(ends), 0);
-	if (!fork()) {
-		char byte;
-
-		setsid();
-		close(ends[1]);
-		while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
-			continue;
-		ioctl(frost->fd, FITHAW, 0);
-		_exit(0);
-	}
-	close(ends[0]);
-	frost->pipe = ends[1];
-	fcntl(frost->pipe, F_SETFD, FD_CLOEXEC);
-	ASSERT_EQ(ioctl(frost->fd, FIFREEZE, 0), 0);
-}
-
-static void thaw(struct frost *frost)
-{
-	ASSERT_EQ(ioctl(frost->fd, FITHAW, 0), 0);
-	close(frost->pipe);
-	close(frost->fd);
-}
-
 TEST(submit_does_not_wait_for_a_frozen_file_system)
 {
 	enum { NR = 400 };	/* more than there are workers */
@@ -569,7 +530,7 @@ TEST(submit_does_not_wait_for_a_frozen_file_system)
 	set_up(&b, EXT4, NR * PIECE, NR);
 	set_up(&other, XFS, PIECE, 4);
 	gpu_put_pattern(&b.buf, 0, NR * PIECE, SEED + 1, 0);
-	freeze(&frost, fix_place("ext4"));
+	frost_begin(&frost, fix_place("ext4"));
 	start = harness_now();
 	submit(&b, pieces(&b, NR, NVFS_OP_WRITE, 0), NR);
 	ASSERT_TRUE(harness_now() - start < AT_ONCE_S);
@@ -583,7 +544,7 @@ TEST(submit_does_not_wait_for_a_frozen_file_system)
 			     &nr), 0);
 	ASSERT_EQ(nr, 0);
 	ASSERT_TRUE(harness_now() - start >= 0.05);
-	thaw(&frost);
+	frost_end(&frost);
 	batch_reap_all(b.x.dev, b.batch, event, NR, 30);
 	ASSERT_EQ(check_events(event, NR, PIECE), 0);
 	file_check(b.x.file, 0, 0, NR * PIECE, SEED + 1);
@@ -598,13 +559,13 @@ TEST(cancel_of_waiting_requests)
 	struct bench b;
 
 	set_up(&b, EXT4, NR * PIECE, NR);
-	freeze(&frost, fix_place("ext4"));
+	frost_begin(&frost, fix_place("ext4"));
 	submit(&b, pieces(&b, NR, NVFS_OP_WRITE, 0), NR);
 	ASSERT_EQ(batch_cancel(b.x.dev, b.batch, &nr), 0);
 	ASSERT_EQ(nr, NR);
 	ASSERT_EQ(batch_cancel(b.x.dev, b.batch, &nr), 0);
 	ASSERT_EQ(nr, 0);
-	thaw(&frost);
+	frost_end(&frost);
 	batch_reap_all(b.x.dev, b.batch, event, NR, 30);
 	cancelled = check_events(event, NR, PIECE);
 	/* those that no worker had begun have to end by it */
@@ -643,7 +604,7 @@ TEST(destroy_ends_those_who_wait)
 	int i;
 
 	set_up(&b, EXT4, NR * PIECE, NR);
-	freeze(&frost, fix_place("ext4"));
+	frost_begin(&frost, fix_place("ext4"));
 	submit(&b, pieces(&b, NR, NVFS_OP_WRITE, 0), NR);
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(pthread_create(&reaper[i], NULL, reap_any, &b), 0);
@@ -651,7 +612,7 @@ TEST(destroy_ends_those_who_wait)
 	/* they return although the file system is still frozen */
 	for (i = 0; i < 3; i++)
 		pthread_join(reaper[i], NULL);
-	thaw(&frost);
+	frost_end(&frost);
 	pthread_join(destroyer, NULL);
 	ASSERT_ERRNO(batch_destroy(b.x.dev, b.batch), ENOENT);
 	ASSERT_ERRNO(batch_reap(b.x.dev, b.batch, &event, 0, 1, 0, &nr),

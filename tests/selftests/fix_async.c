@@ -2,9 +2,15 @@
 /* Requests with flags, batches, and a drive that nothing reaches directly. */
 #include "fix_async.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/fs.h>
 
 static void rw_fill(struct nvfs_rw *rw, const struct xfer *x, uint32_t flags)
 {
@@ -174,4 +180,48 @@ const char *vblk_ext4(void)
 {
 	vblk_set_up();
 	return "/run/nvfs-test/vblk";
+}
+
+/* ---------------------------------------------------- a frozen file system */
+
+/* A lock of this process on the file that is its standard input. */
+static int lock_stdin(int command)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(STDIN_FILENO, command, &lock);
+}
+
+/*
+ * When a process ends, its files are closed in their order, and those of the
+ * GPU wait for requests. A pipe would be released behind them, a lock goes when
+ * its file's turn comes, and standard input is the first.
+ */
+void frost_begin(struct frost *frost, const char *place)
+{
+	int file = memfd_create("frost", MFD_CLOEXEC);
+
+	ASSERT_GT(file, 0);
+	ASSERT_EQ(dup2(file, STDIN_FILENO), STDIN_FILENO);
+	close(file);
+	ASSERT_EQ(lock_stdin(F_SETLK), 0);
+	frost->fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(frost->fd, 0);
+	frost->pid = fork();
+	if (!frost->pid) {
+		setsid();
+		while (lock_stdin(F_SETLKW) && errno == EINTR)
+			continue;
+		ioctl(frost->fd, FITHAW, 0);
+		_exit(0);
+	}
+	ASSERT_EQ(ioctl(frost->fd, FIFREEZE, 0), 0);
+}
+
+void frost_end(struct frost *frost)
+{
+	ASSERT_EQ(ioctl(frost->fd, FITHAW, 0), 0);
+	ASSERT_EQ(kill(frost->pid, SIGKILL), 0);
+	ASSERT_EQ(waitpid(frost->pid, NULL, 0), frost->pid);
+	close(frost->fd);
 }

@@ -40,4 +40,16 @@ void batch_reap_all(int dev, uint32_t batch, struct nvfs_event *events,
 const char *vblk_part(void);
 const char *vblk_ext4(void);
 
+/*
+ * A file system that takes no writes. If the test dies, a process that belongs
+ * to nobody lets it go again. Takes the place of standard input.
+ */
+struct frost {
+	int fd;
+	pid_t pid;
+};
+
+void frost_begin(struct frost *frost, const char *place);
+void frost_end(struct frost *frost);
+
 #endif /* NVFS_TEST_FIX_ASYNC_H */

@@ -81,12 +81,16 @@ struct kmem_cache *nvfs_async_cache;
 static void async_work(struct work_struct *work)
 {
 	struct nvfs_async *async = container_of(work, struct nvfs_async, work);
-	/* The request lets go of them before we do */
+	/* The request, and with it the open file, lets go of them before we do */
 	const struct cred *cred = get_cred(async->cred);
+	struct mem_cgroup *memcg = nvfs_compat_memcg_get(async->batches->memcg);
 	const struct cred *old = override_creds(cred);
+	struct mem_cgroup *old_memcg = set_active_memcg(memcg);
 
 	nvfs_io_run(&async->io);
+	set_active_memcg(old_memcg);
 	revert_creds(old);
+	mem_cgroup_put(memcg);
 	put_cred(cred);
 }
 
@@ -265,7 +269,7 @@ int nvfs_batch_create(struct nvfs_batches *batches,
 	batch->last_own = &batch->own;
 	init_waitqueue_head(&batch->wait);
 	ret = xa_alloc(&batches->index, &args->batch, batch, xa_limit_31b,
-		       GFP_KERNEL);
+		       GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto err_free_batch;
 	return 0;
@@ -807,7 +811,8 @@ int nvfs_batches_init(struct nvfs_batches *batches,
 	batches->workers = nvfs_workers_get();
 	if (!batches->workers)
 		return -ENOMEM;
-	xa_init_flags(&batches->index, XA_FLAGS_ALLOC1);
+	batches->memcg = get_mem_cgroup_from_mm(current->mm);
+	xa_init_flags(&batches->index, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	batches->regions = regions;
 	atomic_set(&batches->depth, 0);
 	return 0;
@@ -829,6 +834,7 @@ void nvfs_batches_end(struct nvfs_batches *batches)
 	xa_for_each(&batches->index, id, batch)
 		batch_end(batches, batch);
 	xa_destroy(&batches->index);
+	mem_cgroup_put(batches->memcg);
 	nvfs_workers_put(batches->workers);
 }
 

@@ -13,6 +13,7 @@
 
 struct cred;
 struct kmem_cache;
+struct mem_cgroup;
 struct io_uring_cmd;
 struct nvfs_batch;
 struct nvfs_regions;
@@ -23,12 +24,15 @@ struct nvfs_workers;
  * @index: id -> batch
  * @regions: the open file's regions
  * @workers: of who opened the file
+ * @memcg: the control group that what the workers allocate is charged to: in
+ *	which the file was opened; NULL for none
  * @depth: sum of the batches' depths and of io_uring commands in flight
  */
 struct nvfs_batches {
 	struct xarray index;
 	struct nvfs_regions *regions;
 	struct nvfs_workers *workers;
+	struct mem_cgroup *memcg;
 	atomic_t depth;
 };
 

@@ -224,7 +224,7 @@ static long nvfs_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 
 static int nvfs_open(struct inode *inode, struct file *filp)
 {
-	struct nvfs_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+	struct nvfs_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	BUILD_BUG_ON(offsetof(struct nvfs_context, regions));

@@ -75,7 +75,9 @@ struct bounce_run {
 
 static struct bounce_buffer *bounce_make(bool shared)
 {
-	gfp_t gfp = shared ? GFP_KERNEL : GFP_KERNEL_ACCOUNT;
+	/* Rather none than somebody killed at the limit of a control group */
+	gfp_t gfp = (shared ? GFP_KERNEL : GFP_KERNEL_ACCOUNT) |
+		    __GFP_NOWARN | __GFP_NORETRY;
 	unsigned int order = shared ? BOUNCE_SHARED_ORDER : BOUNCE_OWN_ORDER;
 	struct bounce_buffer *buffer = kmalloc(sizeof(*buffer), gfp);
 
@@ -83,8 +85,7 @@ static struct bounce_buffer *bounce_make(bool shared)
 		return NULL;
 	buffer->shared = shared;
 	do {
-		buffer->page = alloc_pages(gfp | __GFP_COMP | __GFP_NOWARN |
-					   __GFP_NORETRY, order);
+		buffer->page = alloc_pages(gfp | __GFP_COMP, order);
 		buffer->order = order;
 	} while (!buffer->page && order--);
 	if (buffer->page)

@@ -124,7 +124,8 @@ static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
 	};
 	int ret;
 
-	holes.hole = kvcalloc(holes.max, sizeof(*holes.hole), GFP_KERNEL);
+	holes.hole = kvcalloc(holes.max, sizeof(*holes.hole),
+			      GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (!holes.hole)
 		return -ENOMEM;
 	ret = find_holes(io, &holes);

@@ -197,6 +197,7 @@ static int get_bvecs(struct nvfs_io *io)
 {
 	if (io->bvec)
 		return 0;
+	/* Where there is no memory the request is tried again, and then fails */
 	io->max_bvecs = nvfs_dma_count(io->region->pieces,
 				       io->region->nr_pieces, io->off,
 				       io->length - io->done,
@@ -205,7 +206,8 @@ static int get_bvecs(struct nvfs_io *io)
 		io->bvec = io->inline_bvec;
 	else
 		io->bvec = kmalloc_array(io->max_bvecs, sizeof(*io->bvec),
-					 GFP_KERNEL);
+					 GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+					 __GFP_RETRY_MAYFAIL);
 	return io->bvec ? 0 : -ENOMEM;
 }
 

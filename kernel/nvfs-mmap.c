@@ -180,7 +180,7 @@ static struct nvfs_region *region_alloc(void)
 	if (!region)
 		return NULL;
 	if (percpu_ref_init(&region->users, region_drained,
-			    PERCPU_REF_INIT_ATOMIC, GFP_KERNEL)) {
+			    PERCPU_REF_INIT_ATOMIC, GFP_KERNEL_ACCOUNT)) {
 		kfree(region);
 		return NULL;
 	}
@@ -347,8 +347,12 @@ static int region_map(struct nvfs_region *region, u64 addr)
 			       region->len, NULL);
 	if (!nr)
 		return -EFAULT;
+	/* As large as the user likes: fails at the limit of the user's control
+	 * group, where other allocations have somebody killed
+	 */
 	region->pieces = kvcalloc(nr, sizeof(*region->pieces),
-				  GFP_KERNEL_ACCOUNT);
+				  GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+				  __GFP_NOWARN);
 	if (!region->pieces)
 		return -ENOMEM;
 	region->nr_pieces = nr;
@@ -587,7 +591,7 @@ int nvfs_regions_init(struct nvfs_regions *regions, struct file *filp,
 	regions->quota = nvfs_quota_get();
 	if (!regions->quota)
 		return -ENOMEM;
-	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1);
+	xa_init_flags(&regions->index, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	memset(regions->slot, 0, sizeof(regions->slot));
 	atomic_set(&regions->nr, 0);
 	ret = -ENOMEM;

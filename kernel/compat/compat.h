@@ -70,6 +70,19 @@ static inline void nvfs_compat_kiocb_rest(struct kiocb *kiocb)
 #endif
 }
 
+#include <linux/memcontrol.h>
+#include <linux/sched/mm.h>
+
+/* One more reference to a control group; 6.1 has no name for it */
+static inline struct mem_cgroup *nvfs_compat_memcg_get(struct mem_cgroup *memcg)
+{
+#ifdef CONFIG_MEMCG
+	if (memcg)
+		css_get(&memcg->css);
+#endif
+	return memcg;
+}
+
 #ifdef NVFS_COMPAT_FD_FILE
 #define fd_file(f)	((f).file)
 #define fd_empty(f)	(!(f).file)

@@ -130,6 +130,8 @@ typedef long loff_t;
 struct fileattr { unsigned int fsx_xflags; };
 #define FS_XFLAG_REALTIME	1
 #define GFP_KERNEL_ACCOUNT	1
+#define __GFP_RETRY_MAYFAIL	0
+#define __GFP_NOWARN	0
 #define SEEK_DATA	3
 #define SEEK_HOLE	4
 #define current			((void *)0)
@@ -224,8 +226,8 @@ enum shim_constants {
 	PAGES_PER_SUBSECTION, CC_ATTR_MEM_ENCRYPT, MEMORY_DEVICE_GENERIC,
 	__IOMMU_DOMAIN_PAGING, BUS_NOTIFY_ADD_DEVICE, BUS_NOTIFY_DEL_DEVICE,
 	BUS_NOTIFY_BOUND_DRIVER, BUS_NOTIFY_UNBOUND_DRIVER, NOTIFY_DONE, GFP_KERNEL,
-	FMODE_CAN_ODIRECT, AT_STATX_DONT_SYNC, XA_FLAGS_ALLOC1, XA_MARK_1, xa_limit_31b,
-	PERCPU_REF_INIT_ATOMIC, shim_pci_bus_type,
+	FMODE_CAN_ODIRECT, AT_STATX_DONT_SYNC, XA_FLAGS_ALLOC1, XA_FLAGS_ACCOUNT,
+	XA_MARK_1, xa_limit_31b, PERCPU_REF_INIT_ATOMIC, shim_pci_bus_type,
 };
 extern int pci_bus_type;
 

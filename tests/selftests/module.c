@@ -6,6 +6,8 @@
 #include "fix.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -231,6 +233,150 @@ TEST(wrong_page_table_is_seen_by_the_comparison)
 	ASSERT_EQ(module_unload("labgpu"), 0);
 	module_load("labgpu", "break_table=1");
 	in_child(swapped_pages);
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "");
+	in_child(use_it);
+}
+
+/* --------------------------------------------- who keeps the driver loaded */
+
+/* On a file of its parent's, which outlives it. Reads the region's id. */
+static uint32_t leave_region(int dev, uint32_t flags)
+{
+	struct nvfs_register reg = {
+		.size = sizeof(reg), .flags = flags, .fd = -1,
+		.source = NVFS_SOURCE_P2P, .length = SIZE,
+	};
+	struct gpu_buf buf;
+	int ends[2], status;
+	uint32_t id = 0;
+	pid_t pid;
+
+	ASSERT_EQ(pipe(ends), 0);
+	pid = fork();
+	if (!pid) {
+		gpu_alloc(&buf, 0, SIZE, false);
+		reg.addr = buf.va;
+		ASSERT_EQ(ioctl(dev, NVFS_IOC_REGISTER, &reg), 0);
+		ASSERT_EQ(write(ends[1], &reg.region, sizeof(reg.region)),
+			  sizeof(reg.region));
+		_exit(0);
+	}
+	ASSERT_EQ(read(ends[0], &id, sizeof(id)), sizeof(id));
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+	close(ends[0]);
+	close(ends[1]);
+	return id;
+}
+
+/* Nobody has the GPU open any more: the driver is ours to keep or let go. */
+static void keeps_driver_until_unregister(uint32_t flags, long long pins)
+{
+	int dev = nv_open();
+	uint32_t id = leave_region(dev, flags);
+
+	ASSERT_EQ(gpu_pins(), pins);
+	ASSERT_ERRNO(module_unload("labgpu"), EAGAIN);
+	ASSERT_NE(shell(NULL, 0, "rmmod labgpu 2>/dev/null"), 0);
+	ASSERT_EQ(nv_unregister(dev, id), 0);
+	ASSERT_EQ(gpu_pins(), 0);
+	/* at once, with the device still open */
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "");
+	close(dev);
+	in_child(use_it);
+}
+
+TEST(persistent_region_alone_keeps_the_driver_loaded)
+{
+	keeps_driver_until_unregister(NVFS_REGISTER_PERSISTENT, 1);
+}
+
+/* Its memory is gone, but it is still registered. */
+TEST(dead_region_alone_keeps_the_driver_loaded)
+{
+	keeps_driver_until_unregister(0, 0);
+}
+
+static int lines_in_log(const char *part)
+{
+	char out[32];
+
+	ASSERT_EQ(shell(out, sizeof(out), "dmesg | grep -c -e '%s' || true",
+			part), 0);
+	return atoi(out);
+}
+
+static void expect_version(const char *version)
+{
+	char out[100];
+
+	ASSERT_EQ(shell(out, sizeof(out), "grep provider_version "
+			"/proc/nvfs/version"), 0);
+	ASSERT_CONTAINS(out, version);
+}
+
+/* It names both versions, once; nothing is kept, and the right one works. */
+TEST(unknown_page_table_version_is_said_clearly)
+{
+	static const char said[] =
+		"page table 0x90000 is not one I know (0x20000)";
+	int before = lines_in_log(said), i;
+
+	harness_allow_log("page table");
+	ASSERT_EQ(module_unload("nvfs"), 0);
+	module_load("nvfs", "");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	module_load("labgpu", "table_version=0x00090000");
+	for (i = 0; i < 5; i++)
+		in_child(unknown_table);
+	ASSERT_EQ(lines_in_log(said) - before, 1);
+	expect_version("0x00090000");
+	ASSERT_EQ(module_unload("labgpu"), 0);
+	expect_version("0x00000000");
+	module_load("labgpu", "");
+	in_child(use_it);
+	expect_version("0x00020000");
+}
+
+static void *come_and_go(void *arg)
+{
+	int *gone = arg;
+
+	while (*gone < 20) {
+		if (module_unload("labgpu")) {
+			ASSERT_EQ(errno, EAGAIN);
+			continue;
+		}
+		++*gone;
+		sched_yield();
+		module_load("labgpu", "");
+	}
+	return NULL;
+}
+
+/* Found or not found, never half of it; nobody keeps what nobody uses. */
+TEST(driver_comes_and_goes_while_memory_is_registered)
+{
+	int dev = nv_open(), gone = 0, found = 0, lacking = 0;
+	struct nvfs_register reg;
+	pthread_t thread;
+
+	ASSERT_EQ(pthread_create(&thread, NULL, come_and_go, &gone), 0);
+	while (pthread_tryjoin_np(thread, NULL)) {
+		ASSERT_EQ(nv_register(dev, MIB, 64 * KIB, &reg), -1);
+		found += errno == EFAULT;
+		lacking += errno == ENODEV;
+		if (errno != EFAULT && errno != ENODEV)
+			FAIL("REGISTER: %s", strerror(errno));
+	}
+	harness_note("unloaded %d times, found %d times, not found %d times",
+		     gone, found, lacking);
+	ASSERT_GT(gone, 0);
+	ASSERT_GT(found, 0);
+	ASSERT_GT(lacking, 0);
+	close(dev);
 	ASSERT_EQ(module_unload("labgpu"), 0);
 	module_load("labgpu", "");
 	in_child(use_it);

@@ -8,6 +8,9 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -651,6 +654,173 @@ TEST_LIMIT(readers_10000_during_io, 300)
 	__atomic_store_n(&readers_end, true, __ATOMIC_RELAXED);
 	ASSERT_EQ(pthread_join(io, NULL), 0);
 	gpu_check_pattern(&buf, 0, SIZE, SEED, 0);
+}
+
+/* What has been opened at the same time: all are whole, from any of the times. */
+TEST_LIMIT(readers_10000_at_once_during_io, 300)
+{
+	enum { AT_ONCE = 10000 };
+	struct rlimit limit = { AT_ONCE + 1000, AT_ONCE + 1000 };
+	static int fd[AT_ONCE];
+	struct gpu_buf buf;
+	pthread_t io;
+	struct xfer x;
+	int i;
+
+	stage(&x, &buf);
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	readers_end = false;
+	ASSERT_EQ(pthread_create(&io, NULL, read_data, &x), 0);
+	for (i = 0; i < AT_ONCE; i++) {
+		char path[64], byte;
+
+		snprintf(path, sizeof(path), PROC "%s", all_files[i % FILES]);
+		fd[i] = open(path, O_RDONLY | O_CLOEXEC);
+		ASSERT_GE(fd[i], 0);
+		ASSERT_EQ(read(fd[i], &byte, 1), 1);
+	}
+	for (i = 0; i < AT_ONCE; i++) {
+		static char text[1 << 16];
+		ssize_t n = read(fd[i], text, sizeof(text));
+
+		ASSERT_GT(n, 8);
+		ASSERT_EQ(text[n - 1], '\n');
+		ASSERT_EQ(read(fd[i], text, sizeof(text)), 0);
+		close(fd[i]);
+	}
+	__atomic_store_n(&readers_end, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(pthread_join(io, NULL), 0);
+	gpu_check_pattern(&buf, 0, SIZE, SEED, 0);
+}
+
+/* The names of the counters in a text of "name number" lines. */
+static size_t names_of(const char *text, char *to)
+{
+	size_t n = 0;
+
+	while (*text) {
+		size_t word = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
+		size_t number = strspn(text + word + 1, "0123456789");
+
+		if (!word || text[word] != ' ' || !number ||
+		    text[word + 1 + number] != '\n')
+			FAIL("no counter: %.60s", text);
+		memcpy(to + n, text, word + 1);
+		n += word + 1;
+		text += word + 1 + number + 1;
+	}
+	to[n] = '\0';
+	return n;
+}
+
+/* A whole file, in reads of so many bytes. */
+static void read_in_pieces(const char *file, size_t piece, char *to, size_t size)
+{
+	char path[64];
+	size_t n = 0;
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof(path), PROC "%s", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	while ((got = read(fd, to + n, piece)) > 0) {
+		n += (size_t)got;
+		ASSERT_LT(n + piece, size);
+	}
+	ASSERT_EQ(got, 0);
+	to[n] = '\0';
+	close(fd);
+}
+
+/* One byte, or a few, at any offset of a file that changes meanwhile. */
+static void read_at_offsets(const char *file)
+{
+	static const off_t beyond[] = { 1 << 20, 1LL << 40, INT64_MAX - 4096 };
+	char path[64], text[8];
+	off_t at = 0;
+	size_t i;
+	int fd;
+
+	snprintf(path, sizeof(path), PROC "%s", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	for (;; at++) {
+		size_t want = 1 + (size_t)at % sizeof(text);
+		ssize_t n = pread(fd, text, want, at);
+
+		ASSERT_GE(n, 0);
+		if (!n)
+			break;
+		for (i = 0; i < (size_t)n; i++)
+			if (!strchr("abcdefghijklmnopqrstuvwxyz_ 0123456789\n",
+				    text[i]) || !text[i])
+				FAIL("%s has %#x at %lld", file, text[i],
+				     (long long)at);
+	}
+	ASSERT_GT(at, 200);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(pread(fd, text, sizeof(text), beyond[i]), 0);
+	ASSERT_ERRNO(pread(fd, text, sizeof(text), -1), EINVAL);
+	close(fd);
+}
+
+TEST_LIMIT(counters_are_whole_in_any_pieces_during_io, 120)
+{
+	static const size_t pieces[] = { 1, 2, 3, 7, 61, 4096 };
+	static char text[1 << 16], want[1 << 16], got[1 << 16];
+	struct gpu_buf buf;
+	pthread_t io;
+	struct xfer x;
+	size_t i, k;
+
+	stage(&x, &buf);
+	readers_end = false;
+	ASSERT_EQ(pthread_create(&io, NULL, read_data, &x), 0);
+	for (k = 0; k < 2; k++) {
+		read_in_pieces(all_files[k], 4096, text, sizeof(text));
+		ASSERT_GT(names_of(text, want), 40);
+		for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+			read_in_pieces(all_files[k], pieces[i], text,
+				       sizeof(text));
+			names_of(text, got);
+			ASSERT_EQ(strcmp(got, want), 0);
+		}
+		read_at_offsets(all_files[k]);
+	}
+	__atomic_store_n(&readers_end, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(pthread_join(io, NULL), 0);
+}
+
+/* Root may open for writing, as with every file of /proc; nothing comes of it. */
+TEST(files_take_nothing_that_is_written)
+{
+	struct gpu_buf buf;
+	struct xfer x;
+	size_t i;
+
+	stage(&x, &buf);
+	for (i = 0; i < FILES; i++) {
+		static char before[1 << 16], after[1 << 16];
+		char path[64];
+		int fd, error;
+
+		snprintf(path, sizeof(path), PROC "%s", all_files[i]);
+		read_in_pieces(all_files[i], 4096, before, sizeof(before));
+		fd = open(path, O_RDWR | O_TRUNC | O_APPEND | O_CLOEXEC);
+		ASSERT_GE(fd, 0);
+		/* stats takes a reset, and knows everything else for wrong */
+		error = strcmp(all_files[i], "stats") ? EIO : EINVAL;
+		ASSERT_ERRNO(write(fd, "0", 1), error);
+		ASSERT_ERRNO(write(fd, before, strlen(before)), error);
+		ASSERT_ERRNO(pwrite(fd, "reset\n", 6, 3), ESPIPE);
+		ASSERT_ERRNO(ioctl(fd, NVFS_IOC_INFO, before), ENOTTY);
+		ASSERT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) ==
+			    MAP_FAILED);
+		close(fd);
+		read_in_pieces(all_files[i], 4096, after, sizeof(after));
+		ASSERT_EQ(strcmp(after, before), 0);
+	}
 }
 
 /* ---------------------------------------------------------------- hotplug */

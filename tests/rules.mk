@@ -9,7 +9,8 @@ SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
-		   fix_mod.o fix_async.o fix_map.o fix_trace.o)
+		   fix_mod.o fix_async.o fix_map.o fix_trace.o \
+		   fix_ring.o)
 TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)
 TEST_LINK	= $(TEST_OBJ)
 TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h

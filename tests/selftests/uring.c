@@ -3,11 +3,10 @@
  * Requests as io_uring commands, by raw system calls: the payload in the second
  * half of a 128-byte entry, the route in the first extra word of the completion.
  */
-#include "fix_async.h"
+#include "fix_ring.h"
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <linux/time_types.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,145 +19,7 @@
 #define SEED	91
 #define POISON	0xb5
 #define PIECE	(8 * KIB)
-#define ENTRIES	256
-#define WAIT_S	20
-
-struct ring {
-	int fd;
-	bool big;		/* SQE128 and CQE32 */
-	uint32_t *sq_tail, *sq_mask, *sq_array, *sq_flags;
-	uint32_t *cq_head, *cq_tail, *cq_mask;
-	uint8_t *sqes, *cqes;
-};
-
-struct cqe {
-	uint64_t user_data;
-	int32_t res;
-	uint32_t flags;
-	uint64_t extra[2];
-};
-
-static void *ring_map(int fd, size_t size, uint64_t offset)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
-
-	ASSERT_TRUE(p != MAP_FAILED);
-	return p;
-}
-
-static void ring_make(struct ring *r, uint32_t flags)
-{
-	struct io_uring_params p = { .flags = flags };
-	uint8_t *sq, *cq;
-
-	memset(r, 0, sizeof(*r));
-	r->big = flags & IORING_SETUP_SQE128;
-	r->fd = (int)syscall(__NR_io_uring_setup, ENTRIES, &p);
-	if (r->fd < 0)
-		FAIL("io_uring_setup 0x%x: %s", flags, strerror(errno));
-	sq = ring_map(r->fd, p.sq_off.array + p.sq_entries * 4,
-		      IORING_OFF_SQ_RING);
-	cq = ring_map(r->fd, p.cq_off.cqes + p.cq_entries * 32,
-		      IORING_OFF_CQ_RING);
-	r->sqes = ring_map(r->fd, p.sq_entries * (r->big ? 128 : 64),
-			   IORING_OFF_SQES);
-	r->sq_tail = (void *)(sq + p.sq_off.tail);
-	r->sq_mask = (void *)(sq + p.sq_off.ring_mask);
-	r->sq_array = (void *)(sq + p.sq_off.array);
-	r->sq_flags = (void *)(sq + p.sq_off.flags);
-	r->cq_head = (void *)(cq + p.cq_off.head);
-	r->cq_tail = (void *)(cq + p.cq_off.tail);
-	r->cq_mask = (void *)(cq + p.cq_off.ring_mask);
-	r->cqes = cq + p.cq_off.cqes;
-}
-
-static void ring_make_big(struct ring *r, uint32_t more)
-{
-	ring_make(r, IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | more);
-}
-
-/* The next entry, empty; there has to be room. */
-static struct io_uring_sqe *ring_next(struct ring *r)
-{
-	size_t size = r->big ? 128 : 64;
-	uint32_t tail = *r->sq_tail, i = tail & *r->sq_mask;
-	void *sqe = r->sqes + i * size;
-
-	memset(sqe, 0, size);
-	r->sq_array[i] = i;
-	return sqe;
-}
-
-static void ring_push(struct ring *r)
-{
-	__atomic_store_n(r->sq_tail, *r->sq_tail + 1, __ATOMIC_RELEASE);
-}
-
-static void fill_command(struct io_uring_sqe *sqe, int dev,
-			 const struct nvfs_request *req)
-{
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = dev;
-	sqe->cmd_op = NVFS_URING_CMD_REQUEST;
-	sqe->user_data = req->user_data;
-	memcpy((uint8_t *)sqe + 48, req, sizeof(*req));
-}
-
-static void ring_add(struct ring *r, int dev, const struct nvfs_request *req)
-{
-	fill_command(ring_next(r), dev, req);
-	ring_push(r);
-}
-
-static int ring_enter(struct ring *r, uint32_t submit, uint32_t wait,
-		      uint32_t flags)
-{
-	return (int)syscall(__NR_io_uring_enter, r->fd, submit, wait,
-			    flags | (wait ? IORING_ENTER_GETEVENTS : 0), NULL,
-			    0);
-}
-
-static void ring_submit(struct ring *r, uint32_t nr)
-{
-	int ret = ring_enter(r, nr, 0, 0);
-
-	if (ret != (int)nr)
-		FAIL("io_uring_enter: %d of %u: %s", ret, nr, strerror(errno));
-}
-
-static bool ring_empty(const struct ring *r)
-{
-	return __atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE) == *r->cq_head;
-}
-
-/* False: nothing came for a long time. */
-static bool ring_wait_some(struct ring *r)
-{
-	struct __kernel_timespec limit = { .tv_sec = WAIT_S };
-	struct io_uring_getevents_arg arg = { .ts = (uintptr_t)&limit };
-	long ret = 0;
-
-	while (ring_empty(r) && ret >= 0)
-		ret = syscall(__NR_io_uring_enter, r->fd, 0, 1,
-			      IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
-			      &arg, sizeof(arg));
-	return !ring_empty(r);
-}
-
-/* Waits for one completion. */
-static struct cqe ring_wait(struct ring *r)
-{
-	size_t size = r->big ? 32 : 16;
-	uint32_t head = *r->cq_head;
-	struct cqe cqe = { 0 };
-
-	if (!ring_wait_some(r))
-		FAIL("no completion in %d s: %s", WAIT_S, strerror(errno));
-	memcpy(&cqe, r->cqes + (head & *r->cq_mask) * size, size);
-	__atomic_store_n(r->cq_head, head + 1, __ATOMIC_RELEASE);
-	return cqe;
-}
+#define ENTRIES	RING_ENTRIES
 
 static void ring_expect_empty(struct ring *r)
 {
@@ -168,11 +29,11 @@ static void ring_expect_empty(struct ring *r)
 /* A ring goes away some time after its last close, and lets go of its files. */
 static void wait_for_closes(long long open)
 {
-	double end = harness_now() + WAIT_S;
+	double end = harness_now() + RING_WAIT_S;
 
 	while (stat_get("files_open") != open) {
 		if (harness_now() > end)
-			FAIL("the device is still open after %d s", WAIT_S);
+			FAIL("the device is still open after %d s", RING_WAIT_S);
 		sched_yield();
 	}
 }
@@ -219,7 +80,7 @@ static void run_pieces(struct bench *b, uint32_t nr, uint32_t op,
 	for (i = 0; i < nr; i++) {
 		req = piece(b, i, op, 0);
 		sqe = ring_next(&b->ring);
-		fill_command(sqe, b->x.dev, &req);
+		ring_fill(sqe, b->x.dev, &req);
 		sqe->flags = sqe_flags;
 		ring_push(&b->ring);
 	}
@@ -348,7 +209,7 @@ TEST(unknown_commands)
 	req = piece(&b, 0, NVFS_OP_READ, 0);
 	for (i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
 		sqe = ring_next(&b.ring);
-		fill_command(sqe, b.x.dev, &req);
+		ring_fill(sqe, b.x.dev, &req);
 		sqe->cmd_op = ops[i];
 		ring_push(&b.ring);
 		ring_submit(&b.ring, 1);
@@ -434,7 +295,7 @@ static void use_registered(void)
 	for (i = 0; i < 128; i++) {
 		req = piece(&b, i, NVFS_OP_READ, 0);
 		sqe = ring_next(&b.ring);
-		fill_command(sqe, 0, &req);
+		ring_fill(sqe, 0, &req);
 		sqe->flags = IOSQE_FIXED_FILE;
 		ring_push(&b.ring);
 	}
@@ -445,7 +306,7 @@ static void use_registered(void)
 	/* the ring alone keeps the device open, with its regions */
 	close(b.x.dev);
 	sqe = ring_next(&b.ring);
-	fill_command(sqe, 0, &req);
+	ring_fill(sqe, 0, &req);
 	sqe->flags = IOSQE_FIXED_FILE;
 	ring_push(&b.ring);
 	ring_submit(&b.ring, 1);
@@ -569,7 +430,7 @@ TEST_LIMIT(random_fields, 90)
 			struct nvfs_request req;
 
 			req = piece(&b, (uint32_t)i % 32, NVFS_OP_READ, 0);
-			fill_command(sqe, b.x.dev, &req);
+			ring_fill(sqe, b.x.dev, &req);
 			sqe->user_data = (uint64_t)i;
 			for (k = (int)(random_next(&state) % 3); k >= 0; k--)
 				scramble(sqe, &req, &state);

@@ -21,8 +21,10 @@ ALIGN = 11
 HOST_BRIDGE = 9
 STATE = "/run/nvfs-test"
 XFER = TOP / "build/tests/helpers/xfer"
+MANY = TOP / "build/tests/helpers/many"
 KIB, MIB, BLOCK = 1 << 10, 1 << 20, 4096
 ANSWER_LIMIT_S = 30
+MANY_LIMIT_S = 240
 
 
 class Wrong(Exception):
@@ -300,6 +302,56 @@ class Witness:
         if counted["bounce"] != length - direct or outside < length - direct:
             raise Wrong(f"{outside} bytes of DMA elsewhere, {counted} counted")
 
+    def moved_for(self, mark, disk):
+        """Bytes of DMA for a file's blocks since the mark: [read in the BAR,
+        read in RAM, written from the BAR, written from RAM]."""
+        drive, gpu = self.vm.drives[self.drive], self.vm.gpus[self.gpu]
+        moved = [0] * 4
+        for command in self.vm.trace.commands(mark):
+            if command.nsid != drive.nsid \
+                    or offset_of(disk, command.lba * 512) is None:
+                continue
+            for address, length in command.dma:
+                inside = gpu.bar <= address < gpu.bar + gpu.size
+                moved[2 * command.write + (not inside)] += length
+        return moved
+
+    def ten_thousand(self):
+        """All who count 10,000 known requests: the module's files and events
+        against what is known are the helper's; the drive's DMA is ours."""
+        self.region(BLOCK, False)  # the helper of the others is up
+        go = self.vm.share / "go"
+        mark, wanted, said = None, {}, []
+
+        def take(line):
+            nonlocal mark
+            said.append(line)
+            if line == "# ready":
+                mark = self.vm.trace.mark()
+                go.touch()
+            elif line.startswith("# dma "):
+                name, *numbers = line.split()[2:]
+                wanted[name] = [int(n) for n in numbers]
+
+        code = self.vm.stream(f"MANY_DIR={STATE}/ext4 MANY_GO={go} {MANY}",
+                              take, MANY_LIMIT_S).rc
+        go.unlink(missing_ok=True)
+        if code or len(wanted) != 4:
+            raise Wrong("; ".join(said)[-900:])
+        for name, numbers in wanted.items():
+            path = f"{STATE}/ext4/{name}"
+            moved = self.moved_for(mark, self.hand.disk_extents(path))
+            if name == "many-ragged-write":
+                # the page cache reads and writes in pieces of its own
+                for route in (1, 3):
+                    if not moved[route]:
+                        raise Wrong("parts of blocks took no host memory")
+                    moved[route] = numbers[route]
+            if moved != numbers:
+                raise Wrong(f"{name}: DMA of {moved} bytes (read in the BAR "
+                            f"and in RAM, written likewise), not {numbers}")
+        self.vm.run(f"rm {STATE}/ext4/many-*", check=True)
+
     def bounced_cases(self):
         """Host memory: nothing of it in the BAR, and counted as such."""
         far = self.vm.drives["nvme1"].dev
@@ -405,6 +457,7 @@ class Witness:
         for scatter in (False, True):
             kind = "scattered" if scatter else "whole"
             yield (f"mapping_{kind}", lambda s=scatter: self.mapped(s))
+        yield "ten_thousand_requests_agree", self.ten_thousand
         path = places["ext4"]
         for length in (512, 4 * KIB, 68 * KIB, MIB + 12 * KIB):
             yield (f"read_{length}_bytes_at_offsets",

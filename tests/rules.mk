@@ -19,6 +19,7 @@ SELFTEST_BINS	:= $(addprefix $(BUILD)/tests/selftests/, $(SELFTESTS))
 META_BINS	:= $(addprefix $(BUILD)/tests/meta/, $(META_TESTS))
 XFER		:= $(BUILD)/tests/helpers/xfer
 PULL		:= $(BUILD)/tests/helpers/pull
+MANY		:= $(BUILD)/tests/helpers/many
 BREAKS		:= $(BUILD)/tests/breaks/silent-fallback.so
 SPLAT_KO	:= $(foreach k,$(KERNELS),$(BUILD)/$(k)/splat.ko)
 
@@ -47,6 +48,10 @@ $(PULL): tests/host/pull.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
 
+$(MANY): tests/host/many.c $(TEST_OBJ) $(TEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
+
 $(BUILD)/tests/breaks/%.so: tests/breaks/%.c include/uapi/nvfs.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -fPIC -shared -o $@ $< -ldl
@@ -63,7 +68,7 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 all: $(SELFTEST_BINS) $(BREAKS)
 
 .PHONY: tests-build test fsx trouble
-tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(BREAKS) $(SPLAT_KO) ## build all test programs
+tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(MANY) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')

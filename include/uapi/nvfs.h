@@ -553,13 +553,17 @@ struct nvfs_batch_reap {
 	__aligned_s64 timeout_ns;
 };
 
+/* Only the requests whose @user_data is that of the call. */
+#define NVFS_CANCEL_USER_DATA		(1U << 0)
+
 /**
  * struct nvfs_batch_cancel - NVFS_IOC_BATCH_CANCEL: give up requests
  * @size: sizeof(struct nvfs_batch_cancel)
- * @flags: must be 0
+ * @flags: NVFS_CANCEL_*
  * @batch: id of the batch
  * @nr: out: requests that will end with ECANCELED unless they are complete
  *	before they notice
+ * @user_data: NVFS_CANCEL_USER_DATA: whose; otherwise not used
  *
  * Each request still ends with one event.  What a drive already works on can't
  * be taken back and ends as it ends.
@@ -572,6 +576,7 @@ struct nvfs_batch_cancel {
 	__u32 flags;
 	__u32 batch;
 	__u32 nr;
+	__aligned_u64 user_data;
 };
 
 /**

@@ -713,8 +713,11 @@ int nvfs_batch_reap(struct nvfs_batches *batches, struct nvfs_batch_reap *args)
 	return min(ret, 0);
 }
 
-/* Ask all active requests to end; returns how many will */
-static u32 cancel_all(struct nvfs_batch *batch)
+/* Ask all active requests to end, or those with the @user_data of a call; returns
+ * how many will
+ */
+static u32 cancel_some(struct nvfs_batch *batch,
+		       const struct nvfs_batch_cancel *only)
 {
 	struct nvfs_async *async;
 	u32 nr = 0;
@@ -722,11 +725,18 @@ static u32 cancel_all(struct nvfs_batch *batch)
 	spin_lock_irq(&batch->lock);
 	/* Of all of them, only those that are in use can be asked to end */
 	for (async = batch->nr_active ? batch->all : NULL; async;
-	     async = async->next_all)
-		nr += nvfs_io_cancel(&async->io);
+	     async = async->next_all) {
+		if (!only || async->user_data == only->user_data)
+			nr += nvfs_io_cancel(&async->io);
+	}
 	spin_unlock_irq(&batch->lock);
 	nvfs_stat_add(cancels, nr);
 	return nr;
+}
+
+static u32 cancel_all(struct nvfs_batch *batch)
+{
+	return cancel_some(batch, NULL);
 }
 
 /**
@@ -740,14 +750,15 @@ static u32 cancel_all(struct nvfs_batch *batch)
 int nvfs_batch_cancel(struct nvfs_batches *batches,
 		      struct nvfs_batch_cancel *args)
 {
+	bool only = args->flags & NVFS_CANCEL_USER_DATA;
 	struct nvfs_batch *batch;
 
-	if (args->flags)
+	if (args->flags & ~NVFS_CANCEL_USER_DATA)
 		return -EINVAL;
 	batch = batch_get(batches, args->batch);
 	if (!batch)
 		return -ENOENT;
-	args->nr = cancel_all(batch);
+	args->nr = cancel_some(batch, only ? args : NULL);
 	batch_put(batch);
 	return 0;
 }

@@ -573,6 +573,37 @@ TEST(cancel_of_waiting_requests)
 	harness_note("%u of %d ended by it", cancelled, NR);
 }
 
+/* One of many is given up: it may end by that, all others end as they would. */
+TEST(cancel_of_one_of_many)
+{
+	enum { NR = 400, LAST = NR - 1 };
+	struct nvfs_event *event = xmalloc(NR * sizeof(*event));
+	struct nvfs_batch_cancel one = { .size = sizeof(one), .user_data = NR };
+	struct frost frost;
+	struct bench b;
+	uint32_t i;
+
+	set_up(&b, EXT4, NR * PIECE, NR);
+	one.batch = b.batch;
+	one.flags = NVFS_CANCEL_USER_DATA;
+	frost_begin(&frost, fix_place("ext4"));
+	submit(&b, pieces(&b, NR, NVFS_OP_WRITE, 0), NR);
+	ASSERT_EQ(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), 0);
+	ASSERT_EQ(one.nr, 0);
+	one.user_data = LAST;
+	ASSERT_EQ(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), 0);
+	ASSERT_EQ(one.nr, 1);
+	one.flags = NVFS_CANCEL_USER_DATA << 1;
+	ASSERT_ERRNO(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), EINVAL);
+	frost_end(&frost);
+	batch_reap_all(b.x.dev, b.batch, event, NR, 30);
+	/* there are fewer workers than requests: none had begun the last */
+	ASSERT_EQ(check_events(event, NR, PIECE), 1);
+	for (i = 0; i < NR; i++)
+		ASSERT_EQ(event[i].error,
+			  event[i].user_data == LAST ? ECANCELED : 0);
+}
+
 static void *destroy_it(void *arg)
 {
 	struct bench *b = arg;

@@ -85,6 +85,31 @@ int abi_query(int fd, struct nvfs_query *arg)
 	return call(fd, NVFS_IOC_QUERY, arg);
 }
 
+int abi_batch_create(int fd, struct nvfs_batch_create *arg)
+{
+	return call(fd, NVFS_IOC_BATCH_CREATE, arg);
+}
+
+int abi_batch_submit(int fd, struct nvfs_batch_submit *arg)
+{
+	return call(fd, NVFS_IOC_BATCH_SUBMIT, arg);
+}
+
+int abi_batch_reap(int fd, struct nvfs_batch_reap *arg)
+{
+	return call(fd, NVFS_IOC_BATCH_REAP, arg);
+}
+
+int abi_batch_cancel(int fd, struct nvfs_batch_cancel *arg)
+{
+	return call(fd, NVFS_IOC_BATCH_CANCEL, arg);
+}
+
+int abi_batch_destroy(int fd, struct nvfs_batch_destroy *arg)
+{
+	return call(fd, NVFS_IOC_BATCH_DESTROY, arg);
+}
+
 int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr)
 {
 	void *at = seam->map(fd, offset, length, prot);

@@ -37,6 +37,11 @@ int abi_unregister(int fd, struct nvfs_unregister *arg);
 int abi_read(int fd, struct nvfs_rw *arg);
 int abi_write(int fd, struct nvfs_rw *arg);
 int abi_query(int fd, struct nvfs_query *arg);
+int abi_batch_create(int fd, struct nvfs_batch_create *arg);
+int abi_batch_submit(int fd, struct nvfs_batch_submit *arg);
+int abi_batch_reap(int fd, struct nvfs_batch_reap *arg);
+int abi_batch_cancel(int fd, struct nvfs_batch_cancel *arg);
+int abi_batch_destroy(int fd, struct nvfs_batch_destroy *arg);
 int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr);
 
 #endif /* LIBNVFS_ABI_H */

@@ -5,6 +5,7 @@
 
 #include "crew.h"
 #include "engine.h"
+#include "engine_batch.h"
 #include "engine_mem.h"
 #include "gpu.h"
 #include "host.h"
@@ -17,11 +18,21 @@ static struct {
 	bool no_direct;		/* set while it is closed */
 } engine = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* A request that the module may be asked to do, and its thread. */
+/*
+ * What a thread of the crew does for submitted requests: have the module do one
+ * and wait for it, or find the memory of some.  By priv.next.
+ */
 struct errand {
 	struct crew_task task;
-	struct engine_req *req;
+	struct engine_req *list;
 };
+
+/* Requests by priv.next. */
+struct list {
+	struct engine_req *first, **last;
+};
+
+static const struct batch_ops batch_ops;
 
 static int check_process(void)
 {
@@ -45,6 +56,7 @@ static int open_all(void)
 	}
 	host_pool_get(&pool);
 	mem_open(nvfs, pool.cache_bytes);
+	batch_open(nvfs, &batch_ops);
 	engine.nvfs = nvfs;
 	return 0;
 }
@@ -73,6 +85,7 @@ void engine_put(void)
 	pthread_mutex_lock(&engine.lock);
 	if (engine.users && !--engine.users) {
 		nvfs = engine.nvfs;
+		batch_close();
 		host_put();
 		mem_close();
 		engine.nvfs = NULL;
@@ -172,7 +185,7 @@ static int run_host(struct engine_req *req)
  * The module's own refusals, which say nothing of what read(2) would do, with
  * nothing moved.
  */
-static bool try_host(const struct nvfs_result *res, int error)
+static bool try_host(uint64_t done, int error)
 {
 	switch (error) {
 	case -EREMOTEIO:
@@ -183,7 +196,7 @@ static bool try_host(const struct nvfs_result *res, int error)
 	case -ENOMEM:
 	case -ENODEV:
 	case -EPERM:
-		return !res->done;
+		return !done;
 	}
 	return false;
 }
@@ -209,7 +222,7 @@ static int run_module(struct engine_req *req)
 				     &res);
 	mem_put(memory, ret == -ESTALE);
 	req->reason = res.reason;
-	if (ret < 0 && !req->no_bounce && try_host(&res, (int)ret))
+	if (ret < 0 && !req->no_bounce && try_host(res.done, (int)ret))
 		return run_host(req);
 	req->done = res.done;
 	req->direct = res.direct;
@@ -237,44 +250,6 @@ static void host_ended(struct engine_req *req)
 	req->complete(req);
 }
 
-static void errand_work(struct crew_task *task)
-{
-	struct engine_req *req = ((struct errand *)task)->req;
-	int waiting = 0;
-
-	if (__atomic_compare_exchange_n(&req->priv.state, &waiting, 1, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		run_module(req);
-	else
-		req->error = -ECANCELED;
-}
-
-static void errand_end(struct crew_task *task)
-{
-	struct engine_req *req = ((struct errand *)task)->req;
-
-	free(task);
-	req->complete(req);
-}
-
-static int post_errand(struct engine_req *req)
-{
-	struct errand *errand = malloc(sizeof(*errand));
-	struct crew_task *task = &errand->task;
-	int ret;
-
-	if (!errand)
-		return -ENOMEM;
-	errand->req = req;
-	task->work = errand_work;
-	task->end = errand_end;
-	req->priv.state = 0;
-	ret = crew_post(&task, 1);
-	if (ret)
-		free(errand);
-	return ret;
-}
-
 /* With an error that the caller can't be told any more. */
 static void end_with(struct engine_req *req, int error)
 {
@@ -283,20 +258,267 @@ static void end_with(struct engine_req *req, int error)
 	req->complete(req);
 }
 
-static void submit_some(struct engine_req *const *reqs, unsigned int nr)
+static void add(struct list *list, struct engine_req *req)
 {
-	for (unsigned int i = 0; i < nr; i++) {
-		int ret;
+	req->priv.next = NULL;
+	*list->last = req;
+	list->last = &req->priv.next;
+}
 
-		if (reqs[i]->no_bounce && !may_be_direct(reqs[i]) &&
-		    reqs[i]->gpu != ENGINE_HOST)
-			ret = -EREMOTEIO;
-		else if (may_be_direct(reqs[i]))
-			ret = post_errand(reqs[i]);
+static int post_errand(struct engine_req *list,
+		       void (*work)(struct crew_task *task),
+		       void (*end)(struct crew_task *task))
+{
+	struct errand *errand = malloc(sizeof(*errand));
+	struct crew_task *task = &errand->task;
+	int ret;
+
+	if (!errand)
+		return -ENOMEM;
+	errand->list = list;
+	task->work = work;
+	task->end = end;
+	ret = crew_post(&task, 1);
+	if (ret)
+		free(errand);
+	return ret;
+}
+
+/* One request that is waited for. */
+
+static void lone_work(struct crew_task *task)
+{
+	struct engine_req *req = ((struct errand *)task)->list;
+
+	if (req_claim(req, REQ_RUNNING))
+		run_module(req);
+	else
+		req->error = -ECANCELED;
+}
+
+static void lone_end(struct crew_task *task)
+{
+	struct engine_req *req = ((struct errand *)task)->list;
+
+	free(task);
+	req->complete(req);
+}
+
+static void go_alone(struct engine_req *req)
+{
+	int ret;
+
+	__atomic_store_n(&req->priv.state, REQ_WAITING, __ATOMIC_RELEASE);
+	ret = post_errand(req, lone_work, lone_end);
+	if (ret)
+		end_with(req, ret);
+}
+
+/* Through host memory: together, so that small ones share buffers. */
+static void go_host(struct engine_req *list)
+{
+	struct engine_req **all, *req = list;
+	unsigned int nr = 0;
+	int ret = -ENOMEM;
+
+	for (; req; req = req->priv.next)
+		nr++;
+	all = malloc(nr * sizeof(*all));
+	for (nr = 0; all && list; list = list->priv.next)
+		all[nr++] = list;
+	if (all)
+		ret = nr ? host_submit(all, nr, host_ended) : 0;
+	for (unsigned int i = 0; ret && i < nr; i++)
+		end_with(all[i], ret);
+	free(all);
+	while (list) {
+		req = list;
+		list = req->priv.next;
+		end_with(req, ret);
+	}
+}
+
+/* In the module's batch. */
+
+/* What the module says of a request; true: to go through host memory. */
+static bool module_ended(struct engine_req *req, const struct nvfs_event *event)
+{
+	int error = -(int)event->error;
+
+	mem_put(req->priv.memory, error == -ESTALE);
+	req->reason = event->reason;
+	if (!req->no_bounce && try_host(event->done, error))
+		return true;
+	/* Not the request's fault, or one whose rest goes another way. */
+	if (error == -EBUSY || error == -EINTR ||
+	    (error == -EREMOTEIO && event->done)) {
+		go_alone(req);
+		return false;
+	}
+	req->done = event->done;
+	req->error = error;
+	/* Trusted no further than the request went. */
+	if (event->done > req->length) {
+		req->done = 0;
+		req->error = -EPROTO;
+	}
+	req->route = event->route;
+	if (event->route == NVFS_ROUTE_DIRECT)
+		req->direct = req->done;
+	req->complete(req);
+	return false;
+}
+
+static const struct batch_ops batch_ops = {
+	.ended = module_ended,
+	.aside = go_host,
+};
+
+static void go_module(struct engine_req *list)
+{
+	if (!list || !batch_submit(list))
+		return;
+	while (list) {
+		struct engine_req *req = list;
+
+		list = req->priv.next;
+		mem_put(req->priv.memory, false);
+		go_alone(req);
+	}
+}
+
+/*
+ * Where the request's bytes are in the module's eyes.  False: nowhere, and
+ * @req->reason says why.
+ */
+static bool set_memory(struct engine_req *req, struct memory *memory,
+		       const struct nvfs_region *region, uint64_t offset)
+{
+	if (region->error) {
+		req->reason = region->reason;
+		mem_put(memory, false);
+		return false;
+	}
+	req->priv.memory = memory;
+	req->priv.region = region->reg.region;
+	req->priv.offset = region->lead + offset;
+	return true;
+}
+
+static bool find_memory(struct engine_req *req)
+{
+	struct nvfs_region *region;
+	struct memory *memory;
+	uint64_t offset;
+
+	memory = mem_get(req->gpu, req->addr, req->length, &region, &offset,
+			 &req->reason);
+	return memory && set_memory(req, memory, region, offset);
+}
+
+static void add_host(struct list *list, struct engine_req *req)
+{
+	if (!req_claim(req, REQ_RUNNING))
+		end_with(req, -ECANCELED);
+	else if (req->no_bounce)
+		end_with(req, -EREMOTEIO);
+	else
+		add(list, req);
+}
+
+/* Memory that nobody added: finding it asks the GPU driver, or registers it. */
+static void find_work(struct crew_task *task)
+{
+	struct engine_req *req, *list = ((struct errand *)task)->list;
+	struct list module = { .last = &module.first };
+	struct list host = { .last = &host.first };
+
+	while (list) {
+		req = list;
+		list = req->priv.next;
+		if (find_memory(req))
+			add(&module, req);
 		else
-			ret = host_submit(&reqs[i], 1, host_ended);
-		if (ret)
-			end_with(reqs[i], ret);
+			add_host(&host, req);
+	}
+	go_module(module.first);
+	go_host(host.first);
+	batch_drop();
+}
+
+static void find_end(struct crew_task *task)
+{
+	free(task);
+}
+
+static void go_find(struct engine_req *list)
+{
+	int ret;
+
+	if (!list)
+		return;
+	batch_hold();
+	ret = post_errand(list, find_work, find_end);
+	if (!ret)
+		return;
+	batch_drop();
+	while (list) {
+		struct engine_req *req = list;
+
+		list = req->priv.next;
+		end_with(req, ret);
+	}
+}
+
+/* The lists that requests go to. */
+struct sorted {
+	struct list module, find, host, refused;
+};
+
+static void sort(struct sorted *to, struct engine_req *req)
+{
+	struct nvfs_region *region;
+	struct memory *memory;
+	uint64_t offset;
+
+	req->done = 0;
+	req->error = 0;
+	__atomic_store_n(&req->priv.state, REQ_WAITING, __ATOMIC_RELEASE);
+	if (!may_be_direct(req)) {
+		add(req->no_bounce && req->gpu != ENGINE_HOST ? &to->refused :
+								&to->host, req);
+		return;
+	}
+	memory = mem_get_added(req->gpu, req->addr, req->length, &region,
+			       &offset);
+	if (!memory)
+		add(&to->find, req);
+	else if (set_memory(req, memory, region, offset))
+		add(&to->module, req);
+	else
+		add(req->no_bounce ? &to->refused : &to->host, req);
+}
+
+/* First all are sorted: what was started may be gone. */
+static void submit_sorted(struct engine_req *const *reqs, unsigned int nr)
+{
+	struct sorted to = {
+		.module.last = &to.module.first,
+		.find.last = &to.find.first,
+		.host.last = &to.host.first,
+		.refused.last = &to.refused.first,
+	};
+
+	for (unsigned int i = 0; i < nr; i++)
+		sort(&to, reqs[i]);
+	go_module(to.module.first);
+	go_find(to.find.first);
+	go_host(to.host.first);
+	while (to.refused.first) {
+		struct engine_req *req = to.refused.first;
+
+		to.refused.first = req->priv.next;
+		end_with(req, -EREMOTEIO);
 	}
 }
 
@@ -316,7 +538,7 @@ int engine_submit(struct engine_req *const *reqs, unsigned int nr)
 	}
 	if (!special)
 		return host_submit(reqs, nr, host_ended);
-	submit_some(reqs, nr);
+	submit_sorted(reqs, nr);
 	return 0;
 }
 
@@ -324,5 +546,11 @@ int engine_cancel(struct engine_req *req)
 {
 	int ret = check_open();
 
-	return ret ? ret : host_cancel(req);
+	if (!ret)
+		ret = host_cancel(req);
+	if (ret == -EALREADY && __atomic_load_n(&req->priv.state,
+						__ATOMIC_ACQUIRE) ==
+				REQ_IN_MODULE)
+		batch_cancel(req);
+	return ret;
 }

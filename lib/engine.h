@@ -114,6 +114,9 @@ struct engine_req {
 		struct engine_req *next;
 		void *job;
 		int state;
+		void *memory;
+		uint64_t offset;
+		uint32_t region;
 	} priv;
 };
 
@@ -214,7 +217,9 @@ int engine_submit(struct engine_req *const *reqs, unsigned int nr);
  *
  * Returns 0 when nothing of it was started and nothing will be: it ends with
  * -ECANCELED, by a call of @complete like any other, maybe after this returns.
- * -EALREADY: it is being worked on and ends as it ends.
+ * -EALREADY: it is being worked on and ends as it ends.  The module, when it is
+ * the one that does, is asked to end it early: with -ECANCELED, and @done says
+ * how much is good.
  */
 int engine_cancel(struct engine_req *req);
 

@@ -94,14 +94,15 @@ static unsigned int above(uint64_t addr)
 	return low;
 }
 
-static struct memory *find(unsigned int gpu, uint64_t addr, uint64_t length)
+static struct memory *find(unsigned int gpu, uint64_t addr, uint64_t length,
+			   bool only_added)
 {
 	for (unsigned int i = above(addr); i-- > 0;) {
 		struct memory *memory = mem.table[i];
 
 		if (addr - memory->addr >= mem.longest)
 			break;
-		if (memory->gpu == gpu &&
+		if (memory->gpu == gpu && (memory->added || !only_added) &&
 		    addr - memory->addr < memory->length &&
 		    length <= memory->length - (addr - memory->addr))
 			return memory;
@@ -278,7 +279,7 @@ static struct memory *look_up(unsigned int gpu, uint64_t addr, uint64_t length,
 	struct memory *memory, *dead = NULL;
 
 	pthread_mutex_lock(&mem.lock);
-	memory = find(gpu, addr, length);
+	memory = find(gpu, addr, length, false);
 	if (memory && !memory->added && memory->id != info->id) {
 		if (drop(memory))
 			dead = memory;
@@ -314,6 +315,23 @@ struct memory *mem_get(unsigned int gpu, uint64_t addr, uint64_t length,
 		return NULL;
 	*region = memory->region;
 	*offset = addr - memory->addr;
+	return memory;
+}
+
+struct memory *mem_get_added(unsigned int gpu, uint64_t addr, uint64_t length,
+			     struct nvfs_region **region, uint64_t *offset)
+{
+	struct memory *memory;
+
+	pthread_mutex_lock(&mem.lock);
+	memory = find(gpu, addr, length, true);
+	if (memory) {
+		memory->users++;
+		memory->last_use = ++mem.uses;
+		*region = memory->region;
+		*offset = addr - memory->addr;
+	}
+	pthread_mutex_unlock(&mem.lock);
 	return memory;
 }
 

@@ -35,6 +35,12 @@ int mem_del(uint64_t addr);
 struct memory *mem_get(unsigned int gpu, uint64_t addr, uint64_t length,
 		       struct nvfs_region **region, uint64_t *offset,
 		       uint32_t *reason);
+/*
+ * The same for memory that a caller added, which needs no GPU driver to be found
+ * and waits for nothing.  NULL: it has to be mem_get().
+ */
+struct memory *mem_get_added(unsigned int gpu, uint64_t addr, uint64_t length,
+			     struct nvfs_region **region, uint64_t *offset);
 /* @stale: the module says that the memory was freed; it is forgotten. */
 void mem_put(struct memory *memory, int stale);
 

@@ -36,9 +36,6 @@
 #define WAKE_MIN	(256ULL << 10)
 #define GATHER_MAX	(64ULL << 10)
 
-/* engine_req.priv.state of a submitted request */
-enum { REQ_WAITING, REQ_RUNNING, REQ_CANCELED };
-
 static struct {
 	pthread_mutex_t opening;
 	struct engine_pool pool;		/* under @opening */
@@ -392,11 +389,7 @@ int host_run(struct engine_req *req)
 /* A request that was cancelled ends here. */
 static bool starts(struct engine_req *req)
 {
-	int state = REQ_WAITING;
-
-	if (__atomic_compare_exchange_n(&req->priv.state, &state, REQ_RUNNING,
-					false, __ATOMIC_ACQ_REL,
-					__ATOMIC_ACQUIRE))
+	if (req_claim(req, REQ_RUNNING))
 		return true;
 	req->error = -ECANCELED;
 	return false;
@@ -525,7 +518,8 @@ static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
 		reqs[i]->done = 0;
 		reqs[i]->error = 0;
 		reqs[i]->priv.job = job;
-		reqs[i]->priv.state = REQ_WAITING;
+		__atomic_store_n(&reqs[i]->priv.state, REQ_WAITING,
+				 __ATOMIC_RELEASE);
 	}
 	job->task.work = posted_work;
 	job->task.end = posted_end;

@@ -25,6 +25,23 @@ int host_run(struct engine_req *req);
  */
 int host_submit(struct engine_req *const *reqs, unsigned int nr,
 		void (*each)(struct engine_req *req));
+
+/*
+ * engine_req.priv.state of a submitted request.  Who does something with it that
+ * can't be taken back has to win it from REQ_WAITING first.
+ */
+enum { REQ_WAITING, REQ_RUNNING, REQ_CANCELED, REQ_IN_MODULE };
+
+/* False when it was cancelled: it ends by that. */
+static inline bool req_claim(struct engine_req *req, int state)
+{
+	int waiting = REQ_WAITING;
+
+	return __atomic_compare_exchange_n(&req->priv.state, &waiting, state,
+					   false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
 /* As engine_cancel(), without calling anything: 0 or -EALREADY. */
 int host_cancel(struct engine_req *req);
 

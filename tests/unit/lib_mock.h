@@ -292,7 +292,19 @@ static uint32_t model_align = 512, model_reason;
 /* A request that begins at this file offset fails so. */
 static uint64_t model_bad_offset = UINT64_MAX;
 static int model_bad_errno;
-static unsigned int model_requests;
+/* Already when it is submitted. */
+static bool model_bad_early;
+static unsigned int model_requests, model_submits;
+/* Of batches: none can be made; how deep; no end is told but of what is cancelled. */
+static bool model_no_batch;
+static unsigned int model_depth = NVFS_MAX_DEPTH;
+static bool model_hold;
+static pthread_cond_t model_ended = PTHREAD_COND_INITIALIZER;
+static struct {
+	bool open;
+	uint32_t depth, active, ended;
+	struct nvfs_event events[NVFS_MAX_DEPTH];
+} model_batch;
 
 static inline int model_fail(int error)
 {
@@ -313,23 +325,43 @@ static inline int model_register(struct nvfs_register *reg)
 	return model_fail(ENOSPC);
 }
 
+static inline uint64_t model_bad(void)
+{
+	return __atomic_load_n(&model_bad_offset, __ATOMIC_RELAXED);
+}
+
+/* Does a request get past the checks that come before anything is moved? */
+static inline int model_check(const struct nvfs_rw *rw, uint32_t *reason)
+{
+	assert_true(rw->region_offset + rw->length <=
+		    model_regions[rw->region - 1].length);
+	if (rw->file_offset == model_bad() && model_bad_early)
+		return model_bad_errno;
+	*reason = model_reason;
+	/* In the module's order. */
+	if (!*reason && (rw->file_offset % model_align ||
+			 rw->length % model_align))
+		*reason = NVFS_REASON_ALIGN;
+	return *reason && !(rw->flags & NVFS_RW_BOUNCE) ? EREMOTEIO : 0;
+}
+
 static inline int model_rw(struct nvfs_rw *rw, bool write)
 {
 	const struct nvfs_register *reg = &model_regions[rw->region - 1];
 	char *memory = (char *)(uintptr_t)(reg->addr + rw->region_offset);
+	int error;
 	ssize_t n;
 
-	assert_true(rw->region_offset + rw->length <= reg->length);
 	__atomic_add_fetch(&model_requests, 1, __ATOMIC_RELAXED);
-	if (rw->file_offset == model_bad_offset)
-		return model_fail(model_bad_errno);
-	rw->reason = model_reason;
-	/* In the module's order. */
-	if (!rw->reason && (rw->file_offset % model_align ||
-			    rw->length % model_align))
-		rw->reason = NVFS_REASON_ALIGN;
-	if (rw->reason && !(rw->flags & NVFS_RW_BOUNCE))
-		return model_fail(EREMOTEIO);
+	error = model_check(rw, &rw->reason);
+	if (!error && rw->file_offset == model_bad())
+		error = model_bad_errno;
+	/* No signal interrupts for ever. */
+	if (error == EINTR)
+		__atomic_store_n(&model_bad_offset, UINT64_MAX,
+				 __ATOMIC_RELAXED);
+	if (error)
+		return model_fail(error);
 	n = write ? pwrite(rw->fd, memory, rw->length, (off_t)rw->file_offset) :
 		    pread(rw->fd, memory, rw->length, (off_t)rw->file_offset);
 	if (n < 0)
@@ -337,6 +369,163 @@ static inline int model_rw(struct nvfs_rw *rw, bool write)
 	rw->done = (uint64_t)n;
 	rw->route = !n ? NVFS_ROUTE_NONE :
 		    rw->reason ? NVFS_ROUTE_MIXED : NVFS_ROUTE_DIRECT;
+	return 0;
+}
+
+/*
+ * One batch.  Requests are done when they are submitted, but held back until they
+ * are cancelled or model_hold ends.
+ */
+
+static inline struct nvfs_rw model_rw_of(const struct nvfs_request *req)
+{
+	return (struct nvfs_rw){
+		.flags = req->flags,
+		.region = req->region,
+		.fd = req->fd,
+		.region_offset = req->region_offset,
+		.file_offset = req->file_offset,
+		.length = req->length,
+	};
+}
+
+static inline int model_create(struct nvfs_batch_create *create)
+{
+	assert_false(model_batch.open);
+	if (model_no_batch)
+		return model_fail(ENOMEM);
+	model_batch.open = true;
+	model_batch.depth = create->depth < model_depth ? create->depth :
+							  model_depth;
+	model_batch.active = 0;
+	model_batch.ended = 0;
+	create->batch = 5;
+	return 0;
+}
+
+/* All are checked before one begins.  Under the lock. */
+static inline int model_admit(struct nvfs_batch_submit *submit)
+{
+	const struct nvfs_request *reqs = (const void *)(uintptr_t)
+					  submit->requests;
+
+	submit->wrong = submit->nr;
+	submit->reason = 0;
+	assert_int_equal(submit->batch, 5);
+	model_submits++;
+	if (model_batch.active + model_batch.ended + submit->nr >
+	    model_batch.depth)
+		return EBUSY;
+	for (uint32_t i = 0; i < submit->nr; i++) {
+		struct nvfs_rw rw = model_rw_of(&reqs[i]);
+		int error = model_check(&rw, &submit->reason);
+
+		if (error) {
+			submit->wrong = i;
+			return error;
+		}
+	}
+	model_batch.active += submit->nr;
+	return 0;
+}
+
+static inline int model_submit(struct nvfs_batch_submit *submit)
+{
+	const struct nvfs_request *reqs = (const void *)(uintptr_t)
+					  submit->requests;
+	int error;
+
+	pthread_mutex_lock(&model_lock);
+	error = model_admit(submit);
+	pthread_mutex_unlock(&model_lock);
+	if (error)
+		return model_fail(error);
+	for (uint32_t i = 0; i < submit->nr; i++) {
+		struct nvfs_rw rw = model_rw_of(&reqs[i]);
+		struct nvfs_event event = { .user_data = reqs[i].user_data };
+
+		if (model_rw(&rw, reqs[i].op == NVFS_OP_WRITE))
+			event.error = (uint32_t)errno;
+		event.done = rw.done;
+		event.route = rw.route;
+		event.reason = rw.reason;
+		pthread_mutex_lock(&model_lock);
+		model_batch.events[model_batch.ended++] = event;
+		model_batch.active--;
+		pthread_cond_broadcast(&model_ended);
+		pthread_mutex_unlock(&model_lock);
+	}
+	return 0;
+}
+
+/* What a held batch has to tell: what was cancelled, which comes first. */
+static inline uint32_t model_ready(void)
+{
+	uint32_t nr = 0;
+
+	if (!model_hold)
+		return model_batch.ended;
+	while (nr < model_batch.ended &&
+	       model_batch.events[nr].error == ECANCELED)
+		nr++;
+	return nr;
+}
+
+static inline int model_reap(struct nvfs_batch_reap *reap)
+{
+	uint32_t nr;
+
+	pthread_mutex_lock(&model_lock);
+	while (model_ready() < reap->min_nr &&
+	       (model_batch.active || model_batch.ended))
+		pthread_cond_wait(&model_ended, &model_lock);
+	nr = model_ready();
+	nr = nr < reap->max_nr ? nr : reap->max_nr;
+	memcpy((void *)(uintptr_t)reap->events, model_batch.events,
+	       nr * sizeof(model_batch.events[0]));
+	model_batch.ended -= nr;
+	memmove(model_batch.events, &model_batch.events[nr],
+		model_batch.ended * sizeof(model_batch.events[0]));
+	reap->nr = nr;
+	pthread_mutex_unlock(&model_lock);
+	return 0;
+}
+
+static inline int model_cancel(const struct nvfs_batch_cancel *cancel)
+{
+	struct nvfs_event event;
+
+	assert_int_equal(cancel->flags, NVFS_CANCEL_USER_DATA);
+	pthread_mutex_lock(&model_lock);
+	for (uint32_t i = 0; model_hold && i < model_batch.ended; i++) {
+		event = model_batch.events[i];
+		if (event.user_data != cancel->user_data)
+			continue;
+		event.error = ECANCELED;
+		event.done = 0;
+		event.route = NVFS_ROUTE_NONE;
+		memmove(&model_batch.events[1], model_batch.events,
+			i * sizeof(event));
+		model_batch.events[0] = event;
+	}
+	pthread_cond_broadcast(&model_ended);
+	pthread_mutex_unlock(&model_lock);
+	return 0;
+}
+
+static inline void model_let_go(void)
+{
+	pthread_mutex_lock(&model_lock);
+	model_hold = false;
+	pthread_cond_broadcast(&model_ended);
+	pthread_mutex_unlock(&model_lock);
+}
+
+static inline int model_destroy(void)
+{
+	assert_true(model_batch.open);
+	assert_int_equal(model_batch.active + model_batch.ended, 0);
+	model_batch.open = false;
 	return 0;
 }
 
@@ -366,6 +555,16 @@ static inline int model_call(unsigned long request, void *arg)
 	case NVFS_IOC_INFO:
 		info->version_major = NVFS_VERSION_MAJOR;
 		return 0;
+	case NVFS_IOC_BATCH_CREATE:
+		return model_create(arg);
+	case NVFS_IOC_BATCH_SUBMIT:
+		return model_submit(arg);
+	case NVFS_IOC_BATCH_REAP:
+		return model_reap(arg);
+	case NVFS_IOC_BATCH_CANCEL:
+		return model_cancel(arg);
+	case NVFS_IOC_BATCH_DESTROY:
+		return model_destroy();
 	}
 	pthread_mutex_lock(&model_lock);
 	if (request == NVFS_IOC_REGISTER)
@@ -397,7 +596,12 @@ static inline int mock_setup(void **state)
 	model_reason = 0;
 	model_bad_offset = UINT64_MAX;
 	model_bad_errno = 0;
+	model_bad_early = false;
 	model_requests = 0;
+	model_submits = 0;
+	model_no_batch = false;
+	model_depth = NVFS_MAX_DEPTH;
+	model_hold = false;
 	abi_set_seam(&mock_seam);
 	gpu_set_driver(&mock_gpu);
 	return 0;
@@ -409,6 +613,7 @@ static inline int mock_teardown(void **state)
 	(void)state;
 	mock_end();
 	assert_int_equal(mock_gpu_live, 0);
+	assert_false(model_batch.open);
 	abi_set_seam(NULL);
 	gpu_set_driver(NULL);
 	return 0;

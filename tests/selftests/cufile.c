@@ -7,8 +7,10 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@
 	X(cuFileRead) X(cuFileWrite)					\
 	X(cuFileBatchIOSetUp) X(cuFileBatchIOSubmit)			\
 	X(cuFileBatchIOGetStatus) X(cuFileBatchIODestroy)		\
+	X(cuFileBatchIOCancel)						\
 	X(cuFileReadAsync) X(cuFileWriteAsync)				\
 	X(cuFileSetStatsLevel) X(cuFileStatsStart) X(cuFileGetStatsL3)	\
 	X(cuFileGetBARSizeInKB) X(cuFileSetParameterBool)		\
@@ -317,8 +320,110 @@ TEST(batch_of_reads_arrives)
 	stop();
 }
 
+#define WHOLE	128
+
+/* One call of the module for all of them, whoever registered the memory. */
+static void one_batch(bool added)
+{
+	long long batches = stat_get("batches");
+	long long requests = stat_get("batch_requests");
+	CUfileIOParams_t io[WHOLE];
+	CUfileIOEvents_t events[WHOLE];
+	CUfileBatchHandle_t batch;
+	unsigned int nr = WHOLE;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	int fd;
+
+	start();
+	gpu_alloc(&buf, 0, 2 * MIB, false);
+	fd = file_make(EXT4, 2 * MIB, 9, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	if (added)
+		ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err,
+			  0);
+	ASSERT_EQ(cf.cuFileBatchIOSetUp(&batch, WHOLE).err, 0);
+	for (unsigned int i = 0; i < WHOLE; i++) {
+		batch_entry(&io[i], fh, &buf, i % ENTRIES);
+		io[i].u.batch.size = 4096;
+		io[i].u.batch.devPtr_offset = 4096 * i;
+		io[i].u.batch.file_offset = 8192 * (WHOLE - 1 - i);
+	}
+	ASSERT_EQ(cf.cuFileBatchIOSubmit(batch, WHOLE, io, 0).err, 0);
+	ASSERT_EQ(cf.cuFileBatchIOGetStatus(batch, WHOLE, &nr, events,
+					    NULL).err, 0);
+	ASSERT_EQ(nr, WHOLE);
+	for (unsigned int i = 0; i < WHOLE; i++) {
+		ASSERT_EQ(events[i].status, CUFILE_COMPLETE);
+		gpu_check_pattern(&buf, 4096 * i, 4096, 9,
+				  8192 * (WHOLE - 1 - i));
+	}
+	ASSERT_EQ(stat_get("batches"), batches + 1);
+	ASSERT_EQ(stat_get("batch_requests"), requests + WHOLE);
+	ASSERT_EQ(gpu_stats().n_nvfs_reads, WHOLE);
+	cf.cuFileBatchIODestroy(batch);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
+TEST_OF(a_batch_is_one_batch_of_the_module, 60, one_batch(true))
+TEST_OF(a_batch_of_unknown_memory_is_one_too, 60, one_batch(false))
+
+/* Writes that a frozen file system holds up end when they are cancelled. */
+TEST(a_cancelled_batch_ends)
+{
+	CUfileIOEvents_t events[WHOLE];
+	CUfileIOParams_t io[WHOLE];
+	unsigned int nr = WHOLE, cancelled = 0;
+	long long cancels = stat_get("cancels");
+	CUfileBatchHandle_t batch;
+	int fd, place, submitted, given_up;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+
+	start();
+	gpu_alloc(&buf, 0, 2 * MIB, false);
+	gpu_put_pattern(&buf, 0, 2 * MIB, 9, 0);
+	fd = file_make(EXT4, 2 * MIB, 9, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err, 0);
+	ASSERT_EQ(cf.cuFileBatchIOSetUp(&batch, WHOLE).err, 0);
+	for (unsigned int i = 0; i < WHOLE; i++) {
+		batch_entry(&io[i], fh, &buf, i % ENTRIES);
+		io[i].opcode = CUFILE_WRITE;
+		io[i].u.batch.size = 16384;
+		io[i].u.batch.devPtr_offset = 16384 * i;
+		io[i].u.batch.file_offset = 16384 * i;
+	}
+	place = open(fix_place("ext4"), O_RDONLY);
+	ASSERT_EQ(ioctl(place, FIFREEZE, 0), 0);
+	submitted = cf.cuFileBatchIOSubmit(batch, WHOLE, io, 0).err;
+	given_up = cf.cuFileBatchIOCancel(batch).err;
+	/* First of all, so that nothing is left frozen. */
+	ASSERT_EQ(ioctl(place, FITHAW, 0), 0);
+	ASSERT_EQ(submitted, 0);
+	ASSERT_EQ(given_up, 0);
+	ASSERT_EQ(cf.cuFileBatchIOGetStatus(batch, WHOLE, &nr, events,
+					    NULL).err, 0);
+	ASSERT_EQ(nr, WHOLE);
+	for (unsigned int i = 0; i < WHOLE; i++) {
+		cancelled += events[i].status == CUFILE_CANCELED;
+		if (events[i].status != CUFILE_CANCELED)
+			ASSERT_EQ(events[i].status, CUFILE_COMPLETE);
+	}
+	ASSERT_GE(stat_get("cancels"), cancels + 1);
+	harness_note("%u of %u cancelled", cancelled, WHOLE);
+	cf.cuFileBatchIODestroy(batch);
+	file_check(fd, 0, 0, 2 * MIB, 9);
+	close(place);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+}
+
 /* Each request between two settings of the memory, without a wait. */
-static void stream_in_order(void)
+static void stream_in_order(bool added)
 {
 	size_t size = 65536;
 	off_t file = 4096, mem = 65536;
@@ -332,6 +437,9 @@ static void stream_in_order(void)
 	gpu_fill(&buf, 0);
 	fd = file_make(EXT4, MIB, 3, O_RDWR | O_DIRECT);
 	fh = handle_of(fd);
+	if (added)
+		ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), buf.size, 0).err,
+			  0);
 	ASSERT_EQ(cu.stream_create(&stream, 1), 0);
 	ASSERT_EQ(cu.memset_async(buf.va, 0xaa, MIB, stream), 0);
 	ASSERT_EQ(cf.cuFileReadAsync(fh, pointer(&buf), &size, &file, &mem,
@@ -356,12 +464,18 @@ static void stream_in_order(void)
 	gpu_free(&buf);
 }
 
-TEST(stream_requests_keep_their_place)
+static void stream_of_the_module(bool added)
 {
+	long long requests = stat_get("batch_requests");
+
 	start();
-	stream_in_order();
+	stream_in_order(added);
+	ASSERT_EQ(stat_get("batch_requests"), requests + 2);
 	stop();
 }
+
+TEST_OF(stream_requests_keep_their_place, 60, stream_of_the_module(true))
+TEST_OF(stream_requests_of_unknown_memory, 60, stream_of_the_module(false))
 
 /* Stream 0: whoever copies in stream 0 meanwhile would wait for himself. */
 TEST(stream_0_does_not_wait_for_itself)
@@ -517,7 +631,7 @@ TEST(without_the_module_everything_bounces)
 	close(fd);
 	gpu_free(&buf);
 	batch_of_reads();
-	stream_in_order();
+	stream_in_order(false);
 	stop();
 	module_load("nvfs", "");
 }

@@ -43,6 +43,8 @@ struct gpu_driver;
  * @flags: of @fd (F_GETFL)
  * @align: what O_DIRECT wants of offsets and lengths; 1 without it
  * @seekable: false for what has no offsets (a pipe): requests are not cut
+ * @cacheable: open with O_DIRECT, and yet bytes that the page cache has may be
+ *	read from there: they are what a drive would give
  *
  * Belongs to the caller, who may embed it; engine_file_init() fills it in.
  */
@@ -52,6 +54,7 @@ struct engine_file {
 	int flags;
 	uint32_t align;
 	bool seekable;
+	bool cacheable;
 };
 
 /**

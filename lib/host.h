@@ -50,7 +50,7 @@ int host_cancel(struct engine_req *req);
 /**
  * host_file_read() - read as much as there is, of @length bytes
  * @file: the file; with O_DIRECT @host, @offset and @length suit it, or not:
- *	then the page cache is used
+ *	then the page cache is used, and also when it has the bytes
  * @host: where to
  * @length: bytes
  * @offset: first byte in the file
@@ -60,6 +60,12 @@ int host_cancel(struct engine_req *req);
  */
 uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			uint64_t offset, int *error);
+/*
+ * Puts something in the place of cachestat(2), for tests; NULL puts it back.  It
+ * says how many pages of a range the page cache has, or a negative errno value.
+ */
+void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
+					      uint64_t length));
 /* The same for writing; less without an error is the end of a device. */
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);

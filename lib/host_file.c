@@ -2,8 +2,12 @@
 /* Files: what their open mode wants, and how to read and write all of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -14,6 +18,84 @@
 #define ALIGN_MOST	65536U
 /* At most so much in one call: Linux' own limit, in whole blocks. */
 #define CALL_MAX	0x7ffff000ULL
+
+#define PAGE		4096ULL
+/* What is looked at of a long range: so much at its begin, middle and end. */
+#define SPOT		(16 * PAGE)
+
+/* cachestat(2), Linux 6.5; the C library has no name for it. */
+#ifndef SYS_cachestat
+#define SYS_cachestat	451
+#endif
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC	0x58465342
+#endif
+
+static int64_t kernel_cachestat(int fd, uint64_t offset, uint64_t length)
+{
+	struct { uint64_t offset, length; } range = { offset, length };
+	struct { uint64_t cached, others[4]; } answer;
+
+	if (syscall(SYS_cachestat, fd, &range, &answer, 0))
+		return -errno;
+	return (int64_t)answer.cached;
+}
+
+static int64_t (*_Atomic cachestat)(int fd, uint64_t offset,
+				    uint64_t length) = kernel_cachestat;
+
+void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
+					      uint64_t length))
+{
+	cachestat = count ? count : kernel_cachestat;
+}
+
+/*
+ * Only where the page cache and O_DIRECT can't tell different stories: a file
+ * of one machine's file system.  Not a device, which may have a file system, or
+ * another machine, that writes below its page cache; and not a network's.
+ */
+static bool is_local_file(int fd)
+{
+	struct stat st;
+	struct statfs fs;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs))
+		return false;
+	switch ((unsigned long)fs.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_SUPER_MAGIC:
+		return cachestat(fd, 0, PAGE) >= 0;
+	}
+	return false;
+}
+
+static bool has_pages(int fd, uint64_t offset, uint64_t length)
+{
+	uint64_t first = offset / PAGE;
+	uint64_t end = (offset + length + PAGE - 1) / PAGE;
+	int64_t nr = cachestat(fd, first * PAGE, (end - first) * PAGE);
+
+	return nr >= 0 && (uint64_t)nr >= end - first;
+}
+
+/*
+ * Asked before, because a read that shall not block (RWF_NOWAIT) starts to read
+ * ahead where it finds nothing.  A wrong guess costs time only.
+ */
+static bool is_cached(const struct engine_file *file, uint64_t offset,
+		      uint64_t length)
+{
+	if (!file->cacheable || !length)
+		return false;
+	if (length <= 3 * SPOT)
+		return has_pages(file->fd, offset, length);
+	return has_pages(file->fd, offset, SPOT) &&
+	       has_pages(file->fd, offset + length / 2, SPOT) &&
+	       has_pages(file->fd, offset + length - SPOT, SPOT);
+}
 
 static uint32_t direct_align(int fd)
 {
@@ -42,6 +124,7 @@ int engine_file_init(struct engine_file *file, int fd)
 	file->flags = flags;
 	file->align = flags & O_DIRECT ? direct_align(fd) : 1;
 	file->seekable = lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
+	file->cacheable = file->align > 1 && is_local_file(fd);
 	return 0;
 }
 
@@ -107,7 +190,8 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 	uint64_t done = 0;
 
 	*error = 0;
-	if (!suits(file, host, length, offset))
+	if (!suits(file, host, length, offset) ||
+	    is_cached(file, offset, length))
 		fd = twin_of(file);
 	while (done < length) {
 		ssize_t n = read_some(file, fd, host + done, length - done,

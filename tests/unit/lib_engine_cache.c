@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+/* Files that are open with O_DIRECT: from the drive or from the page cache? */
+#include "lib_engine_fix.h"
+
+#include "host.h"
+
+#define PAGES(n)	((n) * 4096ULL)
+
+static int own_fd;
+static _Atomic unsigned int own_reads, other_reads, questions;
+/* Of which file offsets the page cache is said to have the bytes. */
+static uint64_t cached_from, cached_to, hole;
+static int64_t refuse_with;
+
+static int note_file(int fd, uint64_t length, uint64_t offset)
+{
+	(void)length;
+	(void)offset;
+	atomic_fetch_add(fd == own_fd ? &own_reads : &other_reads, 1);
+	return 0;
+}
+
+static int64_t say_cached(int fd, uint64_t offset, uint64_t length)
+{
+	int64_t nr = 0;
+
+	assert_int_equal(fd, own_fd);
+	assert_int_equal(offset % 4096 + length % 4096, 0);
+	atomic_fetch_add(&questions, 1);
+	for (uint64_t at = offset; at < offset + length; at += 4096)
+		nr += at >= cached_from && at < cached_to && at != hole;
+	return refuse_with ? refuse_with : nr;
+}
+
+static void reset(void)
+{
+	own_reads = 0;
+	other_reads = 0;
+	questions = 0;
+}
+
+static void open_direct(struct fixture *f, bool cacheable)
+{
+	open_fixture(f);
+	own_fd = f->file.fd;
+	file_direct = own_fd;
+	assert_int_equal(engine_file_init(&f->file, own_fd), 0);
+	/* The mock's file is none that this is asked of. */
+	assert_false(f->file.cacheable);
+	f->file.cacheable = cacheable;
+	file_hook = note_file;
+	host_file_set_cachestat(say_cached);
+	cached_from = 0;
+	cached_to = 0;
+	hole = UINT64_MAX;
+	refuse_with = 0;
+	reset();
+}
+
+static void close_direct(struct fixture *f)
+{
+	host_file_set_cachestat(NULL);
+	close_fixture(f);
+}
+
+static void assert_read(struct fixture *f, uint64_t offset, uint64_t length)
+{
+	struct engine_req req = request(f, offset, 0, length, false);
+
+	memset(f->gpu, 0xaa, f->room);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, length);
+	assert_memory_equal(f->gpu, f->bytes + offset, length);
+}
+
+static void cached_bytes_come_from_the_page_cache(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_direct(&f, true);
+	cached_to = FILE_BYTES;
+	assert_read(&f, 0, 4096);
+	assert_read(&f, 12345, 300);
+	assert_read(&f, 4096, MIB);
+	assert_read(&f, 0, 3 * MIB);
+	assert_int_equal(own_reads, 0);
+	assert_in_range(other_reads, 4, 100);
+	close_direct(&f);
+}
+
+static void other_bytes_come_from_the_drive(void **state)
+{
+	struct fixture f;
+	int error;
+
+	(void)state;
+	open_direct(&f, true);
+	assert_read(&f, 0, 4096);
+	assert_read(&f, 0, 3 * MIB);
+	/* Read in one go: all but the last page, and all but the middle. */
+	cached_to = PAGES(7);
+	assert_int_equal(host_file_read(&f.file, (char *)f.gpu, PAGES(8), 0,
+					&error), PAGES(8));
+	cached_to = PAGES(40);
+	assert_int_equal(host_file_read(&f.file, (char *)f.gpu, PAGES(100), 0,
+					&error), PAGES(100));
+	cached_from = PAGES(20);
+	cached_to = FILE_BYTES;
+	assert_int_equal(host_file_read(&f.file, (char *)f.gpu, PAGES(100), 0,
+					&error), PAGES(100));
+	cached_from = 0;
+	hole = PAGES(52);
+	assert_int_equal(host_file_read(&f.file, (char *)f.gpu, PAGES(100), 0,
+					&error), PAGES(100));
+	assert_int_equal(other_reads, 0);
+	assert_in_range(own_reads, 4, 100);
+	close_direct(&f);
+}
+
+static void what_can_not_be_asked_comes_from_the_drive(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_direct(&f, true);
+	cached_to = FILE_BYTES;
+	refuse_with = -EPERM;
+	assert_read(&f, 0, 4096);
+	assert_int_equal(other_reads, 0);
+	close_direct(&f);
+	open_direct(&f, false);
+	cached_to = FILE_BYTES;
+	assert_read(&f, 0, 4096);
+	assert_int_equal(other_reads, 0);
+	assert_int_equal(questions, 0);
+	close_direct(&f);
+}
+
+static void writes_are_as_they_were(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_direct(&f, true);
+	cached_to = FILE_BYTES;
+	req = request(&f, 0, 0, PAGES(4), true);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(questions, 0);
+	assert_int_equal(other_reads, 0);
+	close_direct(&f);
+}
+
+/* A real one, as far as this machine has it. */
+static void real_file_is_read_by_what_is_cached(void **state)
+{
+	static char bytes[MIB] __attribute__((aligned(4096)));
+	char path[40];
+	struct fixture f;
+	int other, fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_DIRECT, 0600);
+
+	(void)state;
+	if (fd < 0)
+		skip();
+	open_fixture(&f);
+	close(f.file.fd);
+	own_fd = fd;
+	assert_int_equal(engine_file_init(&f.file, fd), 0);
+	if (!f.file.cacheable) {
+		close_fixture(&f);
+		skip();
+	}
+	memcpy(bytes, f.bytes, MIB);
+	assert_int_equal(syscall(SYS_pwrite64, fd, bytes, MIB, 0), MIB);
+	file_hook = note_file;
+	reset();
+	assert_read(&f, 0, MIB);
+	assert_true(own_reads > 0);
+	assert_int_equal(other_reads, 0);
+	/* Somebody else reads it without O_DIRECT. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	other = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(syscall(SYS_pread64, other, bytes, MIB, 0), MIB);
+	close(other);
+	reset();
+	assert_read(&f, 0, MIB);
+	assert_true(other_reads > 0);
+	assert_int_equal(own_reads, 0);
+	/* What is written behind its back is read. */
+	bytes[70000] = 99;
+	f.bytes[70000] = 99;
+	assert_int_equal(syscall(SYS_pwrite64, fd, bytes, MIB, 0), MIB);
+	assert_read(&f, 0, MIB);
+	close_fixture(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		mock_test(cached_bytes_come_from_the_page_cache),
+		mock_test(other_bytes_come_from_the_drive),
+		mock_test(what_can_not_be_asked_comes_from_the_drive),
+		mock_test(writes_are_as_they_were),
+		mock_test(real_file_is_read_by_what_is_cached),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -35,7 +35,7 @@ $(THROUGHPUT): $(THROUGHPUT_SRC) bench/throughput.h $(BUILD)/lib/libnvfs.a
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -Ilib -Ilib/include -Iinclude/uapi $(LDFLAGS) \
-		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a -ldl -pthread -o $@
+		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a $(LIB_LIBS) -o $@
 
 .PHONY: bench-throughput
 bench-throughput: $(THROUGHPUT) ## GB/s to a real GPU, beside libcufile (MACHINE=); writes docs/throughput.md

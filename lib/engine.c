@@ -10,6 +10,7 @@
 #include "gpu.h"
 #include "host.h"
 #include "internal.h"
+#include "ring.h"
 
 static struct {
 	pthread_mutex_t lock;
@@ -102,6 +103,11 @@ unsigned int engine_users(void)
 struct nvfs *engine_nvfs(void)
 {
 	return engine.nvfs;
+}
+
+int engine_uring(void)
+{
+	return ring_error();
 }
 
 static int check_open(void)

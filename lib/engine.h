@@ -155,6 +155,13 @@ struct nvfs *engine_nvfs(void);
  */
 int engine_gpu(const struct gpu_driver **driver);
 
+/*
+ * 0: files that are open with O_DIRECT are read by io_uring, many reads at a time;
+ * 1: there was no need yet; or why the kernel refuses it, a negative errno value:
+ * then threads read, each at one place.
+ */
+int engine_uring(void);
+
 /**
  * struct engine_pool - how much the engine may take
  * @threads: helper threads in all; 0: one for each CPU

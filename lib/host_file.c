@@ -183,6 +183,14 @@ static ssize_t write_some(const struct engine_file *file, int fd,
 				write(fd, host, length);
 }
 
+bool host_file_is_direct(const struct engine_file *file, const char *host,
+			 uint64_t length, uint64_t offset)
+{
+	return file->align > 1 && file->seekable && length <= INT32_MAX &&
+	       suits(file, host, length, offset) &&
+	       !is_cached(file, offset, length);
+}
+
 uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			uint64_t offset, int *error)
 {

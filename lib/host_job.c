@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host_job.h"
+#include "ring.h"
 
 /* CPUID 7.0, ECX */
 #define HAS_CLDEMOTE	(1U << 25)
@@ -19,12 +20,15 @@
  * @host: its bytes
  * @part: its number
  * @busy: copies were started
+ * @read: by the ring, if @reading
  * @nr_copies: of @copies, which is @own for a job of one request
  */
 struct buffer {
 	char *host;
 	uint32_t part;
 	bool busy;
+	bool reading;
+	struct ring_read read;
 	unsigned int nr_copies;
 	struct lane_copy *copies;
 	struct lane_copy own;
@@ -34,6 +38,7 @@ struct buffer {
 struct hand {
 	struct job *job;
 	struct lane *lane;
+	struct ring *ring;	/* of the slot, for reads from drives */
 	int slot;
 	unsigned int nr;
 	struct buffer buffers[HAND_BUFFERS];
@@ -165,12 +170,50 @@ static void do_small(struct engine_req *req, char *host)
 		req->error = 0;
 }
 
-static void do_many(struct job *job, struct buffer *buffer)
+/* Reads from drives, all at once. */
+static void start_many(struct job *job, struct buffer *buffer,
+		       struct ring *ring, struct ring_read *reads)
+{
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
+		struct engine_req *req = job->many[buffer->part *
+						   job->per_part + i];
+		char *host = buffer->host + i * job->stride;
+		uint64_t align = req->file->align, lead = lead_of(req);
+		uint64_t whole = (lead + req->length + align - 1) / align *
+				 align;
+
+		reads[i].result = -1;
+		reads[i].busy = false;
+		if (req->error || !host_file_is_direct(req->file, host, whole,
+						       req->file_offset - lead))
+			continue;
+		reads[i].fd = req->file->fd;
+		reads[i].host = host;
+		reads[i].length = (uint32_t)whole;
+		reads[i].offset = req->file_offset - lead;
+		ring_add(ring, &reads[i]);
+	}
+	ring_submit(ring);
+}
+
+static void do_many(struct job *job, struct buffer *buffer, struct ring *ring)
 {
 	uint32_t first = buffer->part * job->per_part;
+	struct ring_read reads[RING_DEPTH];
 
-	for (uint32_t i = 0; i < many_in(job, buffer->part); i++)
-		do_small(job->many[first + i], buffer->host + i * job->stride);
+	if (ring)
+		start_many(job, buffer, ring, reads);
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
+		struct engine_req *req = job->many[first + i];
+
+		if (ring)
+			ring_wait(ring, &reads[i]);
+		/* What ended in any other way is told by trying again. */
+		if (ring && reads[i].result == reads[i].length)
+			req->done = req->length;
+		else
+			do_small(req, buffer->host + i * job->stride);
+	}
 }
 
 /* Whose memory is it that can't be copied?  Rare, so one by one. */
@@ -269,6 +312,14 @@ static void do_part(struct job *job, uint32_t part, char *host)
 
 /* A thread's buffers. */
 
+/* From a drive, mostly: the CPU has nothing to do with it. */
+static bool reads_drive(const struct job *job)
+{
+	const struct engine_req *one = job->req ? job->req : job->many[0];
+
+	return !job->write && one->file->align > 1;
+}
+
 static bool open_hand(struct hand *hand, struct job *job, bool first)
 {
 	uint64_t bytes = job->stride * (job->req ? 1 : job->per_part);
@@ -279,10 +330,12 @@ static bool open_hand(struct hand *hand, struct job *job, bool first)
 	if (hand->slot < 0)
 		return false;
 	hand->lane = lane_of(job);
+	hand->ring = reads_drive(job) ? slots_ring(slots, hand->slot) : NULL;
 	hand->nr = (unsigned int)min64(slots->bytes / bytes, HAND_BUFFERS);
 	for (unsigned int i = 0; i < hand->nr; i++) {
 		hand->buffers[i].host = slots->all[hand->slot].host + i * bytes;
 		hand->buffers[i].busy = false;
+		hand->buffers[i].reading = false;
 	}
 	return true;
 }
@@ -302,7 +355,7 @@ static void transfer(struct hand *hand, struct buffer *buffer)
 	if (hand->job->req)
 		do_part(hand->job, buffer->part, buffer->host);
 	else
-		do_many(hand->job, buffer);
+		do_many(hand->job, buffer, hand->ring);
 }
 
 /* Wait for the copies of a buffer; a write goes on to the file. */
@@ -324,6 +377,71 @@ static void land(struct hand *hand, struct buffer *buffer)
 		transfer(hand, buffer);
 }
 
+/* Begin to read a part by the ring; false: it is not for that. */
+static bool fetch(struct hand *hand, struct buffer *buffer)
+{
+	struct job *job = hand->job;
+	struct engine_req *req = job->req;
+	uint64_t start = buffer->part * job->stride;
+	uint64_t align = req->file->align;
+	uint64_t length = min64(job->stride, job->window - start);
+	uint64_t whole = (length + align - 1) / align * align;
+	uint64_t offset = req->file_offset - job->lead + start;
+
+	if (start >= atomic_load(&job->stop) ||
+	    !host_file_is_direct(req->file, buffer->host, whole, offset))
+		return false;
+	buffer->read = (struct ring_read){
+		.fd = req->file->fd,
+		.host = buffer->host,
+		.length = (uint32_t)whole,
+		.offset = offset,
+	};
+	ring_add(hand->ring, &buffer->read);
+	ring_submit(hand->ring);
+	return true;
+}
+
+/* The bytes of a part are here, whoever reads them; their copies start. */
+static void fetched(struct hand *hand, struct buffer *buffer)
+{
+	if (buffer->reading)
+		ring_wait(hand->ring, &buffer->read);
+	/* The end of the file, an error, or not for the ring: as ever. */
+	if (!buffer->reading || buffer->read.result != buffer->read.length)
+		transfer(hand, buffer);
+	buffer->reading = false;
+	start(hand, buffer);
+}
+
+/* Drives want many reads at a time: as many as there are buffers. */
+static void work_ahead(struct hand *hand)
+{
+	struct job *job = hand->job;
+	unsigned int begun = 0, ended = 0;
+	bool more = true;
+
+	while (more || ended < begun) {
+		struct buffer *buffer = &hand->buffers[begun % hand->nr];
+		uint32_t part;
+
+		if (!more || begun - ended == hand->nr) {
+			fetched(hand, &hand->buffers[ended++ % hand->nr]);
+			continue;
+		}
+		part = atomic_fetch_add(&job->next, 1);
+		more = part < job->nr_parts;
+		if (!more)
+			continue;
+		land(hand, buffer);
+		buffer->part = part;
+		buffer->reading = fetch(hand, buffer);
+		begun++;
+	}
+	for (unsigned int i = 0; i < hand->nr; i++)
+		land(hand, &hand->buffers[i]);
+}
+
 static void work_alone(struct job *job, bool first)
 {
 	struct hand hand;
@@ -332,6 +450,8 @@ static void work_alone(struct job *job, bool first)
 
 	if (!open_hand(&hand, job, first))
 		return;
+	if (hand.ring && job->req)
+		work_ahead(&hand);
 	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts) {
 		struct buffer *buffer = &hand.buffers[i++ % hand.nr];
 

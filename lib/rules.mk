@@ -8,6 +8,8 @@ LIB_OBJ		:= $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 LIB_INCLUDES	:= -Iinclude/uapi -Ilib/include
 LIB_CFLAGS	= $(HOST_CFLAGS) $(LIB_INCLUDES) -fPIC -fvisibility=hidden
 LIB_SO		:= $(BUILD)/lib/libnvfs.so.0
+# liburing is linked in: nothing but libc is needed.
+LIB_LIBS	:= -l:liburing.a -ldl -pthread
 LIB_FILES	:= $(LIB_SO) $(BUILD)/lib/libnvfs.so $(BUILD)/lib/libnvfs.a \
 		   $(BUILD)/lib/libnvfs.pc
 
@@ -42,7 +44,7 @@ $(LIB_SO): $(LIB_OBJ) lib/libnvfs.map
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnvfs.so.0 \
 		-Wl,--version-script=lib/libnvfs.map -Wl,-z,defs \
-		-Wl,-z,relro,-z,now $(LIB_OBJ) -ldl -pthread -o $@
+		-Wl,-z,relro,-z,now $(LIB_OBJ) $(LIB_LIBS) -o $@
 
 $(BUILD)/lib/libnvfs.so: $(LIB_SO)
 	$(Q)ln -sf libnvfs.so.0 $@
@@ -54,7 +56,7 @@ $(CUFILE_SO): $(CUFILE_OBJ) $(LIB_OBJ) lib/libcufile.map
 		-Wl,--version-script=lib/libcufile.map -Wl,-z,defs \
 		-Wl,-z,relro,-z,now -Wl,-Bsymbolic-functions \
 		-Wl,--exclude-libs,ALL $(CUFILE_OBJ) $(LIB_OBJ) \
-		-l:libjson-c.a -ldl -pthread -o $@
+		-l:libjson-c.a $(LIB_LIBS) -o $@
 
 $(BUILD)/lib/libcufile.so: $(CUFILE_SO)
 	$(Q)ln -sf libcufile.so.0 $@
@@ -129,7 +131,7 @@ $(TSAN_TESTS): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(TSAN_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit -MMD -MP \
-		-MF $(BUILD)/obj/tsan/$*.d $< $(TSAN_OBJ) -lcmocka -ldl -pthread -o $@
+		-MF $(BUILD)/obj/tsan/$*.d $< $(TSAN_OBJ) -lcmocka $(LIB_LIBS) -o $@
 
 # libcufile over the real engine, with each of the two sanitizers.
 CUFILE_TSAN_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/tsan/%.o)
@@ -150,14 +152,14 @@ $(WHOLE_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/cufile.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -Iinclude -MMD -MP \
 		-MF $(BUILD)/obj/unit/$*.d $< $(BUILD)/obj/unit/cufile.a \
-		$(BUILD)/obj/unit/all.a -lcmocka -l:libjson-c.a -ldl -pthread -o $@
+		$(BUILD)/obj/unit/all.a -lcmocka -l:libjson-c.a $(LIB_LIBS) -o $@
 
 $(WHOLE_TSAN): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(CUFILE_TSAN_OBJ) $(TSAN_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit -Iinclude -MMD -MP \
 		-MF $(BUILD)/obj/tsan/$*.d $< $(CUFILE_TSAN_OBJ) $(TSAN_OBJ) \
-		-lcmocka -l:libjson-c.a -ldl -pthread -o $@
+		-lcmocka -l:libjson-c.a $(LIB_LIBS) -o $@
 
 $(BUILD)/obj/unit/cufile.a: $(CUFILE_UNIT_OBJ)
 	$(Q)rm -f $@
@@ -168,7 +170,7 @@ $(CUFILE_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/cu
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -DCUFILE_LIBRARY='"$(abspath $(CUFILE_SO))"' \
 		-Itests/unit -Iinclude -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
-		$< $(BUILD)/obj/unit/cufile.a -lcmocka -l:libjson-c.a -ldl -pthread -o $@
+		$< $(BUILD)/obj/unit/cufile.a -lcmocka -l:libjson-c.a $(LIB_LIBS) -o $@
 
 $(CUFILE_UNIT_OBJ): LIB_INCLUDES += -Iinclude
 
@@ -185,7 +187,7 @@ $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
-		$< $(BUILD)/obj/unit/all.a -lcmocka -ldl -pthread -o $@
+		$< $(BUILD)/obj/unit/all.a -lcmocka $(LIB_LIBS) -o $@
 
 -include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
 -include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) \

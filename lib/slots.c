@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring.h"
 #include "slots.h"
 
 #define PAGE	4096U
@@ -23,6 +24,8 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 void slots_close(struct slots *slots)
 {
 	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++) {
+		/* First, because it knows the memory. */
+		ring_close(slots->all[i].ring);
 		if (slots->all[i].pinned)
 			slots->driver->copies->host_put(slots->index,
 							slots->all[i].host);
@@ -122,4 +125,13 @@ void slots_put(struct slots *slots, int slot)
 	pthread_mutex_lock(&slots->lock);
 	pthread_cond_broadcast(&slots->freed);
 	pthread_mutex_unlock(&slots->lock);
+}
+
+struct ring *slots_ring(struct slots *slots, int slot)
+{
+	struct slot *it = &slots->all[slot];
+
+	if (!it->ring)
+		it->ring = ring_open(it->host, slots->bytes);
+	return it->ring;
 }

@@ -12,11 +12,17 @@
 
 #define SLOTS_MAX	256U
 
-/* A cache line each: threads keep to their own. */
+struct ring;
+
+/*
+ * A cache line each: threads keep to their own.  @ring reads into @host; who has
+ * the slot has it, too.
+ */
 struct slot {
 	_Alignas(64) _Atomic bool free;
 	bool pinned;
 	char *host;
+	struct ring *ring;
 };
 
 /**
@@ -55,5 +61,7 @@ int slots_try(struct slots *slots);
 /* The same, but wait for one to be put back; the caller holds none. */
 int slots_wait(struct slots *slots);
 void slots_put(struct slots *slots, int slot);
+/* The ring of a slot that the caller has, or NULL. */
+struct ring *slots_ring(struct slots *slots, int slot);
 
 #endif /* LIBNVFS_SLOTS_H */

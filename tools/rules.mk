@@ -21,7 +21,7 @@ $(TOOLS_OBJ): $(BUILD)/obj/%.o: %.c
 $(BUILD)/tools/nvfs: $(TOOLS_OBJ) $(BUILD)/lib/libnvfs.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -ldl -pthread -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
 install: install-tools
 

@@ -261,6 +261,16 @@ CUfileError_t cf_enter_open(void)
 	return ret;
 }
 
+/* Known when files with O_DIRECT were read, which it makes slower. */
+static void log_uring(void)
+{
+	int err = engine_uring();
+
+	if (err < 0)
+		cf_log(CF_LOG_INFO, "driver", "io_uring can't be used: %s",
+		       strerror(-err));
+}
+
 /* No call and no request may be inside from here on, or it stays open. */
 static CUfileOpError close_locked(void)
 {
@@ -272,6 +282,7 @@ static CUfileOpError close_locked(void)
 	cf_slot_each(&cf_handles, cf_handle_end);
 	cf_buffers_end();
 	cf_streams_end();
+	log_uring();
 	engine_put();
 	cf_log_close();
 	cf_config_reset();

@@ -231,6 +231,31 @@ static void version_is_1_15(void **state)
 	assert_int_equal(version, 1150);
 }
 
+static void the_log_tells_that_io_uring_is_forbidden(void **state)
+{
+	char log[80], text[2000] = "";
+	FILE *file;
+
+	(void)state;
+	snprintf(log, sizeof(log), "%s.log", mock_path);
+	setenv("CUFILE_LOGFILE_PATH", log, 1);
+	setenv("CUFILE_LOGGING_LEVEL", "INFO", 1);
+	for (int err = -EPERM; err <= 0; err += EPERM) {
+		assert_cufile(cuFileDriverOpen(), SUCCESS);
+		mock.uring_error = err;
+		assert_cufile(cuFileDriverClose(), SUCCESS);
+		file = fopen(log, "re");
+		assert_non_null(file);
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		fclose(file);
+		unlink(log);
+		assert_true(!!err == !!strstr(text,
+			"io_uring can't be used: Operation not permitted"));
+	}
+	unsetenv("CUFILE_LOGFILE_PATH");
+	unsetenv("CUFILE_LOGGING_LEVEL");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -246,6 +271,7 @@ int main(void)
 		MOCK_TEST(properties_tell_what_is_configured),
 		MOCK_TEST(limits_and_null_are_refused),
 		MOCK_TEST(version_is_1_15),
+		MOCK_TEST(the_log_tells_that_io_uring_is_forbidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

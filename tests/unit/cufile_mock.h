@@ -52,6 +52,7 @@ static struct {
 	unsigned int nr_calls;
 	uint32_t waits[64];
 	unsigned int nr_waits;
+	int uring_error;
 } mock;
 
 /* Page aligned, so that what is near its end is found out. */
@@ -70,6 +71,11 @@ void engine_put(void)
 {
 	assert_true(mock.users > 0);
 	mock.users--;
+}
+
+int engine_uring(void)
+{
+	return mock.uring_error;
 }
 
 struct nvfs *engine_nvfs(void)

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "engine.h"
+#include "ring.h"
 
 struct fast_queue {
 	bool out;

@@ -44,7 +44,7 @@ $(LIB_SO): $(LIB_OBJ) lib/libnvfs.map
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnvfs.so.0 \
 		-Wl,--version-script=lib/libnvfs.map -Wl,-z,defs \
-		-Wl,-z,relro,-z,now $(LIB_OBJ) $(LIB_LIBS) -o $@
+		-Wl,-z,relro,-z,now,-z,nodelete $(LIB_OBJ) $(LIB_LIBS) -o $@
 
 $(BUILD)/lib/libnvfs.so: $(LIB_SO)
 	$(Q)ln -sf libnvfs.so.0 $@
@@ -54,7 +54,7 @@ $(CUFILE_SO): $(CUFILE_OBJ) $(LIB_OBJ) lib/libcufile.map
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libcufile.so.0 \
 		-Wl,--version-script=lib/libcufile.map -Wl,-z,defs \
-		-Wl,-z,relro,-z,now -Wl,-Bsymbolic-functions \
+		-Wl,-z,relro,-z,now,-z,nodelete -Wl,-Bsymbolic-functions \
 		-Wl,--exclude-libs,ALL $(CUFILE_OBJ) $(LIB_OBJ) \
 		-l:libjson-c.a $(LIB_LIBS) -o $@
 

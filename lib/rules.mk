@@ -161,6 +161,27 @@ $(WHOLE_TSAN): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(CUFILE_TSAN_OBJ) $(T
 		-MF $(BUILD)/obj/tsan/$*.d $< $(CUFILE_TSAN_OBJ) $(TSAN_OBJ) \
 		-lcmocka -l:libjson-c.a $(LIB_LIBS) -o $@
 
+# Some of them once more, over the objects that are shipped, for valgrind: those
+# that do not take minutes with it.
+VALGRIND_CUFILE	:= cufile_driver cufile_misuse cufile_requests
+VALGRIND_LIB	:= lib_engine_batch lib_engine_lost lib_engine_route \
+		   lib_engine_submit lib_io lib_region whole_cufile
+VALGRIND_TESTS	:= $(addprefix $(BUILD)/tests/valgrind/,$(VALGRIND_CUFILE) $(VALGRIND_LIB))
+VALGRIND_CFLAGS	= $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS))
+
+lib-unit-tests: $(VALGRIND_TESTS)
+
+$(VALGRIND_LIB:%=$(BUILD)/tests/valgrind/%): $(LIB_OBJ)
+
+$(VALGRIND_TESTS): $(BUILD)/tests/valgrind/%: tests/unit/%.c $(CUFILE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) $(BUILD)/obj/valgrind
+	$(Q)$(CC) $(VALGRIND_CFLAGS) -Itests/unit -Iinclude -MMD -MP \
+		-MF $(BUILD)/obj/valgrind/$*.d $< $(filter %.o,$^) \
+		-lcmocka -l:libjson-c.a $(LIB_LIBS) -o $@
+
+-include $(VALGRIND_TESTS:$(BUILD)/tests/valgrind/%=$(BUILD)/obj/valgrind/%.d)
+
 $(BUILD)/obj/unit/cufile.a: $(CUFILE_UNIT_OBJ)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^

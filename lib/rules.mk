@@ -211,5 +211,7 @@ $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
 		$< $(BUILD)/obj/unit/all.a -lcmocka $(LIB_LIBS) -o $@
 
 -include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
+-include $(CUFILE_TSAN_OBJ:.o=.d) $(WHOLE_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d) \
+	$(WHOLE_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/tsan/%.d)
 -include $(LIB_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) \
 	$(TSAN_TESTS:$(BUILD)/tests/unit/tsan_%=$(BUILD)/obj/tsan/%.d) $(LIB_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)

@@ -142,13 +142,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void many_threads_share_the_library(void **state)
+static void share_the_library(void)
 {
 	pthread_t threads[THREADS];
 	CUfileStatsLevel3_t stats;
 
-	(void)state;
-	mock_open_errno = ENOENT;
 	driver = fast_gpu;
 	driver.classify = classify;
 	gpu_set_driver(&driver);
@@ -156,6 +154,7 @@ static void many_threads_share_the_library(void **state)
 	assert_int_equal(cuFileDriverOpen().err, 0);
 	open_rest(&fix);
 	gpu_set_driver(&driver);
+	assert_int_equal(cuFileStatsReset().err, 0);
 	assert_int_equal(cuFileStatsStart().err, 0);
 	shared = handle_of(fix.file.fd);
 	for (uintptr_t i = 0; i < THREADS; i++)
@@ -175,10 +174,29 @@ static void many_threads_share_the_library(void **state)
 	close_fixture(&fix);
 }
 
+static void many_threads_share_the_library(void **state)
+{
+	(void)state;
+	mock_open_errno = ENOENT;
+	share_the_library();
+}
+
+static void many_threads_share_the_module(void **state)
+{
+	(void)state;
+	mock_model();
+	share_the_library();
+	assert_true(model_submits > 0);
+	for (unsigned int i = 0; i < MODEL_REGIONS; i++)
+		assert_int_equal(model_regions[i].region, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(many_threads_share_the_library,
+				       mock_setup),
+		cmocka_unit_test_setup(many_threads_share_the_module,
 				       mock_setup),
 	};
 

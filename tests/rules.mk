@@ -2,7 +2,7 @@
 # Self-tests for the guest, tests of the harness, unit tests of the module's
 # pure functions, the breaks, and `make test`.
 
-SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool failnth \
+SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool bench failnth \
 		   module fsx batch align bounce uring \
 		   sparse states recover trace stat mmap mapend cufile \
 		   container users charge

@@ -32,8 +32,7 @@ BIN = TOP / "build/tests/selftests"
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
         "states", "cufile", "fsx", "mmap", "mapend", "container", "users",
-        "charge",
-        "module")
+        "charge", "bench", "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

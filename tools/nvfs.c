@@ -8,6 +8,8 @@
 static int cmd_help(int argc, char **argv);
 
 static const struct command commands[] = {
+	{ "bench", "[options] FILE [gpu:N]",
+	  "how fast, and by which route; see: man nvfs-bench", cmd_bench },
 	{ "check", "[--json] [FILE...]",
 	  "what can reach which GPU directly, and if not, why", cmd_check },
 	{ "cp", "[options] FILE gpu:N | gpu:N FILE",

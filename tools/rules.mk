@@ -4,7 +4,8 @@
 
 TOOLS_SRC	:= $(sort $(wildcard tools/*.c))
 TOOLS_OBJ	:= $(TOOLS_SRC:%.c=$(BUILD)/obj/%.o)
-TOOLS_CFLAGS	= $(HOST_CFLAGS) $(LIB_INCLUDES)
+# bench measures the engine, which is no public interface.
+TOOLS_CFLAGS	= $(HOST_CFLAGS) $(LIB_INCLUDES) -Ilib
 
 .PHONY: tools install-tools
 

@@ -31,6 +31,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+int cmd_bench(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
 int cmd_verify(int argc, char **argv);

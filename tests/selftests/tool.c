@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The nvfs command, as a user would type it: results, exit codes, JSON. */
-#include "fix.h"
+#include "tool.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,67 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SEED	81
-#define OUT	8192
-
-static char out[OUT];
-
-/* Runs "nvfs <args>"; output in out[], exit status returned. */
-static int nvfs(const char *args)
-{
-	return shell(out, OUT,
-		     "LD_LIBRARY_PATH=%s/build/lab %s/build/tools/nvfs %s 2>&1",
-		     top_dir(), top_dir(), args);
-}
-
-#define EXPECT(args, status) do {					\
-	int _s = nvfs(args);						\
-	if (_s != (status))						\
-		FAIL("nvfs %s: exit %d, not %d: %.600s", args, _s,	\
-		     status, out);					\
-} while (0)
-
-/* The value of a key in the line of JSON in out[], as text. */
-static const char *json(const char *key)
-{
-	static char value[256];
-	char name[64];
-	char *p;
-
-	snprintf(name, sizeof(name), "\"%s\":", key);
-	p = strstr(out, name);
-	if (!p)
-		FAIL("no key %s in %.600s", key, out);
-	p += strlen(name);
-	p += *p == '"';
-	snprintf(value, sizeof(value), "%.*s",
-		 (int)strcspn(p, p[-1] == '"' ? "\"" : ",}"), p);
-	return value;
-}
-
-#define EXPECT_JSON(key, want) do {					\
-	const char *_v = json(key);					\
-	if (strcmp(_v, want))						\
-		FAIL("%s is %s, not %s: %.600s", key, _v, want, out);	\
-} while (0)
-
-/* A file of the pattern that has a name, for the command line. */
-static const char *named_file(enum target target, uint64_t length)
-{
-	static char path[300];
-
-	fix_path(target, path, sizeof(path));
-	close(file_make_at(path, 0, length, SEED, O_RDWR));
-	return path;
-}
-
-static const char *with(const char *format, const char *path)
-{
-	static char args[700];
-
-	snprintf(args, sizeof(args), format, path, path);
-	return args;
-}
+#define SEED	TOOL_SEED
 
 TEST(check_finds_a_direct_pair)
 {

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Requests in the order of a stream, as cuFileReadAsync() puts them: a host
+ * function starts each, and the stream waits for a word that its end sets.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "bench_run.h"
+#include "gpu.h"
+#include "tool.h"
+
+/* The driver's name for a stream that each thread has of its own. */
+#define OWN_STREAM	((void *)2)
+
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) && errno == EINTR)
+		;
+}
+
+/* Never back: when a wait could not be put, requests may end in any order. */
+static void raise_word(uint32_t *word, uint32_t number)
+{
+	uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+	while ((int32_t)(number - old) > 0 &&
+	       !__atomic_compare_exchange_n(word, &old, number, false,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+/* After the last line the slot may be in use again. */
+static void ended(struct engine_req *req)
+{
+	struct bench_slot *slot = req->user;
+
+	slot->ended = now_ns();
+	if (slot->worker->word)
+		raise_word(slot->worker->word, slot->number);
+	else
+		sem_post(&slot->gate);
+	sem_post(&slot->over);
+}
+
+/* By the driver: the stream has come to the request. */
+static void start(void *arg)
+{
+	struct bench_slot *slot = arg;
+	struct engine_req *req = &slot->req;
+	bool gated = !slot->worker->word;
+	int ret = engine_submit(&req, 1);
+
+	if (ret) {
+		req->done = 0;
+		req->direct = 0;
+		req->error = ret;
+		ended(req);
+	}
+	if (gated)
+		wait_for(&slot->gate);
+}
+
+static int put(const struct gpu_streams *streams, struct bench_worker *worker,
+	       struct bench_slot *slot, uint32_t number)
+{
+	int ret;
+
+	slot->number = number;
+	slot->req.complete = ended;
+	slot->req.user = slot;
+	slot->began = now_ns();
+	ret = streams->call(OWN_STREAM, start, slot);
+	if (ret || !worker->word)
+		return ret;
+	ret = streams->wait(OWN_STREAM, worker->word, number);
+	/* The request is under way all the same. */
+	if (ret)
+		bench_fail(worker->crew, ret, slot->req.file_offset);
+	return 0;
+}
+
+static void post(void *sem)
+{
+	sem_post(sem);
+}
+
+/* Nothing of the stream looks at the word any more. */
+static void drain(const struct gpu_streams *streams)
+{
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	if (!streams->call(OWN_STREAM, post, &done))
+		wait_for(&done);
+	sem_destroy(&done);
+}
+
+static void work(const struct gpu_streams *streams,
+		 struct bench_worker *worker)
+{
+	unsigned int depth = worker->crew->bench->opts.depth;
+	unsigned int under_way = 0, first = 0;
+	uint32_t number = 0;
+	bool more = true;
+	int ret;
+
+	while (more || under_way) {
+		struct bench_slot *slot;
+
+		slot = &worker->slots[(first + under_way) % depth];
+		more = more && under_way < depth;
+		if (more && bench_prepare(worker, slot)) {
+			ret = put(streams, worker, slot, ++number);
+			if (!ret) {
+				under_way++;
+				continue;
+			}
+			bench_fail(worker->crew, ret, slot->req.file_offset);
+		}
+		if (!under_way)
+			break;
+		wait_for(&worker->slots[first].over);
+		bench_settle(worker, &worker->slots[first]);
+		first = (first + 1) % depth;
+		under_way--;
+		more = !atomic_load(&worker->crew->stop);
+	}
+}
+
+void bench_work_in_stream(struct bench_worker *worker)
+{
+	const struct gpu_driver *driver = worker->crew->driver;
+	unsigned int gpu = worker->crew->bench->opts.gpu;
+	bool cuda = driver == &gpu_cuda;
+	int ret = driver->streams ? 0 : -EOPNOTSUPP;
+
+	if (!ret && cuda)
+		ret = gpu_cuda_enter(gpu);
+	if (ret) {
+		bench_fail(worker->crew, ret, worker->file->offset);
+		return;
+	}
+	if (driver->streams->word_get(&worker->word))
+		worker->word = NULL;
+	work(driver->streams, worker);
+	drain(driver->streams);
+	if (worker->word)
+		driver->streams->word_put(worker->word);
+	if (cuda)
+		gpu_cuda_leave();
+}

@@ -254,7 +254,7 @@ static inline int mock_gpu_copy_in(unsigned int index, uint64_t dst,
 	(void)index;
 	if (mock_gpu_copy_error)
 		return mock_gpu_copy_error;
-	mock_gpu_copied += length;
+	__atomic_add_fetch(&mock_gpu_copied, length, __ATOMIC_RELAXED);
 	memcpy((void *)(uintptr_t)dst, src, length);
 	return 0;
 }
@@ -265,7 +265,7 @@ static inline int mock_gpu_copy_out(unsigned int index, void *dst,
 	(void)index;
 	if (mock_gpu_copy_error)
 		return mock_gpu_copy_error;
-	mock_gpu_copied += length;
+	__atomic_add_fetch(&mock_gpu_copied, length, __ATOMIC_RELAXED);
 	memcpy(dst, (void *)(uintptr_t)src, length);
 	return 0;
 }

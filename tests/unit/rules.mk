@@ -36,3 +36,20 @@ $(KUNIT_TESTS): $(BUILD)/tests/unit/kernel_%: tests/unit/kernel/%.c $(KUNIT_OBJ)
 
 .PHONY: unit-tests
 unit-tests: $(KUNIT_TESTS) lib-unit-tests ## build the unit tests
+
+# nvfs bench has threads of its own: once more, under ThreadSanitizer.
+TSAN_BENCH	:= $(BUILD)/tests/unit/tsan_lib_bench
+TSAN_BENCH_OBJ	:= $(patsubst tools/%.c,$(BUILD)/obj/tsan/tools/%.o, \
+		   $(wildcard tools/bench_*.c) tools/out.c tools/parse.c tools/progress.c)
+
+$(TSAN_BENCH_OBJ): $(BUILD)/obj/tsan/tools/%.o: tools/%.c $(wildcard tools/*.h lib/*.h)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -c $< -o $@
+
+$(TSAN_BENCH): tests/unit/lib_bench.c tests/unit/lib_mock.h $(TSAN_BENCH_OBJ) $(TSAN_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TSAN_CFLAGS) -Itests/unit $< $(TSAN_BENCH_OBJ) $(TSAN_OBJ) \
+		-lcmocka $(LIB_LIBS) -o $@
+
+unit-tests: $(TSAN_BENCH)

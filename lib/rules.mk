@@ -208,7 +208,7 @@ $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
-		$< $(BUILD)/obj/unit/all.a -lcmocka $(LIB_LIBS) -o $@
+		$< $(BUILD)/obj/unit/all.a -lcmocka -lmount $(LIB_LIBS) -o $@
 
 -include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
 -include $(CUFILE_TSAN_OBJ:.o=.d) $(WHOLE_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d) \

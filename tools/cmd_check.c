@@ -4,50 +4,76 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "drives.h"
-#include "tool.h"
+#include "procfile.h"
 
-#define MAX_GPUS	16
-
-/**
- * struct verdict - one cell of the matrix
- * @error: the module could not say, and why
- */
-struct verdict {
-	int error;
-	struct nvfs_query query;
-};
-
-/**
- * struct subject - one row: a drive or a file
- * @error: it can't be opened
- */
-struct subject {
-	char *path;
-	int error;
-	struct verdict verdicts[MAX_GPUS];
-};
-
-struct check {
-	struct options opts;
-	struct nvfs *nvfs;
-	int module_error;
-	struct nvfs_info info;
-	int gpu_error;
-	unsigned int nr_gpus;
-	struct nvfs_gpu gpus[MAX_GPUS];
-	struct subject *subjects;
-	unsigned int nr_subjects;
-	int drives_error;
-	bool any_direct;
-};
+#define MOUNTS		"/proc/self/mountinfo"
 
 static void look_at_module(struct check *check)
 {
 	check->info.size = sizeof(check->info);
 	check->module_error = nvfs_get_info(check->nvfs, &check->info);
+}
+
+static void copy_word(char *to, size_t size, const struct thing *thing,
+		      const char *key)
+{
+	snprintf(to, size, "%s", thing_get(thing, key));
+}
+
+/* What the module knows of this GPU, if it lists it. */
+static void describe(struct check_gpu *gpu, const struct things *devices)
+{
+	char bdf[16];
+
+	nvfs_bdf_format(gpu->gpu.bdf, bdf, sizeof(bdf));
+	for (size_t i = 0; i < devices->nr; i++) {
+		const struct thing *thing = &devices->list[i];
+
+		if (thing->nr_words < 2 || strcmp(thing->words[1], bdf))
+			continue;
+		copy_word(gpu->bar_bytes, sizeof(gpu->bar_bytes), thing,
+			  "bar_bytes");
+		copy_word(gpu->iommu, sizeof(gpu->iommu), thing, "iommu");
+		copy_word(gpu->fit, sizeof(gpu->fit), thing, "fit");
+		if (strcmp(thing_get(thing, "gen"), "0"))
+			snprintf(gpu->link, sizeof(gpu->link), "gen%.4s x%.4s",
+				 thing_get(thing, "gen"),
+				 thing_get(thing, "width"));
+	}
+}
+
+/* Pages are made with the first region of a GPU: any region tells. */
+static void find_pages(struct check_gpu *gpu, const struct things *regions)
+{
+	char bdf[16];
+
+	nvfs_bdf_format(gpu->gpu.bdf, bdf, sizeof(bdf));
+	for (size_t i = 0; i < regions->nr; i++) {
+		if (!strcmp(thing_get(&regions->list[i], "gpu"), bdf))
+			copy_word(gpu->pages, sizeof(gpu->pages),
+				  &regions->list[i], "pages");
+	}
+}
+
+static void describe_gpus(struct check *check)
+{
+	struct things things;
+
+	if (!things_read(PROC_DIR, "devices", &things)) {
+		for (unsigned int i = 0; i < check->nr_gpus; i++)
+			describe(&check->gpus[i], &things);
+		things_free(&things);
+	}
+	if (!things_read(PROC_DIR, "regions", &things)) {
+		for (unsigned int i = 0; i < check->nr_gpus; i++)
+			find_pages(&check->gpus[i], &things);
+		things_free(&things);
+	}
 }
 
 static void look_at_gpus(struct check *check)
@@ -58,28 +84,37 @@ static void look_at_gpus(struct check *check)
 		check->gpu_error = nr;
 		return;
 	}
-	for (int i = 0; i < nr && i < MAX_GPUS; i++) {
-		int ret = nvfs_gpu_get(check->nvfs, (unsigned int)i,
-				       &check->gpus[i]);
+	for (unsigned int i = 0; i < (unsigned int)nr && i < CHECK_MAX_GPUS;
+	     i++) {
+		int ret = nvfs_gpu_get(check->nvfs, i, &check->gpus[i].gpu);
 
 		if (ret) {
 			check->gpu_error = ret;
-			return;
+			break;
 		}
 		check->nr_gpus++;
 	}
+	describe_gpus(check);
 }
 
-static int add_subject(struct check *check, const char *path)
+static int add_subject(struct check *check, enum subject_kind kind,
+		       const char *path, const char *fs, const char *source)
 {
-	struct subject *subject = &check->subjects[check->nr_subjects];
+	struct subject *larger = reallocarray(check->subjects,
+					      check->nr_subjects + 1,
+					      sizeof(*larger));
+	struct subject *subject;
 
-	memset(subject, 0, sizeof(*subject));
-	subject->path = strdup(path);
-	if (!subject->path)
+	if (!larger)
 		return -ENOMEM;
-	check->nr_subjects++;
-	return 0;
+	check->subjects = larger;
+	subject = &larger[check->nr_subjects++];
+	memset(subject, 0, sizeof(*subject));
+	subject->kind = kind;
+	subject->path = strdup(path);
+	subject->fs = strdup(fs);
+	subject->source = strdup(source);
+	return subject->path && subject->fs && subject->source ? 0 : -ENOMEM;
 }
 
 static int add_drives(struct check *check)
@@ -91,12 +126,25 @@ static int add_drives(struct check *check)
 		check->drives_error = nr;
 		return 0;
 	}
-	check->subjects = calloc((size_t)nr + 1, sizeof(*check->subjects));
-	if (!check->subjects)
-		ret = -ENOMEM;
 	for (int i = 0; i < nr && !ret; i++)
-		ret = add_subject(check, drives[i].node);
+		ret = add_subject(check, SUBJECT_DRIVE, drives[i].node, "", "");
 	free(drives);
+	return ret;
+}
+
+static int add_mounts(struct check *check)
+{
+	struct mount *mounts;
+	int ret = 0, nr = mounts_list(MOUNTS, &mounts);
+
+	if (nr < 0) {
+		check->mounts_error = nr;
+		return 0;
+	}
+	for (int i = 0; i < nr && !ret; i++)
+		ret = add_subject(check, SUBJECT_MOUNT, mounts[i].target,
+				  mounts[i].fs, mounts[i].source);
+	mounts_free(mounts, nr);
 	return ret;
 }
 
@@ -104,23 +152,39 @@ static int add_subjects(struct check *check, int nr, char **paths)
 {
 	int ret = 0;
 
-	if (!nr)
-		return add_drives(check);
-	check->subjects = calloc((size_t)nr, sizeof(*check->subjects));
-	if (!check->subjects)
-		return -ENOMEM;
+	if (!nr) {
+		ret = add_drives(check);
+		return ret ? ret : add_mounts(check);
+	}
 	for (int i = 0; i < nr && !ret; i++)
-		ret = add_subject(check, paths[i]);
+		ret = add_subject(check, SUBJECT_FILE, paths[i], "", "");
 	return ret;
+}
+
+/* Without waiting for a medium, or for the other end of a pipe. */
+static int open_subject(const struct subject *subject)
+{
+	struct stat st;
+	int fd;
+
+	if (subject->kind == SUBJECT_MOUNT)
+		return open_any_file(subject->path);
+	fd = open(subject->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (subject->kind == SUBJECT_DRIVE || fstat(fd, &st) ||
+	    !S_ISDIR(st.st_mode))
+		return fd;
+	close(fd);
+	return open_any_file(subject->path);
 }
 
 static void judge(struct check *check, struct subject *subject)
 {
-	/* Without waiting for a medium, or for the other end of a pipe. */
-	int fd = open(subject->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int fd = open_subject(subject);
 
 	if (fd < 0) {
-		subject->error = -errno;
+		subject->error = fd;
 		return;
 	}
 	for (unsigned int i = 0; i < check->nr_gpus; i++) {
@@ -128,235 +192,28 @@ static void judge(struct check *check, struct subject *subject)
 
 		verdict->query.size = sizeof(verdict->query);
 		verdict->error = nvfs_query_gpu(check->nvfs,
-						check->gpus[i].bdf, fd,
+						check->gpus[i].gpu.bdf, fd,
 						&verdict->query);
 		/* A kernel's string is trusted as little as any other. */
 		verdict->query.text[sizeof(verdict->query.text) - 1] = '\0';
-		if (!verdict->error &&
-		    verdict->query.route == NVFS_ROUTE_DIRECT)
-			check->any_direct = true;
 	}
 	close(fd);
 }
 
-static const char *word(const struct subject *subject,
-			const struct verdict *verdict)
-{
-	if (subject->error)
-		return "can't look";
-	if (verdict->error)
-		return errno_name(verdict->error);
-	if (verdict->query.route == NVFS_ROUTE_DIRECT)
-		return "direct";
-	return nvfs_reason_name(verdict->query.reason);
-}
-
-static void print_module(const struct check *check)
-{
-	if (check->module_error) {
-		printf("module   no: %s (%s)\n",
-		       module_advice(check->module_error),
-		       errno_name(check->module_error));
-		return;
-	}
-	printf("module   loaded, version %u.%u.%u\n",
-	       check->info.version_major, check->info.version_minor,
-	       check->info.version_patch);
-	if (check->info.provider_version)
-		printf("provider loaded, page table version 0x%08x\n",
-		       check->info.provider_version);
-	else
-		printf("provider no: the module finds no driver that pins GPU memory. Load the GPU's open kernel driver (nvidia, R535 or later)\n");
-}
-
-static void print_gpus(const struct check *check)
-{
-	if (check->gpu_error)
-		printf("gpu      no: %s (%s)\n", gpu_advice(check->gpu_error),
-		       errno_name(check->gpu_error));
-	for (unsigned int i = 0; i < check->nr_gpus; i++) {
-		const struct nvfs_gpu *gpu = &check->gpus[i];
-		char bdf[16], memory[16];
-
-		nvfs_bdf_format(gpu->bdf, bdf, sizeof(bdf));
-		format_bytes(gpu->memory, memory, sizeof(memory));
-		printf("gpu:%-4u %s, %s, %s\n", gpu->index, bdf, memory,
-		       gpu->name);
-	}
-}
-
-static void print_matrix(const struct check *check)
-{
-	int width = 8;
-
-	for (unsigned int i = 0; i < check->nr_subjects; i++) {
-		int length = (int)strlen(check->subjects[i].path);
-
-		if (length > width)
-			width = length;
-	}
-	printf("\n%-*s", width, "");
-	for (unsigned int g = 0; g < check->nr_gpus; g++)
-		printf("  gpu:%-8u", check->gpus[g].index);
-	printf("\n");
-	for (unsigned int i = 0; i < check->nr_subjects; i++) {
-		const struct subject *subject = &check->subjects[i];
-
-		printf("%-*s", width, subject->path);
-		for (unsigned int g = 0; g < check->nr_gpus; g++)
-			printf("  %-12s", word(subject, &subject->verdicts[g]));
-		printf("\n");
-	}
-}
-
-static void print_why(const struct check *check, const struct subject *subject,
-		      unsigned int g)
-{
-	const struct verdict *verdict = &subject->verdicts[g];
-	const struct nvfs_query *query = &verdict->query;
-
-	if (verdict->error) {
-		printf("%s, gpu:%u: the module can't say: %s (%s)\n",
-		       subject->path, check->gpus[g].index,
-		       strerror(-verdict->error), errno_name(verdict->error));
-		return;
-	}
-	if (query->route == NVFS_ROUTE_DIRECT)
-		return;
-	printf("%s, gpu:%u: %s. %s\n", subject->path, check->gpus[g].index,
-	       query->text[0] ? query->text : nvfs_reason_text(query->reason),
-	       nvfs_reason_remedy(query->reason));
-}
-
-static void print_subjects(const struct check *check)
-{
-	if (check->drives_error)
-		printf("\ndrives   can't be listed (%s)\n",
-		       errno_name(check->drives_error));
-	else if (!check->nr_subjects)
-		printf("\ndrives   none\n");
-	if (!check->nr_subjects)
-		return;
-	if (check->nr_gpus && !check->module_error)
-		print_matrix(check);
-	printf("\n");
-	for (unsigned int i = 0; i < check->nr_subjects; i++) {
-		const struct subject *subject = &check->subjects[i];
-
-		if (subject->error) {
-			printf("%s: can't look: %s (%s)%s\n", subject->path,
-			       strerror(-subject->error),
-			       errno_name(subject->error),
-			       subject->error == -EACCES ?
-			       ". Run as root, or as a member of group disk" :
-			       "");
-			continue;
-		}
-		for (unsigned int g = 0; g < check->nr_gpus &&
-					 !check->module_error; g++)
-			print_why(check, subject, g);
-	}
-}
-
-static void print_text(const struct check *check)
-{
-	print_module(check);
-	print_gpus(check);
-	print_subjects(check);
-	printf("%s\n", check->any_direct ?
-	       "yes: at least one of these goes direct" :
-	       "no: none of these goes direct");
-}
-
-static void print_json_head(const struct check *check)
-{
-	printf("{\"cmd\":\"check\",\"kind\":\"module\",\"loaded\":%s",
-	       check->module_error ? "false" : "true");
-	if (check->module_error)
-		printf(",\"version\":null,\"provider\":null,\"error\":\"%s\",\"text\":",
-		       errno_name(check->module_error));
-	else
-		printf(",\"version\":\"%u.%u.%u\",\"provider\":%u,\"error\":null,\"text\":",
-		       check->info.version_major, check->info.version_minor,
-		       check->info.version_patch,
-		       check->info.provider_version);
-	json_string(stdout, check->module_error ?
-			    module_advice(check->module_error) : "");
-	printf("}\n");
-	if (check->gpu_error) {
-		printf("{\"cmd\":\"check\",\"kind\":\"no-gpu\",\"error\":\"%s\",\"text\":",
-		       errno_name(check->gpu_error));
-		json_string(stdout, gpu_advice(check->gpu_error));
-		printf("}\n");
-	}
-	for (unsigned int i = 0; i < check->nr_gpus; i++) {
-		const struct nvfs_gpu *gpu = &check->gpus[i];
-		char bdf[16];
-
-		nvfs_bdf_format(gpu->bdf, bdf, sizeof(bdf));
-		printf("{\"cmd\":\"check\",\"kind\":\"gpu\",\"gpu\":%u,\"bdf\":\"%s\",\"memory\":%llu,\"name\":",
-		       gpu->index, bdf, (unsigned long long)gpu->memory);
-		json_string(stdout, gpu->name);
-		printf("}\n");
-	}
-}
-
-static void print_json_pair(const struct check *check,
-			    const struct subject *subject, unsigned int g)
-{
-	const struct verdict *verdict = &subject->verdicts[g];
-	const struct nvfs_query *query = &verdict->query;
-	int error = subject->error ? subject->error :
-		    check->module_error ? check->module_error : verdict->error;
-	bool said = !error;
-	char drive[16];
-
-	nvfs_bdf_format(said ? query->drive : NVFS_BDF_NONE, drive,
-			sizeof(drive));
-	printf("{\"cmd\":\"check\",\"kind\":\"pair\",\"file\":");
-	json_string(stdout, subject->path);
-	printf(",\"gpu\":%u,\"direct\":%s,\"route\":\"%s\",\"reason\":\"%s\"",
-	       check->gpus[g].index,
-	       said && query->route == NVFS_ROUTE_DIRECT ? "true" : "false",
-	       nvfs_route_name(said ? query->route : NVFS_ROUTE_NONE),
-	       nvfs_reason_name(said ? query->reason : NVFS_REASON_NONE));
-	printf(",\"drive\":\"%s\",\"distance\":%d,\"offset_align\":%u,\"mem_align\":%u,\"pages\":\"%s\"",
-	       drive, said ? query->distance : -1,
-	       said ? query->offset_align : 0, said ? query->mem_align : 0,
-	       nvfs_pages_name(said ? query->page_source : NVFS_PAGES_NONE));
-	printf(",\"error\":");
-	if (said)
-		printf("null");
-	else
-		printf("\"%s\"", errno_name(error));
-	printf(",\"text\":");
-	json_string(stdout, said ? query->text : strerror(-error));
-	printf(",\"remedy\":");
-	json_string(stdout, said ? nvfs_reason_remedy(query->reason) : "");
-	printf("}\n");
-}
-
-static void print_json(const struct check *check)
-{
-	print_json_head(check);
-	for (unsigned int i = 0; i < check->nr_subjects; i++) {
-		for (unsigned int g = 0; g < check->nr_gpus; g++)
-			print_json_pair(check, &check->subjects[i], g);
-	}
-	printf("{\"cmd\":\"check\",\"kind\":\"verdict\",\"direct\":%s}\n",
-	       check->any_direct ? "true" : "false");
-}
-
 static void free_check(struct check *check)
 {
-	for (unsigned int i = 0; i < check->nr_subjects; i++)
+	for (unsigned int i = 0; i < check->nr_subjects; i++) {
 		free(check->subjects[i].path);
+		free(check->subjects[i].fs);
+		free(check->subjects[i].source);
+	}
 	free(check->subjects);
 	nvfs_close(check->nvfs);
 }
 
 int cmd_check(int argc, char **argv)
 {
+	struct conclusion conclusion;
 	struct check check = { 0 };
 	int first = parse_options(argc, argv, OPT_JSON, &check.opts);
 	int ret;
@@ -368,6 +225,7 @@ int cmd_check(int argc, char **argv)
 		complain("can't open the library (%s)", errno_name(ret));
 		return TOOL_TROUBLE;
 	}
+	platform_look("", &check.platform);
 	look_at_module(&check);
 	look_at_gpus(&check);
 	ret = add_subjects(&check, argc - first, argv + first);
@@ -378,10 +236,11 @@ int cmd_check(int argc, char **argv)
 	}
 	for (unsigned int i = 0; i < check.nr_subjects; i++)
 		judge(&check, &check.subjects[i]);
+	check_conclude(&check, &conclusion);
 	if (check.opts.json)
-		print_json(&check);
+		check_print_json(&check, &conclusion);
 	else
-		print_text(&check);
+		check_print_text(&check, &conclusion);
 	free_check(&check);
-	return check.any_direct ? TOOL_OK : TOOL_NO;
+	return check_status(&conclusion);
 }

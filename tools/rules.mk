@@ -13,16 +13,22 @@ all: tools
 
 tools: $(BUILD)/tools/nvfs ## build the nvfs command
 
+$(BUILD)/obj/unit/tools/check_config.o: LIB_INCLUDES += -Iinclude
+
 $(TOOLS_OBJ): $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TOOLS_CFLAGS) -MMD -MP -c $< -o $@
 
-# Linked with the archive: one file that runs wherever it is copied.
-$(BUILD)/tools/nvfs: $(TOOLS_OBJ) $(BUILD)/lib/libnvfs.a
+# What nvfs check needs to read a cufile.json as libcufile does.
+TOOLS_CUFILE	:= $(BUILD)/obj/lib/cufile/config_json.o $(BUILD)/obj/lib/cufile/config_table.o
+
+# Linked with the archive: but for libmount, which is wherever mount(8) is, one
+# file that runs wherever it is copied.
+$(BUILD)/tools/nvfs: $(TOOLS_OBJ) $(TOOLS_CUFILE) $(BUILD)/lib/libnvfs.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -l:libjson-c.a -lmount $(LIB_LIBS) -o $@
 
 install: install-tools
 

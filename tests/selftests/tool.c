@@ -15,13 +15,50 @@
 
 TEST(check_finds_a_direct_pair)
 {
+	char want[340];
+
+	snprintf(want, sizeof(want), "\"what\":\"mount\",\"file\":\"%s\",\"fs\":\"ext4\",",
+		 fix_place("ext4"));
+	EXPECT("check", 0);
+	ASSERT_CONTAINS(out, "\n PLATFORM\n");
+	ASSERT_CONTAINS(out, "\n yes: ");
+	EXPECT("check --json", 0);
+	ASSERT_CONTAINS(out, "\"kind\":\"platform\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"module\",\"loaded\":true");
+	ASSERT_CONTAINS(out, "\"kind\":\"gpu\"");
+	ASSERT_CONTAINS(out, "\"fit\":\"ok\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"config\"");
+	ASSERT_CONTAINS(out, "\"kind\":\"pair\"");
+	ASSERT_CONTAINS(out, want);
+	ASSERT_CONTAINS(out, "\"kind\":\"verdict\",\"direct\":true");
+}
+
+/* As people paste it into an issue: every section, in this order. */
+TEST(check_says_what_an_issue_needs)
+{
+	static const char * const parts[] = {
+		" nvfs check ", "\n PLATFORM\n", " kernel ", " IOMMU ",
+		" secure boot ", " lockdown ", " memory encryption ",
+		" container ", "\n DRIVERS\n", " nvfs ", ": loaded, version ",
+		" provider ", ": page table version 0x", " nvidia ",
+		"\n GPUS\n", " gpu:0 ", ", BAR ", ", IOMMU ", ", fit ok",
+		"\n LIBCUFILE\n", " cufile.json ",
+		"\n DRIVES, FILE SYSTEMS AND FILES\n", " gpu:0 ", "/dev/nvme",
+		"  ext4 on /dev/nvme", "\n VERDICT\n", " yes: ",
+	};
+	const char *at;
+
 	fix_place("disk");
 	EXPECT("check", 0);
-	EXPECT("check --json", 0);
-	ASSERT_CONTAINS(out, "\"kind\":\"module\"");
-	ASSERT_CONTAINS(out, "\"kind\":\"gpu\"");
-	ASSERT_CONTAINS(out, "\"kind\":\"pair\"");
-	ASSERT_CONTAINS(out, "\"kind\":\"verdict\"");
+	at = out;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const char *found = strstr(at, parts[i]);
+
+		if (!found)
+			FAIL("no \"%s\" after \"%.40s\" in %.3000s", parts[i],
+			     at, out);
+		at = found;
+	}
 }
 
 TEST(check_of_a_file_that_can_not_go_direct)
@@ -31,13 +68,43 @@ TEST(check_of_a_file_that_can_not_go_direct)
 	snprintf(path, sizeof(path), "%s/check", fix_place("tmpfs"));
 	close(file_make_at(path, 0, 4096, SEED, O_RDWR));
 	EXPECT(with("check %s", path), 1);
+	ASSERT_CONTAINS(out, "\n no: none of ");
 	unlink(path);
+	/* A directory stands for what is in it, or would be. */
+	EXPECT(with("check %s", fix_place("tmpfs")), 1);
+	EXPECT(with("check %s", fix_place("xfs")), 0);
 }
 
 TEST(check_of_a_file_that_is_not_there)
 {
-	ASSERT_NE(nvfs("check /no/such/file"), 0);
-	ASSERT_CONTAINS(out, "/no/such/file");
+	EXPECT("check /no/such/file", 2);
+	ASSERT_CONTAINS(out, "/no/such/file can't be looked at");
+	EXPECT(with("check %s /no/such/file", fix_place("ext4")), 2);
+	EXPECT("check --no-such-option", 2);
+}
+
+TEST(check_reads_what_libcufile_reads)
+{
+	static const char path[] = "/tmp/nvfs-check.json";
+	static const char env[] = "CUFILE_ENV_PATH_JSON=/tmp/nvfs-check.json";
+	FILE *file = fopen(path, "we");
+
+	ASSERT_TRUE(file);
+	fputs("{ \"properties\": { /* so */ \"allow_compat_mode\": false } }\n",
+	      file);
+	fclose(file);
+	putenv((char *)env);
+	fix_place("disk");
+	EXPECT("check", 0);
+	ASSERT_CONTAINS(out, "file              : properties.allow_compat_mode = false\n");
+	ASSERT_CONTAINS(out, "environment       : CUFILE_ENV_PATH_JSON = /tmp/nvfs-check.json\n");
+	file = fopen(path, "we");
+	fputs("{ \"properties\": { \"allow_compat_mode\": 7 } }\n", file);
+	fclose(file);
+	EXPECT("check", 0);
+	ASSERT_CONTAINS(out, "/tmp/nvfs-check.json can't be used: ");
+	ASSERT_CONTAINS(out, "(EINVAL)");
+	unlink(path);
 }
 
 static void copy(enum target target)

@@ -12,7 +12,7 @@
 
 /* Of the pattern of named_file(). */
 #define TOOL_SEED	81
-#define OUT	8192
+#define OUT	65536
 
 static char out[OUT];
 

@@ -14,6 +14,9 @@ dir=$build/clients/kvikio
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
 if [ ! -e "$dir/.complete" ]; then
+	python3 -m pip --version >/dev/null 2>&1 ||
+		{ echo "kvikio.sh: pip is missing: apt-get install python3-pip" >&2
+		exit 1; }
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	python3 -m pip install -q --no-deps --only-binary=:all: \

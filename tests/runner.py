@@ -20,6 +20,7 @@ import threading
 import time
 
 import breaks
+import emulated
 import meta
 import report
 import outside
@@ -34,7 +35,7 @@ CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "states", "cufile", "fsx", "mmap", "mapend", "container", "users",
         "charge", "bench", "module")
 STRESS = ("lifetime", "fuzz")
-LANES = ("core", "stress", "unit", "meta", "check", "all")
+LANES = ("core", "stress", "lab", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600
 UNIT_LIMIT_S = 120
 # What sanitizers do not see, such as reads of bytes that nobody wrote; children of
@@ -222,6 +223,9 @@ def jobs_of(run):
     if run.has("core") or run.has("stress"):
         for kernel in reversed(run.kernels):
             jobs.append(lambda k=kernel: guest_job(run, k))
+    if run.has("lab"):
+        for kernel in run.kernels:
+            jobs.append(lambda k=kernel: emulated.run_job(run, k))
     if run.has("unit"):
         jobs.append(lambda: unit_job(run))
     if run.has("meta"):
@@ -267,8 +271,9 @@ def main():
     parser = argparse.ArgumentParser(
         prog="test_runner.sh",
         description="Run the tests of NVFS; without a lane, all of them.",
-        epilog="core, stress: self-tests in guests; unit: without a kernel; "
-               "meta: of the tests themselves; check: style and ABI")
+        epilog="core, stress: self-tests in guests; lab: of the emulated GPU; "
+               "unit: without a kernel; meta: of the tests themselves; check: "
+               "style and ABI")
     parser.add_argument("lane", nargs="?", default="all", choices=LANES)
     parser.add_argument("-k", metavar="PART", default="",
                         help="only tests whose suite.name holds PART")

@@ -3,7 +3,7 @@
 #
 # Run the tests:
 #
-#	./test_runner.sh [core|stress|unit|meta|check|all] [-k PART] [--kernel 6.1]
+#	./test_runner.sh [core|stress|lab|unit|meta|check|all] [-k PART] [--kernel 6.1]
 #
 # Builds what is missing first. See ./test_runner.sh --help.
 set -eu

@@ -273,3 +273,61 @@ cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target,
 		return lab_leave(CUDA_ERROR_INVALID_VALUE);
 	return lab_leave(lab_current(&ctx));
 }
+
+LAB_API CUresult cuCtxGetFlags(unsigned int *flags)
+{
+	CUresult ret = lab_enter();
+	CUcontext ctx;
+
+	if (ret)
+		return ret;
+	if (!flags)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	ret = lab_current(&ctx);
+	if (!ret)
+		*flags = 0;
+	return lab_leave(ret);
+}
+
+/* Either may be NULL. */
+LAB_API CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest)
+{
+	CUresult ret = lab_enter();
+	CUcontext ctx;
+
+	if (ret)
+		return ret;
+	ret = lab_current(&ctx);
+	if (!ret && least)
+		*least = LAB_PRIORITY_LEAST;
+	if (!ret && greatest)
+		*greatest = LAB_PRIORITY_GREATEST;
+	return lab_leave(ret);
+}
+
+LAB_API CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
+{
+	static _Thread_local CUstreamCaptureMode now;
+	CUstreamCaptureMode before = now;
+
+	if (!mode || (unsigned int)*mode > CU_STREAM_CAPTURE_MODE_RELAXED)
+		return CUDA_ERROR_INVALID_VALUE;
+	now = *mode;
+	*mode = before;
+	return CUDA_SUCCESS;
+}
+
+/* There are no copies between GPUs here. */
+LAB_API CUresult cuDeviceCanAccessPeer(int *can, CUdevice device, CUdevice peer)
+{
+	CUresult ret = lab_enter();
+
+	if (ret)
+		return ret;
+	if (!can)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	if (!lab_device(device) || !lab_device(peer))
+		return lab_leave(CUDA_ERROR_INVALID_DEVICE);
+	*can = 0;
+	return lab_leave(CUDA_SUCCESS);
+}

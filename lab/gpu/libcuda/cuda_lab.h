@@ -118,6 +118,12 @@ typedef enum {
 	CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT	= 2
 } CUdriverProcAddressQueryResult;
 
+typedef enum {
+	CU_STREAM_CAPTURE_MODE_GLOBAL		= 0,
+	CU_STREAM_CAPTURE_MODE_THREAD_LOCAL	= 1,
+	CU_STREAM_CAPTURE_MODE_RELAXED		= 2
+} CUstreamCaptureMode;
+
 CUresult cuInit(unsigned int flags);
 CUresult cuDriverGetVersion(int *version);
 CUresult cuGetErrorName(CUresult error, const char **name);
@@ -161,7 +167,13 @@ CUresult cuCtxPushCurrent_v2(CUcontext ctx);
 CUresult cuCtxPopCurrent(CUcontext *ctx);
 CUresult cuCtxPopCurrent_v2(CUcontext *ctx);
 CUresult cuCtxGetDevice(CUdevice *device);
+CUresult cuCtxGetFlags(unsigned int *flags);
+/* Priorities are kept, and change nothing. */
+CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest);
 CUresult cuCtxSynchronize(void);
+CUresult cuDeviceCanAccessPeer(int *can, CUdevice device, CUdevice peer);
+/* There are no graphs here, so the mode is only kept. */
+CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode);
 CUresult cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target,
 				    CUflushGPUDirectRDMAWritesScope scope);
 
@@ -182,6 +194,8 @@ CUresult cuMemcpyDtoD(CUdeviceptr dst, CUdeviceptr src, size_t size);
 CUresult cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t size);
 CUresult cuMemsetD8(CUdeviceptr dst, unsigned char value, size_t size);
 CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size);
+CUresult cuMemsetD32(CUdeviceptr dst, unsigned int value, size_t count);
+CUresult cuMemsetD32_v2(CUdeviceptr dst, unsigned int value, size_t count);
 CUresult cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t size);
 CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t size,
 		       CUstream stream);
@@ -227,6 +241,7 @@ CUresult cuStreamSynchronize(CUstream stream);
 CUresult cuStreamQuery(CUstream stream);
 CUresult cuStreamGetCtx(CUstream stream, CUcontext *ctx);
 CUresult cuStreamGetFlags(CUstream stream, unsigned int *flags);
+CUresult cuStreamGetPriority(CUstream stream, int *priority);
 CUresult cuStreamIsCapturing(CUstream stream, int *status);
 CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags);
 CUresult cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *data);

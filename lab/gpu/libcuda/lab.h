@@ -25,6 +25,10 @@
 #define LAB_ALIAS(name) \
 	LAB_API __typeof__(name##_v2) name __attribute__((alias(#name "_v2")))
 
+/* As those of a real GPU: the smaller, the sooner. */
+#define LAB_PRIORITY_LEAST	0
+#define LAB_PRIORITY_GREATEST	(-5)
+
 struct lab_device {
 	int fd;
 	struct labgpu_info info;

@@ -306,28 +306,47 @@ LAB_API CUresult cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t size)
 	return lab_copy(dst, true, src, true, size);
 }
 
-LAB_API CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size)
+/* @count times the @unit bytes at @value. */
+static CUresult lab_set(CUdeviceptr dst, const void *value, size_t unit,
+			size_t count)
 {
 	CUresult ret = lab_enter();
 	struct lab_view view;
 	CUcontext ctx;
+	size_t i;
 
 	if (ret)
 		return ret;
 	ret = lab_current(&ctx);
-	if (ret || !size)
+	if (ret || !count)
 		return lab_leave(ret);
+	if (dst % unit || count > SIZE_MAX / unit)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
 	lab_stream_wait_legacy(ctx);
-	ret = lab_view_get(dst, size, false, &view);
+	ret = lab_view_get(dst, count * unit, false, &view);
 	if (ret)
 		return lab_leave(ret);
 	pthread_mutex_unlock(&lab_lock);
-	memset(view.cpu, value, size);
+	for (i = 0; unit > 1 && i < count; i++)
+		memcpy(view.cpu + i * unit, value, unit);
+	if (unit == 1)
+		memset(view.cpu, *(const unsigned char *)value, count);
 	pthread_mutex_lock(&lab_lock);
 	lab_view_put(&view);
 	return lab_leave(CUDA_SUCCESS);
 }
+
+LAB_API CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t size)
+{
+	return lab_set(dst, &value, 1, size);
+}
 LAB_ALIAS(cuMemsetD8);
+
+LAB_API CUresult cuMemsetD32_v2(CUdeviceptr dst, unsigned int value, size_t count)
+{
+	return lab_set(dst, &value, 4, count);
+}
+LAB_ALIAS(cuMemsetD32);
 
 static void lab_set64(void *data, unsigned long long value)
 {

@@ -17,6 +17,7 @@ struct CUstream_st {
 	struct CUstream_st *next;	/* all; one that has ended stays */
 	CUcontext ctx;
 	unsigned int flags;
+	int priority;
 	bool started;		/* has a thread */
 	bool ended;		/* destroyed: the thread ends when all is done */
 	struct lab_op *first;
@@ -333,7 +334,6 @@ LAB_API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned int flags
 	CUresult ret = lab_enter();
 	CUcontext ctx;
 
-	(void)priority;
 	if (ret)
 		return ret;
 	if (!stream || flags > CU_STREAM_NON_BLOCKING)
@@ -342,7 +342,14 @@ LAB_API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned int flags
 	if (ret)
 		return lab_leave(ret);
 	*stream = lab_stream_new(ctx, flags);
-	return lab_leave(*stream ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY);
+	if (!*stream)
+		return lab_leave(CUDA_ERROR_OUT_OF_MEMORY);
+	if (priority > LAB_PRIORITY_LEAST)
+		priority = LAB_PRIORITY_LEAST;
+	if (priority < LAB_PRIORITY_GREATEST)
+		priority = LAB_PRIORITY_GREATEST;
+	(*stream)->priority = priority;
+	return lab_leave(CUDA_SUCCESS);
 }
 
 LAB_API CUresult cuStreamCreate(CUstream *stream, unsigned int flags)
@@ -422,6 +429,20 @@ LAB_API CUresult cuStreamGetFlags(CUstream handle, unsigned int *flags)
 	ret = flags ? lab_stream_get(handle, &stream) : CUDA_ERROR_INVALID_VALUE;
 	if (!ret)
 		*flags = stream->flags;
+	return lab_leave(ret);
+}
+
+LAB_API CUresult cuStreamGetPriority(CUstream handle, int *priority)
+{
+	CUresult ret = lab_enter();
+	CUstream stream;
+
+	if (ret)
+		return ret;
+	ret = priority ? lab_stream_get(handle, &stream) :
+			 CUDA_ERROR_INVALID_VALUE;
+	if (!ret)
+		*priority = stream->priority;
 	return lab_leave(ret);
 }
 

@@ -63,6 +63,10 @@ static void test_names(void)
 	is(CU(cuGetProcAddress_v2)("cuNoSuch", &p, 12000, 0, &status), 0, "a wrong name");
 	ok(!p && status == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND, "not found");
 	is(CU(cuGetProcAddress)("cuNoSuch", &p, 11030, 0), CUDA_ERROR_NOT_FOUND, "the older form");
+	is(CU(cuGetProcAddress)("cuGetProcAddress", &p, 11030, 0), 0, "finds itself");
+	ok(p == sym("cuGetProcAddress"), "in its own form");
+	is(CU(cuGetProcAddress)("cuGetProcAddress", &p, 12000, 0), 0, "and the newer one");
+	ok(p == sym("cuGetProcAddress_v2"), "which is another");
 }
 
 static void test_device(CUdevice dev)
@@ -89,6 +93,36 @@ static void test_device(CUdevice dev)
 	is(CU(cuDeviceGetAttribute)(&v, 0, dev), CUDA_ERROR_INVALID_VALUE, "no such attribute");
 	is(CU(cuDeviceGetAttribute)(&v, 1, 99), CUDA_ERROR_INVALID_DEVICE, "no such device");
 	is(CU(cuDeviceGet)(&again, -1), CUDA_ERROR_INVALID_DEVICE, "a negative one");
+}
+
+/* What a client asks before it makes streams of its own. */
+static void test_stream_settings(void)
+{
+	CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+	int least = 9, greatest = 9, priority = 9, can = 9;
+	unsigned int flags = 9;
+	CUstream s;
+
+	is(CU(cuCtxGetStreamPriorityRange)(&least, &greatest), 0, "priorities");
+	ok(least == 0 && greatest < 0, "the smaller, the sooner");
+	is(CU(cuCtxGetStreamPriorityRange)(NULL, NULL), 0, "nobody need ask");
+	is(CU(cuStreamCreateWithPriority)(&s, 1, greatest - 100), 0, "more than the most");
+	is(CU(cuStreamGetPriority)(s, &priority), 0, "its priority");
+	is(priority, greatest, "is the most");
+	is(CU(cuStreamGetPriority)(s, NULL), CUDA_ERROR_INVALID_VALUE, "to nowhere");
+	is(CU(cuStreamDestroy_v2)(s), 0, "destroy");
+	is(CU(cuStreamGetPriority)(s, &priority), CUDA_ERROR_INVALID_HANDLE, "of none");
+	is(CU(cuThreadExchangeStreamCaptureMode)(&mode), 0, "capture mode");
+	is(mode, CU_STREAM_CAPTURE_MODE_GLOBAL, "was the default");
+	is(CU(cuThreadExchangeStreamCaptureMode)(&mode), 0, "and back");
+	is(mode, CU_STREAM_CAPTURE_MODE_RELAXED, "was what was set");
+	mode = 3;
+	is(CU(cuThreadExchangeStreamCaptureMode)(&mode), CUDA_ERROR_INVALID_VALUE, "no such mode");
+	is(CU(cuCtxGetFlags)(&flags), 0, "flags of the context");
+	is(flags, 0, "none");
+	is(CU(cuDeviceCanAccessPeer)(&can, 0, 0), 0, "access to a peer");
+	is(can, 0, "there is none");
+	is(CU(cuDeviceCanAccessPeer)(&can, 0, 99), CUDA_ERROR_INVALID_DEVICE, "no such peer");
 }
 
 static void test_context(CUdevice dev)
@@ -136,6 +170,12 @@ static void test_copies(void)
 	is(CU(cuMemAlloc_v2)(&a, N), 0, "alloc");
 	is(CU(cuMemAlloc_v2)(&b, N), 0, "alloc another");
 	is(CU(cuMemsetD8_v2)(a, 0x5a, N), 0, "memset");
+	is(CU(cuMemsetD32_v2)(a, 0x44332211, 3), 0, "memset of words");
+	is(CU(cuMemcpyDtoH_v2)(out, a, 13), 0, "read them");
+	ok(!memcmp(out, "\x11\x22\x33\x44\x11\x22\x33\x44\x11\x22\x33\x44\x5a", 13), "they are there");
+	is(CU(cuMemsetD32_v2)(a + 2, 0, 1), CUDA_ERROR_INVALID_VALUE, "between words");
+	is(CU(cuMemsetD32_v2)(a, 0, (size_t)1 << 62), CUDA_ERROR_INVALID_VALUE, "too many");
+	is(CU(cuMemsetD8_v2)(a, 0x5a, 13), 0, "memset again");
 	is(CU(cuMemcpyHtoD_v2)(a + 1, in + 1, N - 2), 0, "host to device");
 	is(CU(cuMemcpyDtoD_v2)(b, a, N), 0, "device to device");
 	is(CU(cuMemcpyDtoH_v2)(out, b, N), 0, "device to host");
@@ -376,6 +416,7 @@ int main(int argc, char **argv)
 	test_context(0);
 	CU(cuDevicePrimaryCtxRetain)(&shared, 0);
 	CU(cuCtxSetCurrent)(shared);
+	test_stream_settings();
 	test_copies();
 	test_pointers();
 	test_threads();

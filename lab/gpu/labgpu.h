@@ -39,7 +39,7 @@
 #define LABGPU_IOC_INFO		_IOR(LABGPU_IOC_TYPE, 0x00, struct labgpu_info)
 #define LABGPU_IOC_ALLOC	_IOWR(LABGPU_IOC_TYPE, 0x01, struct labgpu_alloc)
 #define LABGPU_IOC_FREE		_IOW(LABGPU_IOC_TYPE, 0x02, struct labgpu_free)
-/* 0x03: a range of memory as a dma-buf. */
+#define LABGPU_IOC_DMABUF	_IOW(LABGPU_IOC_TYPE, 0x03, struct labgpu_dmabuf)
 
 /**
  * struct labgpu_info - LABGPU_IOC_INFO: what GPU is this
@@ -99,6 +99,27 @@ struct labgpu_alloc {
  */
 struct labgpu_free {
 	__aligned_u64 va;
+};
+
+/**
+ * struct labgpu_dmabuf - LABGPU_IOC_DMABUF: a range of memory as a dma-buf
+ * @va: first byte; a multiple of 4 KiB
+ * @length: bytes, a multiple of 4 KiB, not 0; all of one allocation
+ * @flags: 0
+ * @__reserved: 0
+ *
+ * Returns a file descriptor (close-on-exec).  The memory stays taken until it
+ * is closed, also after LABGPU_IOC_FREE and the end of the process.
+ *
+ * Errors:
+ *	ENOENT	no allocation of this open file holds @va
+ *	EINVAL	the range goes beyond its end
+ */
+struct labgpu_dmabuf {
+	__aligned_u64 va;
+	__aligned_u64 length;
+	__u32 flags;
+	__u32 __reserved;
 };
 
 #endif /* _LABGPU_H */

@@ -12,4 +12,10 @@ static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
+#ifdef LABGPU_NS_WORD
+#define LABGPU_IMPORT_DMA_BUF	MODULE_IMPORT_NS(DMA_BUF)
+#else
+#define LABGPU_IMPORT_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
+#endif
+
 #endif /* _LABGPU_COMPAT_H */

@@ -121,6 +121,7 @@ static long labgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct labgpu_space *space = file->private_data;
 	void __user *uarg = (void __user *)arg;
+	struct labgpu_dmabuf dmabuf;
 	struct labgpu_free free;
 
 	switch (cmd) {
@@ -132,6 +133,10 @@ static long labgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&free, uarg, sizeof(free)))
 			return -EFAULT;
 		return labgpu_ioc_free(space, free.va);
+	case LABGPU_IOC_DMABUF:
+		if (copy_from_user(&dmabuf, uarg, sizeof(dmabuf)))
+			return -EFAULT;
+		return labgpu_dmabuf_new(space, &dmabuf);
 	default:
 		return -ENOTTY;
 	}

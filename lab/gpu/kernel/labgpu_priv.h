@@ -5,6 +5,7 @@
  *	main	module, PCI driver		file	/dev/labgpuN
  *	space	address spaces, allocations	mem	64 KiB pages of a GPU
  *	pin	pinned page tables, revoke	p2p	nvidia_p2p_*
+ *	dmabuf	a range as a dma-buf
  *	debugfs	what the host and the tests look at
  *
  * Locking: labgpu_lock protects everything.  It is taken inside mmap_lock, so
@@ -205,6 +206,10 @@ unsigned int labgpu_pin_count(void);
 
 /* labgpu_p2p.c; labgpu_lock is held */
 void labgpu_unmap_all(struct labgpu_pin *pin);
+
+/* labgpu_dmabuf.c; labgpu_lock is not held */
+int labgpu_dmabuf_new(struct labgpu_space *space,
+		      const struct labgpu_dmabuf *arg);
 
 /* labgpu_debugfs.c; labgpu_lock is held for the records */
 void labgpu_debugfs_init(void);

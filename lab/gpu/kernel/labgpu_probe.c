@@ -14,14 +14,20 @@
  *	freetable SLOT		the slot's callback frees the table itself
  *	latefree SLOT		nvidia_p2p_free_page_table outside of a callback
  *	clear SLOT		forget all about a slot
+ *	buf SLOT FD BDF		map a dma-buf for a device, as one that can do
+ *				peer to peer; nobuf: as one that can't
+ *	unbuf SLOT		undo it
  *
  * debugfs labgpu_probe/slots has a line for each slot that has a table or had
  * one: SLOT callbacks=N waiting=0|1 live=0|1 version=V page_size=N entries=N
- * pages=ADDRESS,... dma=ADDRESS,...
+ * pages=ADDRESS,... dma=ADDRESS,...; debugfs labgpu_probe/bufs one for each that
+ * has a dma-buf: SLOT entries=N dma=ADDRESS,... bytes=LENGTH,...
  */
 
 #include <linux/completion.h>
 #include <linux/debugfs.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -31,6 +37,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
+#include "labgpu_compat.h"
 #include "nv-p2p.h"
 
 #define PROBE_SLOTS	8
@@ -65,6 +72,21 @@ struct probe_slot {
 
 static struct probe_slot probe_slots[PROBE_SLOTS];
 static struct dentry *probe_dir;
+
+/**
+ * struct probe_buf - a dma-buf that is mapped for a device
+ * @attach: NULL: none
+ * @sgt: where it is for the device
+ * @peer: the device, held
+ */
+struct probe_buf {
+	struct dma_buf_attachment *attach;
+	struct sg_table *sgt;
+	struct pci_dev *peer;
+};
+
+static struct probe_buf probe_bufs[PROBE_SLOTS];
+static DEFINE_MUTEX(probe_buf_lock);	/* probe_bufs */
 
 static void probe_callback(void *data)
 {
@@ -170,6 +192,127 @@ static int probe_unmap(struct probe_slot *slot)
 	return ret;
 }
 
+/* Nothing moves here: what is exported is static. */
+static void probe_moved(struct dma_buf_attachment *attach)
+{
+}
+
+static const struct dma_buf_attach_ops probe_peer_ops = {
+	.allow_peer2peer = true,
+	.move_notify = probe_moved,
+};
+
+static const struct dma_buf_attach_ops probe_plain_ops = {
+	.move_notify = probe_moved,
+};
+
+static void probe_unbuf(struct probe_buf *buf)
+{
+	struct dma_buf *dmabuf;
+
+	if (!buf->attach)
+		return;
+	dmabuf = buf->attach->dmabuf;
+	dma_resv_lock(dmabuf->resv, NULL);
+	if (buf->sgt)
+		dma_buf_unmap_attachment(buf->attach, buf->sgt,
+					 DMA_BIDIRECTIONAL);
+	dma_resv_unlock(dmabuf->resv);
+	dma_buf_detach(dmabuf, buf->attach);
+	dma_buf_put(dmabuf);
+	pci_dev_put(buf->peer);
+	memset(buf, 0, sizeof(*buf));
+}
+
+static int probe_map_buf(struct probe_buf *buf)
+{
+	struct dma_buf *dmabuf = buf->attach->dmabuf;
+	struct sg_table *sgt;
+
+	dma_resv_lock(dmabuf->resv, NULL);
+	sgt = dma_buf_map_attachment(buf->attach, DMA_BIDIRECTIONAL);
+	dma_resv_unlock(dmabuf->resv);
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+	buf->sgt = sgt;
+	return 0;
+}
+
+static int probe_attach_buf(struct probe_buf *buf, int fd, u64 bdf, bool peer)
+{
+	struct dma_buf *dmabuf;
+	int ret;
+
+	if (buf->attach)
+		return -EBUSY;
+	dmabuf = dma_buf_get(fd);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	buf->peer = pci_get_domain_bus_and_slot(bdf >> 16, bdf >> 8 & 0xff,
+						bdf & 0xff);
+	if (!buf->peer) {
+		dma_buf_put(dmabuf);
+		return -ENODEV;
+	}
+	buf->attach = dma_buf_dynamic_attach(dmabuf, &buf->peer->dev,
+					     peer ? &probe_peer_ops :
+						    &probe_plain_ops, buf);
+	if (IS_ERR(buf->attach)) {
+		ret = PTR_ERR(buf->attach);
+		pci_dev_put(buf->peer);
+		dma_buf_put(dmabuf);
+		memset(buf, 0, sizeof(*buf));
+		return ret;
+	}
+	ret = probe_map_buf(buf);
+	if (ret)
+		probe_unbuf(buf);
+	return ret;
+}
+
+static int probe_run_buf(const char *how, unsigned int index, u64 fd, u64 bdf)
+{
+	int ret = 0;
+
+	mutex_lock(&probe_buf_lock);
+	if (!strcmp(how, "unbuf"))
+		probe_unbuf(&probe_bufs[index]);
+	else
+		ret = probe_attach_buf(&probe_bufs[index], fd, bdf,
+				       !strcmp(how, "buf"));
+	mutex_unlock(&probe_buf_lock);
+	return ret;
+}
+
+static void probe_show_buf(struct seq_file *seq, int index)
+{
+	struct sg_table *sgt = probe_bufs[index].sgt;
+	struct scatterlist *sg;
+	int i;
+
+	seq_printf(seq, "%d entries=%u dma=", index, sgt->nents);
+	for_each_sgtable_dma_sg(sgt, sg, i)
+		seq_printf(seq, "%s0x%llx", i ? "," : "",
+			   (u64)sg_dma_address(sg));
+	seq_puts(seq, " bytes=");
+	for_each_sgtable_dma_sg(sgt, sg, i)
+		seq_printf(seq, "%s0x%x", i ? "," : "", sg_dma_len(sg));
+	seq_putc(seq, '\n');
+}
+
+static int probe_bufs_show(struct seq_file *seq, void *unused)
+{
+	int i;
+
+	mutex_lock(&probe_buf_lock);
+	for (i = 0; i < PROBE_SLOTS; i++)
+		if (probe_bufs[i].sgt)
+			probe_show_buf(seq, i);
+	mutex_unlock(&probe_buf_lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(probe_bufs);
+
 static int probe_clear(struct probe_slot *slot)
 {
 	if (slot->live)
@@ -195,6 +338,8 @@ static int probe_run(char *line)
 	    index >= PROBE_SLOTS)
 		return -EDOM;
 	slot = &probe_slots[index];
+	if (strstr(how, "buf"))
+		return probe_run_buf(how, index, a, b);
 	if (!strncmp(how, "get", 3))
 		return probe_get(slot, how, a, b);
 	if (!strcmp(how, "put") || !strcmp(how, "putp"))
@@ -307,6 +452,7 @@ static int __init probe_init(void)
 	probe_dir = debugfs_create_dir("labgpu_probe", NULL);
 	debugfs_create_file("cmd", 0200, probe_dir, NULL, &probe_cmd_fops);
 	debugfs_create_file("slots", 0400, probe_dir, NULL, &probe_slots_fops);
+	debugfs_create_file("bufs", 0400, probe_dir, NULL, &probe_bufs_fops);
 	return 0;
 }
 module_init(probe_init);
@@ -322,9 +468,11 @@ static void __exit probe_exit(void)
 		if (probe_slots[i].live && probe_put(&probe_slots[i], false))
 			probe_put(&probe_slots[i], true);
 		pci_dev_put(probe_slots[i].peer);
+		probe_unbuf(&probe_bufs[i]);
 	}
 }
 module_exit(probe_exit);
 
 MODULE_DESCRIPTION("Test of the emulated GPU's peer interface");
 MODULE_LICENSE("GPL");
+LABGPU_IMPORT_DMA_BUF;

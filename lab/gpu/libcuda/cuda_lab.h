@@ -124,6 +124,13 @@ typedef enum {
 	CU_STREAM_CAPTURE_MODE_RELAXED		= 2
 } CUstreamCaptureMode;
 
+typedef enum {
+	CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD	= 1
+} CUmemRangeHandleType;
+
+/* That the addresses are those of the PCI bus; here they always are. */
+#define CU_MEM_RANGE_FLAG_DMA_BUF_MAPPING_TYPE_PCIE	1
+
 CUresult cuInit(unsigned int flags);
 CUresult cuDriverGetVersion(int *version);
 CUresult cuGetErrorName(CUresult error, const char **name);
@@ -186,6 +193,10 @@ CUresult cuMemFree_v2(CUdeviceptr ptr);
 CUresult cuMemGetAddressRange(CUdeviceptr *base, size_t *size, CUdeviceptr ptr);
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size,
 				 CUdeviceptr ptr);
+/* @handle: an int, for a file descriptor that the caller closes. */
+CUresult cuMemGetHandleForAddressRange(void *handle, CUdeviceptr ptr,
+				       size_t size, CUmemRangeHandleType type,
+				       unsigned long long flags);
 CUresult cuMemcpyHtoD(CUdeviceptr dst, const void *src, size_t size);
 CUresult cuMemcpyHtoD_v2(CUdeviceptr dst, const void *src, size_t size);
 CUresult cuMemcpyDtoH(void *dst, CUdeviceptr src, size_t size);

@@ -113,6 +113,7 @@ static const struct {
 	LAB_FN_V2(cuMemAlloc, 3020),
 	LAB_FN_V2(cuMemFree, 3020),
 	LAB_FN_V2(cuMemGetAddressRange, 3020),
+	LAB_FN(cuMemGetHandleForAddressRange, 11070),
 	LAB_FN_V2(cuMemcpyHtoD, 3020),
 	LAB_FN_V2(cuMemcpyDtoH, 3020),
 	LAB_FN_V2(cuMemcpyDtoD, 3020),

@@ -504,3 +504,34 @@ LAB_API CUresult cuPointerSetAttribute(const void *value,
 	memcpy(&alloc->sync_memops, value, sizeof(alloc->sync_memops));
 	return lab_leave(CUDA_SUCCESS);
 }
+
+/* Whole pages of the CPU, as the real one wants them. */
+LAB_API CUresult cuMemGetHandleForAddressRange(void *handle, CUdeviceptr ptr,
+					       size_t size,
+					       CUmemRangeHandleType type,
+					       unsigned long long flags)
+{
+	struct labgpu_dmabuf arg = { .va = ptr, .length = size };
+	CUresult ret = lab_enter();
+	struct lab_alloc *alloc;
+	CUcontext ctx;
+	int fd;
+
+	if (ret)
+		return ret;
+	if (!handle || !size || (ptr | size) % 4096 ||
+	    type != CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD ||
+	    flags > CU_MEM_RANGE_FLAG_DMA_BUF_MAPPING_TYPE_PCIE)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	ret = lab_current(&ctx);
+	if (ret)
+		return lab_leave(ret);
+	alloc = lab_find(ptr);
+	if (!alloc)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	fd = ioctl(lab_device(alloc->device)->fd, LABGPU_IOC_DMABUF, &arg);
+	if (fd < 0)
+		return lab_leave(lab_errno(errno));
+	memcpy(handle, &fd, sizeof(fd));
+	return lab_leave(CUDA_SUCCESS);
+}

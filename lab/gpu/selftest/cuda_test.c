@@ -5,6 +5,7 @@
  */
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static void test_device(CUdevice dev)
 	   "attribute");
 	is(v, 1, "peer to peer is supported");
 	is(CU(cuDeviceGetAttribute)(&v, CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, dev), 0, "another");
-	is(v, 0, "dma-buf is not");
+	is(v, 1, "so is dma-buf");
 	is(CU(cuDeviceGetAttribute)(&v, 0, dev), CUDA_ERROR_INVALID_VALUE, "no such attribute");
 	is(CU(cuDeviceGetAttribute)(&v, 1, 99), CUDA_ERROR_INVALID_DEVICE, "no such device");
 	is(CU(cuDeviceGet)(&again, -1), CUDA_ERROR_INVALID_DEVICE, "a negative one");
@@ -225,6 +226,34 @@ static void test_pointers(void)
 	is(CU(cuPointerSetAttribute)(&one, CU_POINTER_ATTRIBUTE_CONTEXT, p),
 	   CUDA_ERROR_INVALID_VALUE, "read-only attribute");
 	CU(cuMemFree_v2)(p);
+}
+
+static void test_dmabuf(void)
+{
+	size_t before = 0, now = 0, total = 0;
+	CUdeviceptr p = 0;
+	int fd = -1, all = -1, none = 0;
+
+	CU(cuMemGetInfo_v2)(&before, &total);
+	is(CU(cuMemAlloc_v2)(&p, 3 * 65536), 0, "alloc");
+	is(CU(cuMemGetHandleForAddressRange)(&fd, p + 4096, 65536, 1, 0), 0, "a part of it as a dma-buf");
+	is(lseek(fd, 0, SEEK_END), 65536, "which has its size");
+	is(CU(cuMemGetHandleForAddressRange)(&all, p, 3 * 65536, 1, 1), 0, "all of it");
+	ok(fcntl(all, F_GETFD) & FD_CLOEXEC, "not for other programs");
+	is(CU(cuMemGetHandleForAddressRange)(&none, p, 4 * 65536, 1, 0), CUDA_ERROR_INVALID_VALUE, "more than there is");
+	is(CU(cuMemGetHandleForAddressRange)(&none, p + 1, 4096, 1, 0), CUDA_ERROR_INVALID_VALUE, "no whole page");
+	is(CU(cuMemGetHandleForAddressRange)(&none, p, 0, 1, 0), CUDA_ERROR_INVALID_VALUE, "nothing");
+	is(CU(cuMemGetHandleForAddressRange)(&none, p, 4096, 2, 0), CUDA_ERROR_INVALID_VALUE, "another kind");
+	is(CU(cuMemGetHandleForAddressRange)(&none, p, 4096, 1, 2), CUDA_ERROR_INVALID_VALUE, "another flag");
+	is(CU(cuMemGetHandleForAddressRange)(&none, 4096, 4096, 1, 0), CUDA_ERROR_INVALID_VALUE, "memory that is none");
+	is(none, 0, "no descriptor after a failure");
+	is(CU(cuMemFree_v2)(p), 0, "free it");
+	close(all);
+	CU(cuMemGetInfo_v2)(&now, &total);
+	is(now, before - 3 * 65536, "the other still has the memory");
+	close(fd);
+	CU(cuMemGetInfo_v2)(&now, &total);
+	is(now, before, "until it is closed");
 }
 
 static CUcontext shared;
@@ -419,6 +448,7 @@ int main(int argc, char **argv)
 	test_stream_settings();
 	test_copies();
 	test_pointers();
+	test_dmabuf();
 	test_threads();
 	test_scatter();
 	test_stream_order();

@@ -406,6 +406,60 @@ static void test_dma(int fd)
 	probe("clear 0");
 }
 
+/* The line of a dma-buf in the probe; how many pieces it has. */
+static int buf_pieces(int index, unsigned long long *dma, unsigned long long *bytes)
+{
+	char *line = NULL, *p;
+	size_t size = 0;
+	int n = 0;
+	FILE *f = fopen(DEBUG "labgpu_probe/bufs", "r");
+
+	while (f && getline(&line, &size, f) > 0) {
+		if (atoi(line) != index)
+			continue;
+		p = strstr(line, "dma=");
+		n = read_numbers(p ? p + 4 : NULL, dma);
+		p = strstr(line, "bytes=");
+		if (read_numbers(p ? p + 6 : NULL, bytes) != n)
+			n = -1;
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* What another device sees of a range, and how long it stays. */
+static void test_dmabuf(int fd)
+{
+	struct labgpu_alloc alloc = { .length = 3 * PAGE, .flags = LABGPU_ALLOC_SCATTER };
+	unsigned long long before = mem_free(fd), dma[64], bytes[64], pages[64];
+	struct labgpu_dmabuf arg = {};
+	char state[16] = "";
+	int buf;
+
+	is(ioctl(fd, LABGPU_IOC_ALLOC, &alloc), 0, "alloc pages that lie apart");
+	is(history(alloc.va, state, pages), 3, "where they are");
+	arg.va = alloc.va + 4096;
+	arg.length = 2 * PAGE;
+	buf = ioctl(fd, LABGPU_IOC_DMABUF, &arg);
+	ok(buf >= 0, "a part of them as a dma-buf");
+	is(probe("nobuf 0 %d %u", buf, gpu.bdf), -EOPNOTSUPP, "not for who can't do peer to peer");
+	is(probe("buf 0 %d %u", buf, gpu.bdf), 0, "but for others");
+	is(buf_pieces(0, dma, bytes), 3, "in three pieces");
+	ok(dma[0] == pages[0] + 4096 && dma[1] == pages[1] && dma[2] == pages[2],
+	   "which are the memory's");
+	ok(bytes[0] == PAGE - 4096 && bytes[1] == PAGE && bytes[2] == 4096, "all of it");
+	is(give(fd, alloc.va), 0, "free the allocation");
+	is(close(buf), 0, "and close the descriptor");
+	is(mem_free(fd), before - 3 * PAGE, "a device still has the memory");
+	is(probe("unbuf 0"), 0, "it lets go");
+	is(mem_free(fd), before, "all memory is free");
+	is(ioctl(fd, LABGPU_IOC_DMABUF, &arg) < 0 ? errno : 0, ENOENT, "no allocation, no dma-buf");
+	arg.flags = 1;
+	is(ioctl(fd, LABGPU_IOC_DMABUF, &arg) < 0 ? errno : 0, EINVAL, "an unknown flag");
+}
+
 struct call {
 	const char *text;	/* of the probe; NULL: free @va */
 	int fd;
@@ -629,6 +683,7 @@ int main(int argc, char **argv)
 	test_parameters(fd);
 	test_persistent(fd);
 	test_dma(fd);
+	test_dmabuf(fd);
 	test_race(fd);
 	test_storm(fd);
 	test_rmmod();

@@ -195,8 +195,9 @@ static int prepare_worker(struct bench_worker *worker, unsigned int id,
 	worker->walk.seed = opts->seed * 31 + id * 7919ULL;
 	sem_init(&worker->ended, 0, 0);
 	worker->slots = calloc(opts->depth, sizeof(*worker->slots));
-	worker->scratch = malloc(block);
-	if (!worker->slots || !worker->scratch)
+	if (opts->verify)
+		worker->scratch = malloc(block);
+	if (!worker->slots || (opts->verify && !worker->scratch))
 		return -ENOMEM;
 	prepare_slots(worker, id);
 	return engine_file_init(&worker->engine_file, worker->file->fd);

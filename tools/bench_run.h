@@ -59,7 +59,7 @@ struct bench_slot {
  * struct bench_worker - a thread
  * @first: number of its first block in the file
  * @left: requests to go; counts only without a time limit
- * @scratch: a block of host memory, for patterns
+ * @scratch: a block of host memory, for patterns; NULL without --verify
  * @ended: counts requests of a batch that have ended
  * @word: what the stream waits for; NULL: this GPU can't
  */

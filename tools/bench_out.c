@@ -163,7 +163,13 @@ static void why_not_direct(const struct bench *bench, uint32_t reason)
 {
 	struct nvfs_query query = { .size = sizeof(query) };
 	const char *text = nvfs_reason_text(reason);
+	int error = nvfs_module_error(engine_nvfs());
 
+	if (reason == NVFS_REASON_NO_MODULE && error) {
+		complain("bench: not direct (%s): %s", nvfs_reason_name(reason),
+			 module_advice(error));
+		return;
+	}
 	if (!nvfs_query_gpu(engine_nvfs(), bench->gpu.bdf, bench->files[0].fd,
 			    &query) &&
 	    query.reason == reason && query.text[0]) {

@@ -102,20 +102,20 @@ void bench_settle(struct bench_worker *worker, struct bench_slot *slot)
 {
 	const struct engine_req *req = &slot->req;
 
-	worker->ops++;
 	worker->bytes += req->done;
 	worker->direct += req->direct;
 	worker->bounce += req->done - req->direct;
 	atomic_fetch_add(&worker->crew->moved, req->done);
 	if (req->reason && !worker->reason)
 		worker->reason = req->reason;
-	bench_hist_add(&worker->hist, slot->ended - slot->began);
 	if (req->error || req->done < req->length) {
 		/* Short without an error: somebody made the file shorter. */
 		bench_fail(worker->crew, req->error ? req->error : -ENODATA,
 			   req->file_offset + req->done);
 		return;
 	}
+	worker->ops++;
+	bench_hist_add(&worker->hist, slot->ended - slot->began);
 	/* What was there before must not pass for what is read next time. */
 	if (opts_of(worker)->verify && !req->write)
 		check_read(worker, slot);

@@ -130,6 +130,12 @@ static const char *word(const struct subject *subject, unsigned int gpu)
 	return nvfs_reason_name(verdict->query.reason);
 }
 
+static const char *no_module(const struct check *check)
+{
+	return check->module_error == -EACCES || check->module_error == -EPERM ?
+	       "no access" : "no module";
+}
+
 static int width_of(const struct check *check)
 {
 	int width = 8;
@@ -158,8 +164,8 @@ static void print_matrix(const struct check *check)
 
 		printf(" %-*s", width, subject->path);
 		for (unsigned int g = 0; g < check->nr_gpus; g++)
-			printf("  %-12s", check->module_error ? "no module" :
-			       word(subject, g));
+			printf("  %-12s", check->module_error ?
+			       no_module(check) : word(subject, g));
 		if (subject->fs[0])
 			printf("  %s on %s", subject->fs, subject->source);
 		printf("\n");

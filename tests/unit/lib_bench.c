@@ -443,6 +443,7 @@ static void the_route_is_what_the_module_said(void **state)
 	run("--rw read --block 4K --route direct");
 	assert_int_equal(result.error, -EREMOTEIO);
 	assert_int_equal(result.bytes, 0);
+	assert_int_equal(result.ops, 0);
 	model_reason = NVFS_REASON_NONE;
 	run("--rw read --block 4K --route host");
 	assert_int_equal(result.bounce, 256 * KIB);

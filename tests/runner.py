@@ -32,8 +32,8 @@ BIN = TOP / "build/tests/selftests"
 # In this order: the last ones unload modules.
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
-        "states", "cufile", "fsx", "mmap", "mapend", "container", "users",
-        "charge", "bench", "module")
+        "stat", "states", "cufile", "fsx", "mmap", "mapend", "container",
+        "users", "charge", "bench", "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "lab", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600
@@ -69,6 +69,13 @@ def programs(run):
     names += STRESS if run.has("stress") else []
     names += CORE[-1:] if run.has("core") else []
     return [BIN / name for name in names]
+
+
+def judge_lists(run):
+    """A program that was built and stands in no list would never run."""
+    built = {path.name for path in BIN.iterdir() if os.access(path, os.X_OK)}
+    for name in sorted(built - {*CORE, *STRESS}):
+        run.log.add("runner", name, "FAIL", why="the program is in no lane")
 
 
 def guest_job(run, kernel):
@@ -254,6 +261,8 @@ def run_all(run, workers):
     """Do all jobs, a few at a time; returns the exit status."""
     began = time.monotonic()
     todo = queue.SimpleQueue()
+    if run.has("core") and BIN.is_dir():
+        judge_lists(run)
     for job in jobs_of(run):
         todo.put(job)
     threads = [threading.Thread(target=work, args=(todo, run.log))

@@ -41,6 +41,13 @@ BUDGETS = (
     ("uring-write-4k", "write-fixed-4k", 1.05),
 )
 
+# What the module can be told to count besides: its parameter, and the most that
+# this may cost a request more, in instructions; None: no budget, but a figure
+COUNTED = (("latency", 30), ("usage", None))
+
+# Cases that are measured with each of these
+COUNTED_CASES = ("read-4k", "write-4k", "uring-read-4k", "uring-write-4k",
+                 "batch-read-4k", "batch-write-4k")
 
 # Figures for the table's second part
 OTHERS = ("syscall", "preadv2-4k", "preadv2-64k", "preadv2-1m", "pwritev2-4k",
@@ -137,7 +144,8 @@ def machine(kernel, workdir=None):
 class Kernel:
     """What one kernel said.
 
-    figures: {case: instructions per request}
+    figures: {case: instructions per request}; with a parameter of the module
+        switched on the case is "case+parameter"
     missing: {case: why there is no figure}
     """
 
@@ -146,15 +154,18 @@ class Kernel:
     figures: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
 
-    def feed(self, line):
-        """Take a line of bench/cost."""
+    def feed(self, line, counted=""):
+        """Take a line of bench/cost, of a run with this parameter on."""
         words = line.split()
+        if len(words) < 3:
+            return
+        case = f"{words[1]}+{counted}" if counted else words[1]
         if len(words) == 7 and words[0] == "figure":
-            self.figures[words[1]] = int(words[3]) / int(words[2])
+            self.figures[case] = int(words[3]) / int(words[2])
         elif len(words) == 3 and words[0] == "absent":
-            self.missing[words[1]] = "not there"
+            self.missing[case] = "not there"
         elif len(words) == 3 and words[0] == "failed":
-            self.missing[words[1]] = words[2]
+            self.missing[case] = words[2]
 
     def ratio(self, case, against):
         """The ratio of two figures; None when one is missing."""
@@ -169,6 +180,35 @@ class Kernel:
                 return self.missing.get(name, "no figure")
         return "ok" if self.ratio(case, against) <= most else "BROKEN"
 
+    def more(self, case, counted):
+        """What counting adds to a request; None when a figure is missing."""
+        with_it = self.figures.get(f"{case}+{counted}")
+        if with_it is None or case not in self.figures:
+            return None
+        return with_it - self.figures[case]
+
+    def counted_verdict(self, case, counted, most):
+        """What a budget of counting came to; "" when it has none."""
+        more = self.more(case, counted)
+        if more is None:
+            return self.missing.get(f"{case}+{counted}", "no figure")
+        if most is None:
+            return ""
+        return "ok" if more <= most else "BROKEN"
+
+    def broken_counted(self):
+        """The budgets of counting that do not hold, as lines of text."""
+        lines = []
+        for counted, most in COUNTED:
+            for case in COUNTED_CASES:
+                verdict = self.counted_verdict(case, counted, most)
+                if verdict not in ("ok", ""):
+                    more = self.more(case, counted)
+                    was = "" if more is None else f", is {number(more)}"
+                    lines.append(f"{self.name}: {case} with {counted}=1: "
+                                 f"{verdict}: at most {most} more{was}")
+        return lines
+
     def broken(self):
         """The budgets that do not hold, as lines of text."""
         lines = []
@@ -179,7 +219,7 @@ class Kernel:
                 was = f", is {ratio:.3f}" if ratio else ""
                 lines.append(f"{self.name}: {case}: {verdict}: at most "
                              f"{most:.2f} of {against}{was}")
-        return lines
+        return lines + self.broken_counted()
 
 
 def words_for(case):
@@ -219,10 +259,27 @@ def rows(kernel):
     return lines
 
 
+def counted_rows(kernel):
+    """The table of what counting adds, a list of lines."""
+    lines = ["", "| counting | NVFS | instructions | more | budget | |",
+             "|---|---|--:|--:|--:|---|"]
+    for counted, most in COUNTED:
+        for case in COUNTED_CASES:
+            more = kernel.more(case, counted)
+            lines.append(
+                f"| `{counted}=1` | {words_for(case)} "
+                f"| {cell(kernel, f'{case}+{counted}')} "
+                f"| {'' if more is None else number(more)} "
+                f"| {'' if most is None else most} "
+                f"| {kernel.counted_verdict(case, counted, most)} |")
+    return lines
+
+
 def document(kernels, qemu, date):
     """The file, from what the kernels said."""
     text = HEADER.format(date=date, qemu=qemu, null_blk=NULL_BLK)
-    return text + "".join("\n" + "\n".join(rows(kernel)) + "\n"
+    return text + "".join("\n" + "\n".join(rows(kernel) +
+                                           counted_rows(kernel)) + "\n"
                           for kernel in kernels)
 
 
@@ -233,13 +290,29 @@ def run_cases(guest, cases, take):
         raise lab.LostVm(f"bench/cost ended with {result.rc}\n{result.out}")
 
 
+def measure_counted(guest, counted, take):
+    """Measure with a parameter of the module switched on."""
+    switch = f"/sys/module/nvfs/parameters/{counted}"
+    guest.run(f"echo 1 >{switch}", check=True)
+    guest.settle()
+    run_cases(guest, [case for case in COUNTED_CASES if case not in ROAMING],
+              take)
+    guest.check_settled()
+    for case in COUNTED_CASES:
+        if case in ROAMING:
+            guest.settle()
+            run_cases(guest, [case], take)
+    guest.run(f"echo 0 >{switch}", check=True)
+
+
 def measure(name):
     """Boot a kernel and measure everything."""
     kernel = Kernel(name)
 
-    def take(line):
-        print(f"{name}: {line}", flush=True)
-        kernel.feed(line)
+    def take(line, counted=""):
+        print(f"{name}: {line}{' with ' + counted if counted else ''}",
+              flush=True)
+        kernel.feed(line, counted)
 
     with machine(name) as guest:
         kernel.release = guest.run("uname -rv", check=True).out.strip()
@@ -250,6 +323,9 @@ def measure(name):
         for case in ROAMING:
             guest.settle()
             run_cases(guest, [case], take)
+        for counted, _ in COUNTED:
+            measure_counted(guest, counted,
+                            lambda line, what=counted: take(line, what))
         splats = guest.splats()
     if splats:
         raise lab.LostVm(f"{name}: splats: {splats}")
@@ -283,7 +359,9 @@ def main():
     broken = [line for kernel in kernels for line in kernel.broken()]
     for line in broken:
         print(f"bench-cost: {line}")
-    print(f"bench-cost: {len(broken)} of {len(BUDGETS) * len(kernels)} "
+    budgets = len(BUDGETS) + len(COUNTED_CASES) * sum(
+        most is not None for _, most in COUNTED)
+    print(f"bench-cost: {len(broken)} of {budgets * len(kernels)} "
           "budgets do not hold" if broken else "bench-cost: all budgets hold")
     return 1 if broken else 0
 

@@ -2,6 +2,7 @@
 /* nvfs stat: what the module counts, once or again and again. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -10,14 +11,19 @@
 
 #include "procfile.h"
 #include "screen.h"
+#include "stat_more.h"
 #include "tool.h"
 
 /**
  * struct stat_options - what is asked for
- * @form: 't' for text, 'j', 'p' or 'w' as the options
+ * @form: 't' for text, 'j' for JSON, 'm' for metrics, 'w' to watch
+ * @pid: of this process only, or NULL
+ * @reset: set all to 0
  */
 struct stat_options {
 	char form;
+	bool reset;
+	const char *pid;
 	unsigned int interval_ms;
 	unsigned int count;
 	const char *dir;
@@ -74,7 +80,8 @@ static void print_text(const struct counters *counters)
 	}
 }
 
-static void print_json(const struct counters *counters)
+static void print_json(const struct counters *counters,
+		       const struct stat_more *more)
 {
 	printf("{\"cmd\":\"stat\",\"ns\":%llu,\"counters\":{",
 	       (unsigned long long)counters->ns);
@@ -83,7 +90,9 @@ static void print_json(const struct counters *counters)
 		json_string(stdout, counters->list[i].name);
 		printf(":%llu", (unsigned long long)counters->list[i].value);
 	}
-	printf("}}\n");
+	printf("}");
+	stat_more_json(more);
+	printf("}\n");
 }
 
 /*
@@ -156,6 +165,14 @@ static int parse_option(int letter, struct stat_options *opts)
 	case 'd':
 		opts->dir = optarg;
 		return 0;
+	case 'r':
+		opts->reset = true;
+		return 0;
+	case 'p':
+		if (!*optarg || optarg[strspn(optarg, "0123456789")])
+			return bad("process", optarg);
+		opts->pid = optarg;
+		return 0;
 	default:
 		if (opts->form != 't' && opts->form != letter) {
 			complain("stat: --json, --prometheus and --watch exclude each other");
@@ -170,11 +187,13 @@ static int parse(int argc, char **argv, struct stat_options *opts)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
-		{ "prometheus", no_argument, NULL, 'p' },
+		{ "prometheus", no_argument, NULL, 'm' },
 		{ "watch", no_argument, NULL, 'w' },
 		{ "interval", required_argument, NULL, 'i' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "from", required_argument, NULL, 'd' },
+		{ "pid", required_argument, NULL, 'p' },
+		{ "reset", no_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int letter;
@@ -184,14 +203,21 @@ static int parse(int argc, char **argv, struct stat_options *opts)
 	};
 	optind = 0;
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, "jpwi:n:", options,
+	while ((letter = getopt_long(argc, argv, "jwi:n:p:", options,
 				     NULL)) != -1) {
 		if (letter == '?')
 			return bad("option", argv[optind - 1]);
 		if (parse_option(letter, opts))
 			return -1;
 	}
-	return optind < argc ? bad("operand", argv[optind]) : 0;
+	if (optind < argc)
+		return bad("operand", argv[optind]);
+	if ((opts->pid && opts->form == 'w') ||
+	    (opts->reset && (opts->pid || opts->form != 't'))) {
+		complain("stat: --reset goes with nothing else, and --pid not with --watch");
+		return -1;
+	}
+	return 0;
 }
 
 int complain_proc(const char *dir, int error)
@@ -208,21 +234,77 @@ int complain_proc(const char *dir, int error)
 	return TOOL_TROUBLE;
 }
 
+static void print_all(const struct stat_options *opts,
+		      const struct counters *counters,
+		      const struct stat_more *more)
+{
+	if (opts->form == 'j') {
+		print_json(counters, more);
+	} else if (opts->form == 'm') {
+		print_prometheus(counters);
+		stat_more_prometheus(more);
+	} else {
+		print_text(counters);
+		stat_more_text(more);
+	}
+}
+
 static int print_once(const struct stat_options *opts)
 {
 	struct counters counters;
+	struct stat_more more;
 	int ret = counters_read(opts->dir, &counters);
 
 	if (ret)
 		return complain_proc(opts->dir, ret);
-	if (opts->form == 'j')
-		print_json(&counters);
-	else if (opts->form == 'p')
-		print_prometheus(&counters);
-	else
-		print_text(&counters);
+	ret = stat_more_read(opts->dir, &more);
+	if (!ret) {
+		print_all(opts, &counters, &more);
+		stat_more_free(&more);
+	}
 	counters_free(&counters);
-	return TOOL_OK;
+	return ret ? complain_proc(opts->dir, ret) : TOOL_OK;
+}
+
+static int print_process(const struct stat_options *opts)
+{
+	struct stat_more more;
+	int ret = stat_more_read(opts->dir, &more);
+	size_t nr;
+
+	if (ret)
+		return complain_proc(opts->dir, ret);
+	nr = stat_process(&more, opts->pid, opts->form);
+	if (!nr)
+		complain("stat: there is no process %s that has the device open, or it is not yours",
+			 opts->pid);
+	else if (!stat_usage_is_on(&more))
+		complain("stat: nothing is being counted; root switches it on: echo 1 >/sys/module/nvfs/parameters/usage");
+	stat_more_free(&more);
+	return nr ? TOOL_OK : TOOL_NO;
+}
+
+/* As echo would, but the whole word at once and with words for what is wrong. */
+static int reset(const char *dir)
+{
+	static const char word[] = "reset\n";
+	char path[4096];
+	int fd, error = 0;
+
+	if (snprintf(path, sizeof(path), "%s/stats", dir) >= (int)sizeof(path))
+		return complain_proc(dir, -ENAMETOOLONG);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		error = errno;
+	else if (write(fd, word, strlen(word)) != (ssize_t)strlen(word))
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	if (error == EACCES || error == EPERM)
+		complain("stat: --reset is for root");
+	else if (error)
+		return complain_proc(dir, -error);
+	return error ? TOOL_TROUBLE : TOOL_OK;
 }
 
 int cmd_stat(int argc, char **argv)
@@ -232,6 +314,10 @@ int cmd_stat(int argc, char **argv)
 
 	if (parse(argc, argv, &opts))
 		return TOOL_TROUBLE;
+	if (opts.reset)
+		return reset(opts.dir);
+	if (opts.pid)
+		return print_process(&opts);
 	if (opts.form != 'w')
 		return print_once(&opts);
 	if (!isatty(STDOUT_FILENO)) {

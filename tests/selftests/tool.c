@@ -272,6 +272,45 @@ TEST(stat_counts_what_cp_moved)
 	unlink(path);
 }
 
+static void switch_counting(const char *word)
+{
+	ASSERT_EQ(shell(NULL, 0, "cd /sys/module/nvfs/parameters && "
+			"echo %s >latency && echo %s >usage", word, word), 0);
+}
+
+TEST(stat_shows_times_and_users_and_sets_them_to_0)
+{
+	char args[40];
+	struct gpu_buf buf;
+	struct nvfs_rw rw;
+	struct xfer x = { .dev = nv_open(), .length = 64 * KIB };
+	int i;
+
+	gpu_alloc(&buf, 0, MIB, false);
+	x.region = nv_region(x.dev, &buf);
+	x.file = file_make(PART, MIB, SEED, O_RDWR);
+	EXPECT("stat --reset", 0);
+	switch_counting("1");
+	for (i = 0; i < 10; i++)
+		ASSERT_EQ(nv_read(&x, &rw), 0);
+	switch_counting("0");
+	EXPECT("stat", 0);
+	harness_note("%s", out);
+	ASSERT_CONTAINS(out, "\nread                 64.0 KiB ");
+	ASSERT_CONTAINS(out, "\ngpu     0000:");
+	ASSERT_CONTAINS(out, "\ndrive   0000:");
+	snprintf(args, sizeof(args), "stat --json -p %d", (int)getpid());
+	EXPECT(args, 0);
+	EXPECT_JSON("read_requests", "10");
+	EXPECT_JSON("read_direct_bytes", "655360");
+	EXPECT("stat -p 1", 1);
+	EXPECT("stat --reset", 0);
+	EXPECT("stat --json", 0);
+	ASSERT_CONTAINS(out, "\"latency\":[],");
+	EXPECT_JSON("read_requests", "0");
+	EXPECT_JSON("regions_live", "1");
+}
+
 TEST(peers_and_devices_are_those_of_the_machine)
 {
 	EXPECT("devices", 0);

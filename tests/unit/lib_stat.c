@@ -57,6 +57,26 @@ static const char peers[] =
 	"peer 0000:83:00.0 0000:04:00.0 reach=no reason=iommu rank=none distance=6\n"
 	"peer 0000:83:00.0 0000:84:00.0 reach=yes reason=none rank=bridges distance=8\n";
 
+static const char latency[] =
+	"counting yes\n"
+	"latency read from_bytes=0 below_ns=16384 requests=12\n"
+	"latency write from_bytes=1048576 below_ns=18446744073709551615 requests=3\n";
+
+#define COUNTS(n, e) \
+	" read_requests=" #n " read_bytes=1048576 read_direct_bytes=4096" \
+	" write_requests=0 write_bytes=0 write_direct_bytes=0" \
+	" errors=" #e " refused=0\n"
+
+static const char usage[] =
+	"counting no\n"
+	"gpu 0000:03:00.0" COUNTS(5, 2)
+	"drive 0000:04:00.0" COUNTS(0, 0)
+	"drive -" COUNTS(1, 0)
+	"process 77 uid=1000" COUNTS(3, 1)
+	"process 7 uid=1000" COUNTS(2, 0)
+	"process 77 uid=0" COUNTS(4, 0)
+	"process -" COUNTS(6, 0);
+
 static void put(const char *file, const char *text)
 {
 	char path[100], other[110];
@@ -79,6 +99,8 @@ static int setup(void **state)
 	put("io_stats", io_stats);
 	put("devices", devices);
 	put("peers", peers);
+	put("latency", latency);
+	put("usage", usage);
 	return 0;
 }
 
@@ -209,7 +231,7 @@ static void json_has_every_counter(void **state)
 	assert_part(text, "{\"cmd\":\"stat\",\"ns\":");
 	assert_part(text, "\"counters\":{\"regions_live\":2,");
 	assert_part(text, "\"read_bytes\":1048576000,");
-	assert_part(text, "\"block_refused NVFS_IO_FREE NVFS_IO_DONE\":2}}\n");
+	assert_part(text, "\"block_refused NVFS_IO_FREE NVFS_IO_DONE\":2},\"latency\":[");
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
@@ -228,11 +250,96 @@ static void prometheus_tells_levels_from_counters(void **state)
 		    "nvfs_block_refused_total{from=\"NVFS_IO_FREE\",to=\"NVFS_IO_DONE\"} 2\n");
 }
 
+static void times_and_users_are_in_the_text(void **state)
+{
+	char *text = run_ok(cmd_stat, NULL);
+
+	(void)state;
+	assert_part(text, "read                      0 B          16.4 us               12\n");
+	assert_part(text, "write                 1.0 MiB                -                3\n");
+	assert_part(text, "gpu     0000:03:00.0            5      1.0 MiB          0          0 B        2        0\n");
+	assert_part(text, "process 77                      3      1.0 MiB");
+	/* what did nothing is no news */
+	assert_null(strstr(text, "0000:04:00.0"));
+}
+
+static void times_and_users_are_in_the_json(void **state)
+{
+	char *text = run_ok(cmd_stat, "--json");
+
+	(void)state;
+	assert_part(text, "\"latency\":[{\"direction\":\"read\",\"from_bytes\":0,\"below_ns\":16384,\"requests\":12},{");
+	assert_part(text, "\"from_bytes\":1048576,\"below_ns\":null,");
+	assert_part(text, "\"usage\":[{\"kind\":\"gpu\",\"which\":\"0000:03:00.0\",\"read_requests\":5,");
+	assert_part(text, "\"which\":\"0000:04:00.0\",\"read_requests\":0,");
+	assert_part(text, "\"refused\":0}]}\n");
+}
+
+static void times_and_users_are_metrics(void **state)
+{
+	char *text = run_ok(cmd_stat, "--prometheus");
+
+	(void)state;
+	assert_part(text, "# TYPE nvfs_latency_requests_total counter\n"
+		    "nvfs_latency_requests_total{direction=\"read\",from_bytes=\"0\",below_ns=\"16384\"} 12\n");
+	assert_part(text, "# TYPE nvfs_usage_errors_total counter\n"
+		    "nvfs_usage_errors_total{kind=\"gpu\",which=\"0000:03:00.0\"} 2\n");
+	assert_part(text, "nvfs_usage_errors_total{kind=\"process\",which=\"77\",uid=\"1000\"} 1\n");
+	assert_part(text, "nvfs_usage_errors_total{kind=\"process\",which=\"77\",uid=\"0\"} 0\n");
+}
+
+/* A module before these files, or copies without them. */
+static void times_and_users_may_be_missing(void **state)
+{
+	char path[100];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/latency", dir);
+	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/usage", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_part(run_ok(cmd_stat, NULL), "opens");
+	assert_part(run_ok(cmd_stat, "--json"), ",\"latency\":[],\"usage\":[]}\n");
+}
+
+static void one_process_is_shown(void **state)
+{
+	int status;
+	char *text = run(cmd_stat, &status, "--pid", "77");
+
+	(void)state;
+	assert_int_equal(status, TOOL_OK);
+	assert_part(text, "process 77                      3");
+	assert_part(text, "process 77                      4");
+	assert_null(strstr(text, "process 7 "));
+	assert_null(strstr(text, "gpu"));
+	run(cmd_stat, &status, "-p", "8");
+	assert_int_equal(status, TOOL_NO);
+	run(cmd_stat, &status, "-p", "-");
+	assert_int_equal(status, TOOL_TROUBLE);
+}
+
+static void reset_is_one_word(void **state)
+{
+	char path[100], text[7] = "";
+	FILE *f;
+
+	(void)state;
+	assert_string_equal(run_ok(cmd_stat, "--reset"), "");
+	snprintf(path, sizeof(path), "%s/stats", dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fread(text, 1, 6, f), 6);
+	fclose(f);
+	assert_string_equal(text, "reset\n");
+}
+
 static void bad_arguments_are_named(void **state)
 {
 	static const char *const bad[][2] = {
 		{ "--nonsense", NULL }, { "operand", NULL },
-		{ "--json", "--watch" }, { "--interval", "0" },
+		{ "--json", "--watch" }, { "--reset", "--json" },
+		{ "--pid", "" }, { "--pid", "x" }, { "--interval", "0" },
 		{ "--interval", "0.01" }, { "--interval", "x" },
 		{ "--interval", "1s" }, { "--interval", "nan" },
 		{ "--count", "-1" }, { "--count", "1x" }, { "--count", "" },
@@ -536,6 +643,12 @@ int main(void)
 		T(text_is_for_people),
 		T(json_has_every_counter),
 		T(prometheus_tells_levels_from_counters),
+		T(times_and_users_are_in_the_text),
+		T(times_and_users_are_in_the_json),
+		T(times_and_users_are_metrics),
+		T(times_and_users_may_be_missing),
+		T(one_process_is_shown),
+		T(reset_is_one_word),
 		T(bad_arguments_are_named),
 		T(devices_are_a_table),
 		T(peers_are_a_matrix),

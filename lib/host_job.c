@@ -312,12 +312,13 @@ static void do_part(struct job *job, uint32_t part, char *host)
 
 /* A thread's buffers. */
 
-/* From a drive, mostly: the CPU has nothing to do with it. */
+/* From a drive, mostly, and more than pread(2) does in one go. */
 static bool reads_drive(const struct job *job)
 {
 	const struct engine_req *one = job->req ? job->req : job->many[0];
 
-	return !job->write && one->file->align > 1;
+	return !job->write && one->file->align > 1 &&
+	       (!job->req || job->nr_parts > 1);
 }
 
 static bool open_hand(struct hand *hand, struct job *job, bool first)

@@ -133,7 +133,9 @@ static void large_reads_are_the_rings(void **state)
 	open_direct(&f, true);
 	assert_read(&f, 4096, 0, 2 * MIB);
 	assert_int_equal(file_calls, 0);
-	ring_refuse(-EPERM);
+	/* One call is enough for a small one. */
+	assert_read(&f, 4096, 0, 4096);
+	assert_int_equal(file_calls, 1);
 	close_fixture(&f);
 	/* Without it somebody else must. */
 	open_direct(&f, false);

@@ -139,6 +139,21 @@ int engine_pool_set(const struct engine_pool *pool)
 	return ret;
 }
 
+int engine_warm(unsigned int gpu)
+{
+	int ret = check_open();
+
+	return ret ? ret : host_warm(gpu);
+}
+
+void engine_warm_used(void)
+{
+	for (unsigned int i = 0; i < HOST_GPUS; i++) {
+		if (gpu_in_use(i))
+			engine_warm(i);
+	}
+}
+
 int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)
 {
 	int ret = check_open();

@@ -175,6 +175,7 @@ int engine_uring(void);
  *	microseconds; 0: not at all.  200 unless set
  * @cache_bytes: most GPU memory that is registered without being asked to
  * @no_direct: the module is never asked
+ * @no_pump: no code of ours runs on a GPU
  */
 struct engine_pool {
 	unsigned int threads;
@@ -184,6 +185,7 @@ struct engine_pool {
 	unsigned int spin_us;
 	uint64_t cache_bytes;
 	bool no_direct;
+	bool no_pump;
 };
 
 /* What is in force. */
@@ -197,6 +199,24 @@ void engine_pool_get(struct engine_pool *pool);
  * range).
  */
 int engine_pool_set(const struct engine_pool *pool);
+
+/**
+ * engine_warm() - have small copies made by code on the GPU from now on
+ * @gpu: its index
+ *
+ * The driver brings code to a GPU only when all of its work has ended, and
+ * until then keeps everybody waiting, our copies too.  So this waits for the
+ * GPU, and must not be called while work on it waits for a request.  That is
+ * why no request does it by itself.  Without it, or when it fails, the copy
+ * engine makes all copies.
+ *
+ * Returns 0, -EAGAIN (the driver is still translating: call again some time),
+ * -ENOSYS (not with this driver or GPU, or not wanted), -ENOTCONN, -ENODEV,
+ * -ENOMEM, -EIO or -ECHILD.
+ */
+int engine_warm(unsigned int gpu);
+/* That for all GPUs with which the application works already. */
+void engine_warm_used(void);
 
 /**
  * engine_run() - move bytes, in the caller's thread and with its rights

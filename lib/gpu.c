@@ -67,3 +67,18 @@ void gpu_put(void)
 	}
 	pthread_mutex_unlock(&lock);
 }
+
+bool gpu_in_use(unsigned int index)
+{
+	const struct gpu_driver *only;
+	bool used = false;
+
+	pthread_mutex_lock(&lock);
+	only = forced;
+	pthread_mutex_unlock(&lock);
+	if (only)
+		return only->pumps && only->pumps->in_use(index);
+	for (size_t i = 0; i < sizeof(builtin) / sizeof(builtin[0]); i++)
+		used |= builtin[i]->pumps && builtin[i]->pumps->in_use(index);
+	return used;
+}

@@ -96,6 +96,39 @@ struct gpu_copies {
 	int (*poll)(void *queue, unsigned int mark);
 };
 
+struct pump_board;
+
+/**
+ * struct gpu_pumps - copies made by code on the GPU; see pump.h
+ * @in_use: does the application work with that GPU already?  Loads and starts
+ *	nothing, and may be called before init()
+ * @prepare: have the code made, for all GPUs: 0, -EAGAIN when another thread is
+ *	at it, or why it can't be; disturbs nobody
+ * @open: bring the code to @index, with @nr queues for it; waits for that GPU,
+ *	and so do all others who call its driver
+ * @close: the reverse.  @over: all turns have ended; otherwise what they need
+ *	stays
+ * @start: have @board served by the @pump-th, when its turns before have ended
+ *	and the GPU has room; does not wait.  The turn ends @linger_ns after the
+ *	last order, and @life_ns after it began
+ * @poll: 0, or what went wrong with the GPU
+ * @reaches: are all of these bytes memory of @index, which code on it may read
+ *	and write?
+ *
+ * A pump is used by one thread at a time.  All return 0 or a negative errno
+ * value if nothing else is said.
+ */
+struct gpu_pumps {
+	bool (*in_use)(unsigned int index);
+	int (*prepare)(void);
+	int (*open)(unsigned int index, unsigned int nr, void **pumps);
+	void (*close)(void *pumps, bool over);
+	int (*start)(void *pumps, unsigned int pump, struct pump_board *board,
+		     uint32_t turn, uint32_t linger_ns, uint32_t life_ns);
+	int (*poll)(void *pumps, unsigned int pump);
+	bool (*reaches)(unsigned int index, uint64_t addr, uint64_t length);
+};
+
 /**
  * struct gpu_driver - one vendor's driver
  * @name: for people
@@ -114,6 +147,7 @@ struct gpu_copies {
  * @uuid: 16 bytes that name the GPU; may be NULL
  * @streams: NULL when the vendor has none
  * @copies: NULL when there are only @copy_in and @copy_out
+ * @pumps: NULL when the vendor has none
  *
  * All but @init and @exit may be called by several threads at once, and leave
  * the calling thread's own GPU state as it was.  All return 0 or a negative
@@ -136,6 +170,7 @@ struct gpu_driver {
 	int (*uuid)(unsigned int index, uint8_t *uuid);
 	const struct gpu_streams *streams;
 	const struct gpu_copies *copies;
+	const struct gpu_pumps *pumps;
 };
 
 extern const struct gpu_driver gpu_cuda;
@@ -168,5 +203,8 @@ void gpu_set_driver(const struct gpu_driver *driver);
  */
 int gpu_get(const struct gpu_driver **driver);
 void gpu_put(void);
+
+/* Does the application work with that GPU already?  Loads nothing. */
+bool gpu_in_use(unsigned int index);
 
 #endif /* LIBNVFS_GPU_H */

@@ -2,6 +2,7 @@
 /* The route through host memory: who does how much of a request. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,7 +10,6 @@
 #include "host_job.h"
 #include "libnvfs.h"
 
-#define MAX_GPUS	64U
 #define PAGE		4096ULL
 /* Small requests that share a job, and a buffer. */
 #define GATHER_MOST	256U
@@ -19,6 +19,8 @@
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
+/* How long host_warm() waits for code. */
+#define PREPARE_NS	2000000U
 
 /*
  * Found on an H200 with 16 CPUs: see docs/throughput.md.  Bytes, if not said.
@@ -42,7 +44,7 @@ static struct {
 	unsigned int users;			/* under @opening */
 	pthread_mutex_t lock;
 	const struct gpu_driver *driver;	/* under @lock */
-	_Atomic(struct port *) ports[MAX_GPUS];
+	_Atomic(struct port *) ports[HOST_GPUS];
 } host = {
 	.pool = {
 		.slot_bytes = 4 << 20,
@@ -99,6 +101,7 @@ static void close_port(struct port *port)
 		lane_close(&port->in[i]);
 		lane_close(&port->out[i]);
 	}
+	pumps_close(&port->pumps);
 	slots_close(&port->slots);
 	free(port);
 }
@@ -106,7 +109,7 @@ static void close_port(struct port *port)
 static void close_all(void)
 {
 	crew_close();
-	for (unsigned int i = 0; i < MAX_GPUS; i++) {
+	for (unsigned int i = 0; i < HOST_GPUS; i++) {
 		close_port(atomic_load(&host.ports[i]));
 		atomic_store(&host.ports[i], NULL);
 	}
@@ -121,6 +124,14 @@ void host_put(void)
 	if (!--host.users)
 		close_all();
 	pthread_mutex_unlock(&host.opening);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static unsigned int nr_slots(void)
@@ -155,9 +166,10 @@ static int open_port(unsigned int gpu, struct port **port)
 	new->index = gpu;
 	slots_open(&new->slots, host.driver, gpu, host.pool.slot_bytes,
 		   nr_slots());
+	pumps_init(&new->pumps, host.driver, gpu);
 	for (unsigned int i = 0; i < PORT_LANES; i++) {
-		lane_init(&new->in[i], host.driver, gpu, false);
-		lane_init(&new->out[i], host.driver, gpu, true);
+		lane_init(&new->in[i], host.driver, gpu, false, &new->pumps);
+		lane_init(&new->out[i], host.driver, gpu, true, &new->pumps);
 	}
 	atomic_store(&host.ports[gpu], new);
 	*port = new;
@@ -171,7 +183,7 @@ static int get_port(unsigned int gpu, struct port **port)
 	*port = NULL;
 	if (gpu == ENGINE_HOST)
 		return 0;
-	if (gpu >= MAX_GPUS)
+	if (gpu >= HOST_GPUS)
 		return -ENODEV;
 	*port = atomic_load_explicit(&host.ports[gpu], memory_order_acquire);
 	if (*port)
@@ -181,6 +193,38 @@ static int get_port(unsigned int gpu, struct port **port)
 	if (!*port)
 		ret = open_port(gpu, port);
 	pthread_mutex_unlock(&host.lock);
+	return ret;
+}
+
+/*
+ * Under @opening, so by one thread at a time.  The code for the GPU is often
+ * ready at once; when not, the next call finds it.
+ */
+static int open_pumps(unsigned int gpu)
+{
+	struct port *port;
+	uint64_t end;
+	int ret = get_port(gpu, &port);
+
+	if (ret || !port || port->pumps.boards)
+		return ret;
+	if (!host.driver->pumps)
+		return -ENOSYS;
+	end = now_ns() + PREPARE_NS;
+	while ((ret = host.driver->pumps->prepare()) == -EAGAIN &&
+	       now_ns() < end)
+		sched_yield();
+	return ret ? ret : pumps_open(&port->pumps);
+}
+
+int host_warm(unsigned int gpu)
+{
+	int ret = -ENOTCONN;
+
+	pthread_mutex_lock(&host.opening);
+	if (host.users)
+		ret = host.pool.no_pump ? -ENOSYS : open_pumps(gpu);
+	pthread_mutex_unlock(&host.opening);
 	return ret;
 }
 
@@ -312,14 +356,6 @@ static void init_one(struct job *job, struct engine_req *req)
 	job->window = job->lead + req->length;
 	if (job->window / PAGE >= UINT32_MAX)
 		job->error = -EOVERFLOW;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /*

@@ -5,6 +5,9 @@
 
 #include "engine.h"
 
+/* Most GPUs. */
+#define HOST_GPUS	64U
+
 /*
  * One user more; 0 or -ENOMEM.  The GPU driver is loaded by the first request
  * that needs it.
@@ -16,6 +19,9 @@ void host_put(void);
 /* As engine_pool_get() and engine_pool_set(). */
 void host_pool_get(struct engine_pool *pool);
 int host_pool_set(const struct engine_pool *pool);
+
+/* As engine_warm(). */
+int host_warm(unsigned int gpu);
 
 /* As engine_run(); fills in done and error only. */
 int host_run(struct engine_req *req);

@@ -40,6 +40,7 @@ struct hand {
 	struct lane *lane;
 	struct ring *ring;	/* of the slot, for reads from drives */
 	int slot;
+	bool pinned;
 	unsigned int nr;
 	struct buffer buffers[HAND_BUFFERS];
 };
@@ -94,7 +95,7 @@ static int wait_for(struct lane *lane, struct lane_copy *copies,
 	int state;
 
 	for (unsigned int turn = 0;; turn++) {
-		state = lane_state(copies, nr);
+		state = lane_state(lane, copies, nr);
 		if (state != LANE_BUSY)
 			return state;
 		lane_drive(lane);
@@ -330,6 +331,7 @@ static bool open_hand(struct hand *hand, struct job *job, bool first)
 	hand->slot = first ? slots_wait(slots) : slots_try(slots);
 	if (hand->slot < 0)
 		return false;
+	hand->pinned = slots->all[hand->slot].pinned;
 	hand->lane = lane_of(job);
 	hand->ring = reads_drive(job) ? slots_ring(slots, hand->slot) : NULL;
 	hand->nr = (unsigned int)min64(slots->bytes / bytes, HAND_BUFFERS);
@@ -347,6 +349,8 @@ static void start(struct hand *hand, struct buffer *buffer)
 		plan_one(hand->job, buffer);
 	else
 		plan_many(hand->job, buffer);
+	for (unsigned int i = 0; i < buffer->nr_copies; i++)
+		buffer->copies[i].pinned = hand->pinned;
 	buffer->busy = true;
 	lane_push(hand->lane, buffer->copies, buffer->nr_copies);
 }
@@ -512,6 +516,7 @@ static void finish_joint(struct job *job)
 	struct lane_copy copy = {
 		.copy.gpu = job->req->addr,
 		.copy.host = job->joint + job->lead,
+		.pinned = job->port->slots.all[job->joint_slot].pinned,
 	};
 	int error;
 

@@ -34,6 +34,7 @@ struct port {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	struct slots slots;
+	struct pumps pumps;
 	struct lane in[PORT_LANES];
 	struct lane out[PORT_LANES];
 };

@@ -15,11 +15,12 @@
 #define LANE_DEPTH	3U
 
 void lane_init(struct lane *lane, const struct gpu_driver *driver,
-	       unsigned int index, bool out)
+	       unsigned int index, bool out, struct pumps *pumps)
 {
 	lane->driver = driver;
 	lane->index = index;
 	lane->out = out;
+	lane->pumps = pumps;
 	lane->queue = NULL;
 	atomic_init(&lane->opened, false);
 	atomic_init(&lane->pushed, NULL);
@@ -63,27 +64,48 @@ static void end(struct lane_copy *copy, int state)
 	atomic_store_explicit(&copy->state, state, memory_order_release);
 }
 
-void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr)
+/* The list from @first to @last. */
+static void push(struct lane *lane, struct lane_copy *first,
+		 struct lane_copy *last)
 {
 	struct lane_copy *old;
 
-	if (!nr)
-		return;
-	for (unsigned int i = 0; i < nr; i++)
-		atomic_store_explicit(&copies[i].state, LANE_BUSY,
-				      memory_order_relaxed);
-	if (!lane->queue) {
-		for (unsigned int i = 0; i < nr; i++)
-			end(&copies[i], copy_now(lane, &copies[i].copy));
-		return;
-	}
-	for (unsigned int i = 0; i + 1 < nr; i++)
-		copies[i].next = &copies[i + 1];
 	old = atomic_load_explicit(&lane->pushed, memory_order_relaxed);
 	do {
-		copies[nr - 1].next = old;
-	} while (!atomic_compare_exchange_weak(&lane->pushed, &old, copies));
+		last->next = old;
+	} while (!atomic_compare_exchange_weak(&lane->pushed, &old, first));
 	lane_drive(lane);
+}
+
+static bool try_pump(struct lane *lane, struct lane_copy *copy)
+{
+	copy->pumped = lane->pumps && copy->pinned &&
+		       copy->copy.length <= PUMP_MAX &&
+		       pump_begin(lane->pumps, &copy->trip, &copy->copy,
+				  lane->out);
+	return copy->pumped;
+}
+
+void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr)
+{
+	struct lane_copy *first = NULL, *last = NULL;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		atomic_store_explicit(&copies[i].state, LANE_BUSY,
+				      memory_order_relaxed);
+		if (!lane->queue) {
+			copies[i].pumped = false;
+			end(&copies[i], copy_now(lane, &copies[i].copy));
+		} else if (!try_pump(lane, &copies[i])) {
+			if (last)
+				last->next = &copies[i];
+			else
+				first = &copies[i];
+			last = &copies[i];
+		}
+	}
+	if (first)
+		push(lane, first, last);
 }
 
 /*
@@ -197,18 +219,37 @@ void lane_drive(struct lane *lane)
 		 atomic_load(&lane->nr) < LANE_DEPTH);
 }
 
-int lane_state(struct lane_copy *copies, unsigned int nr)
+/* The pump had it, and does not do it: the copy engine does. */
+static int move(struct lane *lane, struct lane_copy *copy)
 {
+	int state = pump_move(&copy->trip);
+
+	if (state == PUMP_BUSY)
+		return LANE_BUSY;
+	copy->pumped = false;
+	if (state) {
+		push(lane, copy, copy);
+		return LANE_BUSY;
+	}
+	end(copy, 0);
+	return 0;
+}
+
+int lane_state(struct lane *lane, struct lane_copy *copies, unsigned int nr)
+{
+	bool busy = false;
 	int error = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		int state = atomic_load_explicit(&copies[i].state,
 						 memory_order_acquire);
 
+		if (state == LANE_BUSY && copies[i].pumped)
+			state = move(lane, &copies[i]);
 		if (state == LANE_BUSY)
-			return LANE_BUSY;
-		if (!error)
+			busy = true;
+		else if (!error)
 			error = state;
 	}
-	return error;
+	return busy ? LANE_BUSY : error;
 }

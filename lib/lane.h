@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "gpu.h"
+#include "pump.h"
 
 /* lane_copy.state while it is not over; then 0 or a negative errno value. */
 #define LANE_BUSY	1
@@ -17,13 +18,18 @@
 /**
  * struct lane_copy - one copy
  * @copy: what; the pusher's until it is pushed, and again when it is over
+ * @pinned: its host memory is, so code on the GPU can reach it; likewise
  * @next: the lane's
  * @state: LANE_BUSY from lane_push() on
+ * @pumped: the pump has it, as @trip
  */
 struct lane_copy {
 	struct gpu_copy copy;
+	bool pinned;
 	struct lane_copy *next;
 	_Atomic int state;
+	bool pumped;
+	struct pump_trip trip;
 };
 
 /* Copies that were given to the copy engine in one go. */
@@ -34,6 +40,7 @@ struct lane_flight {
 
 /**
  * struct lane - see above
+ * @pumps: what is given the small ones, when it takes them; may be NULL
  * @queue: of the driver; NULL: copies are made at once, by the pusher
  * @opened: @queue is what it will be
  * @pushed: newest first
@@ -45,6 +52,7 @@ struct lane {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	bool out;
+	struct pumps *pumps;
 	void *queue;
 	_Atomic bool opened;
 	_Atomic(struct lane_copy *) pushed;
@@ -56,7 +64,7 @@ struct lane {
 
 /* Takes nothing from the driver yet. */
 void lane_init(struct lane *lane, const struct gpu_driver *driver,
-	       unsigned int index, bool out);
+	       unsigned int index, bool out, struct pumps *pumps);
 /*
  * Before the first push of a thread, at least.  Never fails: without a queue
  * copies are made one by one.
@@ -71,7 +79,10 @@ void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr);
 /* Look what has ended, start what was pushed; does not wait. */
 void lane_drive(struct lane *lane);
 
-/* 1 while one of them is not over, else 0 or the first error. */
-int lane_state(struct lane_copy *copies, unsigned int nr);
+/*
+ * 1 while one of them is not over, else 0 or the first error.  For who pushed
+ * them.
+ */
+int lane_state(struct lane *lane, struct lane_copy *copies, unsigned int nr);
 
 #endif /* LIBNVFS_LANE_H */

@@ -118,7 +118,7 @@ TSAN_CFLAGS	= $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) 
 		  -fsanitize=thread
 TSAN_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/tsan/%.o)
 TSAN_TESTS	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/tsan_%,\
-		   $(wildcard tests/unit/lib_engine*.c))
+		   $(wildcard tests/unit/lib_engine*.c) tests/unit/lib_pump.c)
 
 lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS) $(TSAN_TESTS)
 

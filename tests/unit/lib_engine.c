@@ -358,7 +358,7 @@ static void refused_copy_spoils_no_other(void **state)
 	open_fixture(&f);
 	memset(host, 0x11, sizeof(host));
 	fast_bad_addr = (uintptr_t)f.gpu + 4096;
-	lane_init(&lane, &fast_gpu, 0, false);
+	lane_init(&lane, &fast_gpu, 0, false, NULL);
 	lane_open(&lane);
 	for (unsigned int i = 0; i < 3; i++)
 		copies[i].copy = (struct gpu_copy){
@@ -366,7 +366,7 @@ static void refused_copy_spoils_no_other(void **state)
 			.host = host + i * 4096, .length = 4096,
 		};
 	lane_push(&lane, copies, 3);
-	while (lane_state(copies, 3) == LANE_BUSY)
+	while (lane_state(&lane, copies, 3) == LANE_BUSY)
 		lane_drive(&lane);
 	assert_int_equal(copies[0].state, 0);
 	assert_int_equal(copies[1].state, -EFAULT);

@@ -156,7 +156,7 @@ static inline int fast_classify(uint64_t addr, struct gpu_mem *mem)
 	return 0;
 }
 
-static const struct gpu_driver fast_gpu = {
+static struct gpu_driver fast_gpu = {
 	.name = "fast mock",
 	.init = mock_gpu_init,
 	.exit = mock_gpu_exit,

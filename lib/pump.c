@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Orders for code on the GPU.
+ *
+ * A slot's order is its holder's to write until the GPU has answered, or has
+ * left the slot: then it is withdrawn.  While slots are held no other turn is
+ * started, so nobody finds a withdrawn order; and while a turn that was started
+ * does not run, the pump is shut and no slot can be had.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "pump.h"
+
+#define PUMP_SHUT	(1ULL << 63)
+#define ALL_FREE	((1ULL << PUMP_SLOTS) - 1)
+
+/* Small copies that follow one another so closely are worth a turn. */
+#define BURST_NS	60000U
+/*
+ * A turn ends so long after the last order, and lasts so long at most, in
+ * nanoseconds.  The application's own wait for the whole GPU is longer by that.
+ */
+#define LINGER_NS	40000U
+#define LIFE_NS		1000000U
+/* The copy engine would have been faster long ago. */
+#define SLOW_NS		200000U
+/* How long it is left alone then, and twice as long each time. */
+#define REST_NS		10000000U
+#define REST_MOST_NS	1000000000U
+/* How many looks at the board between two at the clock. */
+#define LOOKS		256U
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void pumps_init(struct pumps *pumps, const struct gpu_driver *driver,
+		unsigned int index)
+{
+	memset(pumps, 0, sizeof(*pumps));
+	pumps->driver = driver;
+	pumps->index = index;
+	for (unsigned int i = 0; i < PUMPS; i++) {
+		struct pump *pump = &pumps->all[i];
+
+		pump->driver = driver;
+		pump->index = index;
+		pump->self = i;
+		atomic_init(&pump->rest_ns, REST_NS);
+		/* No slot is free: it is not there. */
+		atomic_init(&pump->free, PUMP_SHUT);
+	}
+}
+
+static struct pump *my_pump(struct pumps *pumps)
+{
+	static _Atomic unsigned int threads;
+	static _Thread_local unsigned int mine;
+
+	if (!mine)
+		mine = atomic_fetch_add(&threads, 1) % PUMPS + 1;
+	return &pumps->all[mine - 1];
+}
+
+static bool lock(struct pump *pump)
+{
+	return !atomic_load_explicit(&pump->lock, memory_order_relaxed) &&
+	       !atomic_exchange(&pump->lock, true);
+}
+
+static void unlock(struct pump *pump)
+{
+	atomic_store(&pump->lock, false);
+}
+
+/* The last turn that was started is over, as far as slot @i is concerned. */
+static bool has_left(struct pump *pump, unsigned int i)
+{
+	return atomic_load_explicit(&pump->board->slots[i].left,
+				    memory_order_acquire) ==
+	       atomic_load_explicit(&pump->turn, memory_order_relaxed);
+}
+
+static bool all_left(struct pump *pump)
+{
+	for (unsigned int i = 0; i < PUMP_SLOTS; i++) {
+		if (!has_left(pump, i))
+			return false;
+	}
+	return true;
+}
+
+/* Under the lock; no turn is under way. */
+static void start_turn(struct pump *pump)
+{
+	uint32_t turn = atomic_load(&pump->turn) + 1;
+
+	if (pump->driver->pumps->start(pump->handle, pump->self, pump->board,
+				       turn, LINGER_NS, LIFE_NS))
+		atomic_store(&pump->broken, true);
+	else
+		atomic_store(&pump->turn, turn);
+}
+
+int pumps_open(struct pumps *pumps)
+{
+	const struct gpu_driver *driver = pumps->driver;
+	void *boards;
+	int ret;
+
+	if (!driver->copies)
+		return -ENOSYS;
+	ret = driver->copies->host_get(pumps->index,
+				       PUMPS * sizeof(*pumps->boards), &boards);
+	if (ret)
+		return ret;
+	memset(boards, 0, PUMPS * sizeof(*pumps->boards));
+	ret = driver->pumps->open(pumps->index, PUMPS, &pumps->handle);
+	if (ret) {
+		driver->copies->host_put(pumps->index, boards);
+		return ret;
+	}
+	pumps->boards = boards;
+	for (unsigned int i = 0; i < PUMPS; i++) {
+		struct pump *pump = &pumps->all[i];
+
+		pump->handle = pumps->handle;
+		pump->board = &pumps->boards[i];
+		atomic_store(&pump->free, PUMP_SHUT | ALL_FREE);
+	}
+	return 0;
+}
+
+bool pumps_close(struct pumps *pumps)
+{
+	uint64_t end = now_ns() + SLOW_NS;
+	bool over = true;
+
+	if (!pumps->boards)
+		return true;
+	for (unsigned int i = 0; i < PUMPS; i++) {
+		while (!all_left(&pumps->all[i]) && now_ns() < end)
+			;
+		over &= all_left(&pumps->all[i]);
+	}
+	pumps->driver->pumps->close(pumps->handle, over);
+	if (over)
+		pumps->driver->copies->host_put(pumps->index, pumps->boards);
+	pumps->boards = NULL;
+	return over;
+}
+
+static bool runs(struct pump *pump)
+{
+	for (unsigned int i = 0; i < PUMP_BLOCKS; i++) {
+		if (atomic_load(&pump->board->started[i]) !=
+		    atomic_load(&pump->turn))
+			return false;
+	}
+	return !has_left(pump, 0);
+}
+
+/* It is shut.  Open it, when a turn runs, or start one, for those who follow. */
+static bool wake(struct pump *pump)
+{
+	uint64_t shut = PUMP_SHUT | ALL_FREE, now, last;
+	bool burst, opened = false;
+
+	if (atomic_load(&pump->free) != shut || atomic_load(&pump->broken))
+		return false;
+	now = now_ns();
+	last = atomic_exchange(&pump->last_ns, now);
+	burst = now - last < BURST_NS && now >= atomic_load(&pump->retry_ns);
+	if (!burst || !lock(pump))
+		return false;
+	if (atomic_load(&pump->free) == shut) {
+		if (runs(pump)) {
+			atomic_store(&pump->free, ALL_FREE);
+			opened = true;
+		} else if (all_left(pump)) {
+			start_turn(pump);
+		}
+	}
+	unlock(pump);
+	return opened;
+}
+
+static bool is_open(struct pump *pump)
+{
+	if (atomic_load_explicit(&pump->free, memory_order_acquire) & PUMP_SHUT)
+		return wake(pump);
+	if (!has_left(pump, 0))
+		return true;
+	atomic_fetch_or(&pump->free, PUMP_SHUT);
+	return wake(pump);
+}
+
+/* Can it be told in an order, and carried 16 bytes at a time? */
+static bool fits(uint64_t host, uint64_t gpu)
+{
+	return !((host ^ gpu) & 15) && !(host >> PUMP_HOST_BITS) &&
+	       gpu < PUMP_OUT;
+}
+
+bool pump_begin(struct pumps *pumps, struct pump_trip *trip,
+		const struct gpu_copy *copy, bool out)
+{
+	uint64_t host = (uintptr_t)copy->host;
+	struct pump *pump = my_pump(pumps);
+
+	if (!fits(host, copy->gpu) || !is_open(pump) ||
+	    !pump->driver->pumps->reaches(pump->index, copy->gpu,
+					  copy->length))
+		return false;
+	*trip = (struct pump_trip){
+		.pump = pump,
+		.copy = *copy,
+		.out = out,
+	};
+	pump_move(trip);
+	return true;
+}
+
+/* Some free slots, up to @most; none when it is shut. */
+static uint64_t claim(struct pump *pump, uint64_t most)
+{
+	uint64_t free = atomic_load(&pump->free), got;
+
+	do {
+		if (free & PUMP_SHUT)
+			return 0;
+		got = 0;
+		for (uint64_t i = 0; i < most && free & ~got; i++)
+			got |= (free & ~got) & -(free & ~got);
+	} while (got && !atomic_compare_exchange_weak(&pump->free, &free,
+						      free & ~got));
+	return got;
+}
+
+static unsigned int lowest(uint64_t mask)
+{
+	return (unsigned int)__builtin_ctzll(mask);
+}
+
+static void give(struct pump_trip *trip, unsigned int i)
+{
+	struct pump_slot *slot = &trip->pump->board->slots[i];
+	uint64_t gpu = trip->copy.gpu + trip->handed;
+	uint64_t host = (uintptr_t)trip->copy.host + trip->handed;
+	uint64_t left = trip->copy.length - trip->handed;
+	uint64_t length = PUMP_PIECE - gpu % 16;
+	uint64_t tag = pump_tag(++trip->pump->orders[i]);
+
+	if (length > left)
+		length = left;
+	atomic_store_explicit(&slot->order[0], tag | gpu |
+			      (trip->out ? PUMP_OUT : 0), memory_order_release);
+	atomic_store_explicit(&slot->order[1], tag | host |
+			      (length - 1) << PUMP_HOST_BITS,
+			      memory_order_release);
+	trip->handed += length;
+}
+
+static void hand_out(struct pump_trip *trip)
+{
+	uint64_t left = trip->copy.length - trip->handed;
+	uint64_t got = claim(trip->pump, (left + PUMP_PIECE - 1) / PUMP_PIECE);
+
+	trip->held |= got;
+	for (; got && trip->handed < trip->copy.length; got &= got - 1)
+		give(trip, lowest(got));
+	/* Never more than were needed. */
+}
+
+static bool is_done(struct pump *pump, unsigned int i)
+{
+	return atomic_load_explicit(&pump->board->slots[i].done,
+				    memory_order_acquire) == pump->orders[i];
+}
+
+/* Nobody will look at it: as if it had never been there. */
+static void withdraw(struct pump *pump, unsigned int i)
+{
+	struct pump_slot *slot = &pump->board->slots[i];
+
+	atomic_store(&slot->order[0], 0);
+	atomic_store(&slot->order[1], 0);
+	pump->orders[i]--;
+}
+
+/* Give back slots whose orders were carried out, or will not be. */
+static void collect(struct pump_trip *trip)
+{
+	struct pump *pump = trip->pump;
+	uint64_t over = 0, shut = 0;
+
+	for (uint64_t held = trip->held; held; held &= held - 1) {
+		unsigned int i = lowest(held);
+
+		if (!is_done(pump, i)) {
+			/* What was done is seen by who sees that it left. */
+			if (!has_left(pump, i))
+				continue;
+			if (!is_done(pump, i)) {
+				withdraw(pump, i);
+				trip->failed = true;
+			}
+			shut = PUMP_SHUT;
+		}
+		over |= held & -held;
+	}
+	trip->held &= ~over;
+	if (over)
+		atomic_fetch_or(&pump->free, over | shut);
+}
+
+/* It takes long.  Is the GPU still there?  If it is, the turn runs and ends. */
+static void look_after(struct pump_trip *trip)
+{
+	struct pump *pump = trip->pump;
+	uint64_t now = now_ns();
+
+	if (!trip->since_ns)
+		trip->since_ns = now;
+	if (now - trip->since_ns < SLOW_NS || !lock(pump))
+		return;
+	trip->since_ns = now;
+	if (pump->driver->pumps->poll(pump->handle, pump->self))
+		atomic_store(&pump->broken, true);
+	atomic_store(&pump->retry_ns, now + atomic_load(&pump->rest_ns));
+	if (atomic_load(&pump->rest_ns) < REST_MOST_NS)
+		atomic_fetch_add(&pump->rest_ns, atomic_load(&pump->rest_ns));
+	atomic_fetch_or(&pump->free, PUMP_SHUT);
+	unlock(pump);
+}
+
+/* The GPU is lost, and with it the turn. */
+static int abandon(struct pump_trip *trip)
+{
+	for (uint64_t held = trip->held; held; held &= held - 1)
+		withdraw(trip->pump, lowest(held));
+	atomic_fetch_or(&trip->pump->free, trip->held | PUMP_SHUT);
+	trip->held = 0;
+	return -ECANCELED;
+}
+
+int pump_move(struct pump_trip *trip)
+{
+	struct pump *pump = trip->pump;
+
+	if (trip->held)
+		collect(trip);
+	if (!trip->failed && trip->handed < trip->copy.length)
+		hand_out(trip);
+	if (!trip->held) {
+		if (trip->failed)
+			return -ECANCELED;
+		if (trip->handed == trip->copy.length)
+			return 0;
+		if (atomic_load(&pump->free) & PUMP_SHUT)
+			return -ECANCELED;
+	}
+	if (++trip->looks % LOOKS == 0)
+		look_after(trip);
+	return atomic_load_explicit(&pump->broken, memory_order_relaxed) ?
+	       abandon(trip) : PUMP_BUSY;
+}

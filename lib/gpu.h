@@ -186,6 +186,10 @@ void gpu_cuda_bind_streams(void *(*symbol)(const char *name));
 extern const struct gpu_copies gpu_cuda_copies;
 bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
 
+/* gpu_cuda_pump.c: likewise; every function may be missing. */
+extern const struct gpu_pumps gpu_cuda_pumps;
+void gpu_cuda_bind_pumps(void *(*symbol)(const char *name));
+
 /*
  * gpu_cuda.c: between the two, the GPU's primary context is the thread's and
  * a stream that somebody captures is not disturbed.
@@ -193,6 +197,7 @@ bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
 int gpu_cuda_enter(unsigned int index);
 void gpu_cuda_leave(void);
 int gpu_cuda_errno(int result);
+bool gpu_cuda_in_use(unsigned int index);
 
 /* For tests: use only this one; NULL restores the built-in list. */
 void gpu_set_driver(const struct gpu_driver *driver);

@@ -116,6 +116,7 @@ static int load(void)
 	cu.handle = handle;
 	gpu_cuda_bind_streams(symbol_of_library);
 	gpu_cuda_bind_copies(symbol_of_library);
+	gpu_cuda_bind_pumps(symbol_of_library);
 	return 0;
 }
 
@@ -225,6 +226,25 @@ void gpu_cuda_leave(void)
 	cu.ctx_pop(&ctx);
 }
 
+/* The library may be loaded by others only, or not at all. */
+bool gpu_cuda_in_use(unsigned int index)
+{
+	void *handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+	int (*state)(int dev, unsigned int *flags, int *active);
+	void *address = handle ? dlsym(handle, "cuDevicePrimaryCtxGetState") :
+				 NULL;
+	unsigned int flags;
+	int active = 0;
+
+	memcpy(&state, &address, sizeof(address));
+	/* Devices are numbers from 0 on, like ours. */
+	if (!state || state((int)index, &flags, &active))
+		active = 0;
+	if (handle)
+		dlclose(handle);
+	return active;
+}
+
 static int cuda_alloc(unsigned int index, uint64_t length, uint64_t *addr)
 {
 	int ret = gpu_cuda_enter(index);
@@ -318,4 +338,5 @@ const struct gpu_driver gpu_cuda = {
 	.uuid = gpu_cuda_uuid,
 	.streams = &gpu_cuda_streams,
 	.copies = &gpu_cuda_copies,
+	.pumps = &gpu_cuda_pumps,
 };

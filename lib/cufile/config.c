@@ -126,6 +126,7 @@ static int environment_strings(struct cf_config *new)
 static int environment(struct cf_config *new)
 {
 	const char *size = getenv("CUFILE_LOGFILE_MAX_SIZE_MB");
+	const char *copies = getenv("NVFS_GPU_COPIES");
 	int ret = environment_bools(new);
 
 	if (!ret)
@@ -140,6 +141,8 @@ static int environment(struct cf_config *new)
 			return -ERANGE;
 		new->log_size_mb = mb;
 	}
+	if (!ret && copies && *copies)
+		ret = parse_bool(copies, &new->gpu_copies);
 	return ret;
 }
 

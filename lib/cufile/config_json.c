@@ -206,6 +206,20 @@ static int parse_log_size(struct parse *p)
 	return 0;
 }
 
+/* Ours: NVIDIA's library knows no such key. */
+static int parse_gpu_copies(struct parse *p)
+{
+	struct json_object *from = find(p, "nvfs.gpu_copies");
+
+	if (!from)
+		return 0;
+	if (!json_object_is_type(from, json_type_boolean))
+		return complain(p, -EINVAL,
+				"nvfs.gpu_copies: true or false is expected");
+	p->config->gpu_copies = json_object_get_boolean(from);
+	return 0;
+}
+
 static int apply(struct parse *p)
 {
 	int ret = parse_sizes(p);
@@ -223,6 +237,8 @@ static int apply(struct parse *p)
 			"properties.gpu_bounce_buffer_slab_config.slab_size_kb",
 			"properties.gpu_bounce_buffer_slab_config.slab_count",
 			&p->config->slabs[1]);
+	if (!ret)
+		ret = parse_gpu_copies(p);
 	return ret ? ret : parse_log_size(p);
 }
 

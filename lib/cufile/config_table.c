@@ -77,4 +77,5 @@ void cf_config_defaults(struct cf_config *config)
 	for (int i = 0; i < CF_STRINGS; i++)
 		strcpy(config->text[i], cf_string_params[i].initial);
 	config->log_size_mb = 32;
+	config->gpu_copies = true;
 }

@@ -57,6 +57,7 @@ struct cf_slabs {
  * struct cf_config - all parameters
  * @slabs: 0: posix pool, 1: GPU bounce buffers; nr 0: default
  * @log_size_mb: most MiB of a log file; -1: any
+ * @gpu_copies: may code of ours run on GPUs?
  */
 struct cf_config {
 	size_t size[CF_SIZES];
@@ -64,6 +65,7 @@ struct cf_config {
 	char text[CF_STRINGS][CF_MAX_STRING];
 	struct cf_slabs slabs[2];
 	long log_size_mb;
+	bool gpu_copies;
 };
 
 /* config.c: what is in force (open) or staged (closed); driver lock held. */

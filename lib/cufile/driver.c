@@ -164,6 +164,7 @@ static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
 	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
 		pool->spin_us = POLL_SPIN_US;
 	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	pool->no_pump = !config->gpu_copies;
 	if (is_chosen(config,
 		      CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))
 		pool->cache_bytes = KIB * size[
@@ -216,6 +217,8 @@ static CUfileError_t open_locked(void)
 	err = check_module(config);
 	if (err)
 		goto put_engine;
+	/* Here NVIDIA's library waits for all work of the GPU, too. */
+	engine_warm_used();
 	cf_stats_open(config->size[CUFILE_PARAM_PROFILE_STATS]);
 	references = 1;
 	atomic_fetch_or(&state, OPEN);

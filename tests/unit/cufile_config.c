@@ -142,6 +142,8 @@ static void bad_files_fail_the_open(void **state)
 		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
 		{ "{\"logging\":{\"max_file_size_mb\":0}}",
 		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+		{ "{\"nvfs\":{\"gpu_copies\":\"no\"}}",
+		  CU_FILE_DRIVER_INVALID_PROPS },
 		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[4]}}",
 		  CU_FILE_DRIVER_INVALID_PROPS },
 		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[]}}",
@@ -374,6 +376,27 @@ static void slabs_come_back_in_the_same_length(void **state)
 #define CONFIG_TEST(f)	\
 	cmocka_unit_test_setup_teardown(f, mock_setup, config_teardown)
 
+static void copies_by_the_gpu_can_be_switched_off(void **state)
+{
+	(void)state;
+	use_file("{\"nvfs\":{\"gpu_copies\":false}}");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_true(mock.pool.no_pump);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	setenv("NVFS_GPU_COPIES", "on", 1);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_false(mock.pool.no_pump);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	setenv("NVFS_GPU_COPIES", "0", 1);
+	use_file("{}");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_true(mock.pool.no_pump);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	setenv("NVFS_GPU_COPIES", "perhaps", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	unsetenv("NVFS_GPU_COPIES");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -381,6 +404,7 @@ int main(void)
 		CONFIG_TEST(files_have_comments_and_unknown_keys),
 		CONFIG_TEST(defaults_that_are_spelt_out_choose_nothing),
 		CONFIG_TEST(bad_files_fail_the_open),
+		CONFIG_TEST(copies_by_the_gpu_can_be_switched_off),
 		CONFIG_TEST(a_log_says_what_is_wrong_where_one_is_asked_for),
 		CONFIG_TEST(huge_and_deep_files_are_refused),
 		CONFIG_TEST(any_bytes_are_survived),

@@ -111,6 +111,21 @@ static void forced_compat_mode_never_asks_the_module(void **state)
 	assert_false(mock.pool.no_direct);
 }
 
+/* At no other time is the GPU waited for: see engine_warm(). */
+static void open_warms_gpus_once_and_requests_never_do(void **state)
+{
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.warmed, 1);
+	assert_false(mock.pool.no_pump);
+	fh = mock_handle();
+	assert_int_equal(cuFileRead(fh, gpu_memory, 100, 0, 0), 100);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.warmed, 1);
+}
+
 static void a_failing_engine_fails_the_open(void **state)
 {
 	(void)state;
@@ -265,6 +280,7 @@ int main(void)
 		MOCK_TEST(strict_open_without_the_module_says_why),
 		MOCK_TEST(strict_requests_may_not_bounce),
 		MOCK_TEST(forced_compat_mode_never_asks_the_module),
+		MOCK_TEST(open_warms_gpus_once_and_requests_never_do),
 		MOCK_TEST(a_failing_engine_fails_the_open),
 		MOCK_TEST(a_forked_child_is_refused_and_its_parent_is_not),
 		MOCK_TEST(a_child_of_a_process_that_had_it_closed_may_open),

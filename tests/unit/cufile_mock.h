@@ -36,6 +36,7 @@ static struct {
 	int run_error;		/* of every request */
 	uint64_t run_limit;	/* bytes that a request may move */
 	bool hold;		/* submitted requests wait for mock_end() */
+	unsigned int warmed;
 	struct engine_pool pool;
 	struct engine_req last;	/* a copy of the newest */
 	struct engine_req *queue[1024];
@@ -320,6 +321,12 @@ int engine_gpu(const struct gpu_driver **driver)
 	return mock.gpu_error;
 }
 
+void engine_warm_used(void)
+{
+	assert_true(mock.users > 0);
+	mock.warmed++;
+}
+
 /* ------------------------------------------------------------- for tests */
 
 static char mock_path[64];
@@ -370,6 +377,7 @@ static void mock_clean_environment(void)
 		"CUFILE_ALLOW_COMPAT_MODE", "CUFILE_USE_PCIP2PDMA",
 		"CUFILE_LOGGING_LEVEL", "CUFILE_LOGFILE_PATH",
 		"CUFILE_LOGFILE_MAX_SIZE_MB", "CUFILE_SKIP_TOPOLOGY_DETECTION",
+		"NVFS_GPU_COPIES",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

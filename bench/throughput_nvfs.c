@@ -12,6 +12,8 @@ static int open_side(const struct bench *on)
 	bench = on;
 	if (engine_get() || engine_gpu(&driver))
 		return -1;
+	/* As cuFileDriverOpen() does. */
+	engine_warm(0);
 	return engine_file_init(&file, bench->fd);
 }
 

@@ -45,6 +45,7 @@ struct gpu_driver;
  * @seekable: false for what has no offsets (a pipe): requests are not cut
  * @cacheable: open with O_DIRECT, and yet bytes that the page cache has may be
  *	read from there: they are what a drive would give
+ * @direct: the same file, opened once more with O_DIRECT for reading, or -1
  *
  * Belongs to the caller, who may embed it; engine_file_init() fills it in.
  */
@@ -55,6 +56,7 @@ struct engine_file {
 	uint32_t align;
 	bool seekable;
 	bool cacheable;
+	int direct;
 };
 
 /**
@@ -66,6 +68,18 @@ struct engine_file {
  * Returns 0 or -EBADF.
  */
 int engine_file_init(struct engine_file *file, int fd);
+
+/**
+ * engine_file_force_direct() - read it with O_DIRECT, although it was not opened so
+ * @file: of engine_file_init(), no request uses it yet
+ *
+ * What the page cache has is still read from there, where that can be asked.
+ * Writes are as they were.
+ *
+ * Returns 0, also when it is open with O_DIRECT or for writing only, or why it can't be: what
+ * open(2) says, -EINVAL for a file system that has no O_DIRECT.
+ */
+int engine_file_force_direct(struct engine_file *file);
 
 /**
  * engine_file_fini() - give up what engine_file_init() and requests made

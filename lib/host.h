@@ -73,11 +73,11 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
 					      uint64_t length));
 /*
- * Does such a read go to the drive as it is?  Then it may also be put to @file->fd
- * by other means, and what is not read in full that way be tried as above.
+ * Does such a read go to the drive as it is?  Then it may also be put to @fd by
+ * other means, and what is not read in full that way be tried as above.
  */
 bool host_file_is_direct(const struct engine_file *file, const char *host,
-			 uint64_t length, uint64_t offset);
+			 uint64_t length, uint64_t offset, int *fd);
 /* The same for writing; less without an error is the end of a device. */
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);

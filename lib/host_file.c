@@ -121,6 +121,7 @@ int engine_file_init(struct engine_file *file, int fd)
 		return -EBADF;
 	file->fd = fd;
 	file->twin = -1;
+	file->direct = -1;
 	file->flags = flags;
 	file->align = flags & O_DIRECT ? direct_align(fd) : 1;
 	file->seekable = lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
@@ -133,6 +134,32 @@ void engine_file_fini(struct engine_file *file)
 	if (file->twin >= 0)
 		close(file->twin);
 	file->twin = -1;
+	if (file->direct >= 0)
+		close(file->direct);
+	file->direct = -1;
+}
+
+/* Opened once more; its rights count again.  A descriptor or -1. */
+static int reopen(const struct engine_file *file, int flags)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+	return open(path, flags | O_CLOEXEC | O_NOCTTY);
+}
+
+int engine_file_force_direct(struct engine_file *file)
+{
+	/* Nor is a file read that was not opened for that. */
+	if ((file->flags & O_DIRECT) ||
+	    (file->flags & O_ACCMODE) == O_WRONLY)
+		return 0;
+	file->direct = reopen(file, O_RDONLY | O_DIRECT);
+	if (file->direct < 0)
+		return -errno;
+	file->align = direct_align(file->direct);
+	file->cacheable = is_local_file(file->fd);
+	return 0;
 }
 
 /*
@@ -143,13 +170,13 @@ static int twin_of(struct engine_file *file)
 {
 	int twin = __atomic_load_n(&file->twin, __ATOMIC_ACQUIRE);
 	int none = -1;
-	char path[40];
 
+	/* It is that itself. */
+	if (file->direct >= 0)
+		return file->fd;
 	if (twin >= 0)
 		return twin;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
-	twin = open(path, (file->flags & (O_ACCMODE | O_SYNC | O_DSYNC)) |
-		    O_CLOEXEC | O_NOCTTY);
+	twin = reopen(file, file->flags & (O_ACCMODE | O_SYNC | O_DSYNC));
 	if (twin < 0)
 		return file->fd;
 	if (__atomic_compare_exchange_n(&file->twin, &none, twin, false,
@@ -163,6 +190,13 @@ static bool suits(const struct engine_file *file, const void *host,
 		  uint64_t length, uint64_t offset)
 {
 	return !(((uintptr_t)host | length | offset) & (file->align - 1));
+}
+
+/* What aligned reads are put to; ours is good as long as the caller's is. */
+static int direct_fd(const struct engine_file *file)
+{
+	return file->direct >= 0 && fcntl(file->fd, F_GETFD) >= 0 ?
+	       file->direct : file->fd;
 }
 
 static ssize_t read_some(const struct engine_file *file, int fd, char *host,
@@ -184,8 +218,9 @@ static ssize_t write_some(const struct engine_file *file, int fd,
 }
 
 bool host_file_is_direct(const struct engine_file *file, const char *host,
-			 uint64_t length, uint64_t offset)
+			 uint64_t length, uint64_t offset, int *fd)
 {
+	*fd = direct_fd(file);
 	return file->align > 1 && file->seekable && length <= INT32_MAX &&
 	       suits(file, host, length, offset) &&
 	       !is_cached(file, offset, length);
@@ -194,7 +229,7 @@ bool host_file_is_direct(const struct engine_file *file, const char *host,
 uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			uint64_t offset, int *error)
 {
-	int fd = file->fd;
+	int direct = direct_fd(file), fd = direct;
 	uint64_t done = 0;
 
 	*error = 0;
@@ -207,10 +242,10 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EINVAL && fd == file->fd &&
+		if (n < 0 && errno == EINVAL && fd == direct &&
 		    file->align > 1) {
 			fd = twin_of(file);
-			if (fd != file->fd)
+			if (fd != direct)
 				continue;
 			errno = EINVAL;
 		}
@@ -220,7 +255,7 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			break;
 		done += (uint64_t)n;
 		/* After the last block O_DIRECT has nothing more to ask. */
-		if (fd == file->fd && done % file->align)
+		if (fd == direct && done % file->align)
 			break;
 	}
 	return done;

@@ -186,9 +186,9 @@ static void start_many(struct job *job, struct buffer *buffer,
 		reads[i].result = -1;
 		reads[i].busy = false;
 		if (req->error || !host_file_is_direct(req->file, host, whole,
-						       req->file_offset - lead))
+						       req->file_offset - lead,
+						       &reads[i].fd))
 			continue;
-		reads[i].fd = req->file->fd;
 		reads[i].host = host;
 		reads[i].length = (uint32_t)whole;
 		reads[i].offset = req->file_offset - lead;
@@ -392,12 +392,13 @@ static bool fetch(struct hand *hand, struct buffer *buffer)
 	uint64_t length = min64(job->stride, job->window - start);
 	uint64_t whole = (length + align - 1) / align * align;
 	uint64_t offset = req->file_offset - job->lead + start;
+	int fd;
 
 	if (start >= atomic_load(&job->stop) ||
-	    !host_file_is_direct(req->file, buffer->host, whole, offset))
+	    !host_file_is_direct(req->file, buffer->host, whole, offset, &fd))
 		return false;
 	buffer->read = (struct ring_read){
-		.fd = req->file->fd,
+		.fd = fd,
 		.host = buffer->host,
 		.length = (uint32_t)whole,
 		.offset = offset,

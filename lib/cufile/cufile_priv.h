@@ -143,6 +143,8 @@ bool cf_is_open(void);	/* locked */
 bool cf_may_bounce(void);
 /* May the module be asked? */
 bool cf_may_be_direct(void);
+/* Shall files be read with O_DIRECT, however they were opened? */
+bool cf_wants_o_direct(void);
 
 /* ----------------------------------------------------------------- slots */
 

@@ -19,6 +19,7 @@ static long references;		/* under @lock */
 /* Set while it is being opened. */
 static bool may_bounce;
 static bool may_be_direct;
+static bool wants_o_direct;
 
 /*
  * OPEN, CLOSING, and how many calls and requests are inside.  Calls come and
@@ -75,6 +76,11 @@ bool cf_is_open(void)
 bool cf_may_bounce(void)
 {
 	return may_bounce;
+}
+
+bool cf_wants_o_direct(void)
+{
+	return wants_o_direct;
 }
 
 bool cf_may_be_direct(void)
@@ -181,6 +187,7 @@ static CUfileOpError check_module(const struct cf_config *config)
 		     config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE] ||
 		     config->flag[CUFILE_PARAM_GDS_FALLBACK_IO];
 	may_be_direct = !config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
+	wants_o_direct = config->flag[CUFILE_PARAM_FORCE_ODIRECT_MODE];
 	if (!err)
 		return CU_FILE_SUCCESS;
 	cf_log(may_bounce ? CF_LOG_INFO : CF_LOG_ERROR, "driver",

@@ -86,6 +86,9 @@ static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh)
 	err = cf_from_errno(engine_file_init(&handle->file, fd)).err;
 	if (err)
 		goto free_handle;
+	if (cf_wants_o_direct() && engine_file_force_direct(&handle->file))
+		cf_log(CF_LOG_INFO, "handle",
+		       "a file can't be opened with O_DIRECT");
 	err = add(handle);
 	if (err)
 		goto end_file;

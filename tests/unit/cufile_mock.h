@@ -54,6 +54,8 @@ static struct {
 	uint32_t waits[64];
 	unsigned int nr_waits;
 	int uring_error;
+	unsigned int forced;
+	int force_error;
 } mock;
 
 /* Page aligned, so that what is near its end is found out. */
@@ -124,6 +126,13 @@ int engine_file_init(struct engine_file *file, int fd)
 	file->fd = fd;
 	file->twin = -1;
 	return 0;
+}
+
+int engine_file_force_direct(struct engine_file *file)
+{
+	assert_true(file->fd >= 0);
+	mock.forced++;
+	return mock.force_error;
 }
 
 void engine_file_fini(struct engine_file *file)

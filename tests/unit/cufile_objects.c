@@ -275,6 +275,27 @@ static void without_a_gpu_all_memory_is_the_hosts(void **state)
 	mock.gpu_error = 0;
 }
 
+static void files_are_read_with_o_direct_where_that_is_wanted(void **state)
+{
+	CUfileHandle_t fh;
+
+	(void)state;
+	mock_handle();
+	assert_int_equal(mock.forced, 0);
+	close(mock_fd);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_FORCE_ODIRECT_MODE,
+					     true), SUCCESS);
+	fh = mock_handle();
+	assert_int_equal(mock.forced, 1);
+	cuFileHandleDeregister(fh);
+	close(mock_fd);
+	/* One that can't be is read as it was opened. */
+	mock.force_error = -EINVAL;
+	mock_handle();
+	assert_int_equal(mock.forced, 2);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -292,6 +313,7 @@ int main(void)
 		MOCK_TEST(host_memory_is_registered_where_it_is_allowed),
 		MOCK_TEST(pinned_memory_has_a_limit),
 		MOCK_TEST(without_a_gpu_all_memory_is_the_hosts),
+		MOCK_TEST(files_are_read_with_o_direct_where_that_is_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

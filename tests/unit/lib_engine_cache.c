@@ -195,6 +195,78 @@ static void real_file_is_read_by_what_is_cached(void **state)
 	close_fixture(&f);
 }
 
+/* The pages of a file that the kernel itself says are cached. */
+static long cached_pages(int fd)
+{
+	uint64_t range[2] = { 0, MIB }, answer[5];
+
+	return syscall(451, fd, range, answer, 0) ? -1 : (long)answer[0];
+}
+
+static void buffered_file_is_read_with_o_direct_when_that_is_wanted(void **state)
+{
+	struct fixture f;
+	struct engine_req req;
+	int fd = open("/var/tmp", O_TMPFILE | O_RDWR, 0600);
+
+	(void)state;
+	open_fixture(&f);
+	/* Of file systems some have no O_DIRECT, and all have pages. */
+	assert_in_range(-engine_file_force_direct(&f.file), 0, EINVAL);
+	assert_read(&f, 0, MIB);
+	close(f.file.fd);
+	engine_file_fini(&f.file);
+	assert_int_equal(syscall(SYS_pwrite64, fd, f.bytes, MIB, 0), MIB);
+	assert_int_equal(fsync(fd), 0);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	assert_int_equal(engine_file_init(&f.file, fd), 0);
+	if (engine_file_force_direct(&f.file) || cached_pages(fd) != 0) {
+		close_fixture(&f);
+		skip();
+	}
+	own_fd = f.file.direct;
+	file_hook = note_file;
+	reset();
+	assert_read(&f, 0, MIB);
+	assert_read(&f, 5, MIB - 5);
+	assert_read(&f, 4096, 4096);
+	assert_int_equal(other_reads, 0);
+	assert_int_equal(cached_pages(fd), 0);
+	/* Writes go as they did, and are read. */
+	req = request(&f, 0, 0, 8192, true);
+	memset(f.gpu, 0x5a, 8192);
+	memset(f.bytes, 0x5a, 8192);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(cached_pages(fd), 2);
+	assert_read(&f, 0, MIB);
+	/* It does not outlive the caller's. */
+	file_hook = NULL;
+	close(fd);
+	req = request(&f, 0, 0, 4096, false);
+	assert_int_equal(engine_run(&req), -EBADF);
+	close_fixture(&f);
+}
+
+static void file_for_writing_only_is_not_read(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+	char path[40];
+	int fd;
+
+	(void)state;
+	open_fixture(&f);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f.file.fd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	close(f.file.fd);
+	assert_int_equal(engine_file_init(&f.file, fd), 0);
+	assert_int_equal(engine_file_force_direct(&f.file), 0);
+	assert_int_equal(f.file.direct, -1);
+	req = request(&f, 0, 0, 4096, false);
+	assert_int_equal(engine_run(&req), -EBADF);
+	close_fixture(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +275,8 @@ int main(void)
 		mock_test(what_can_not_be_asked_comes_from_the_drive),
 		mock_test(writes_are_as_they_were),
 		mock_test(real_file_is_read_by_what_is_cached),
+		mock_test(buffered_file_is_read_with_o_direct_when_that_is_wanted),
+		mock_test(file_for_writing_only_is_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,16 +132,21 @@ static void join_maker(void)
 static int prepare(void)
 {
 	int none = NOT_MADE;
+	sigset_t all, old;
 
 	if (!complete)
 		return -ENOSYS;
 	if (!atomic_compare_exchange_strong(&made, &none, -EAGAIN))
 		return none;
 	maker_pid = getpid();
+	/* Signals are the application's own threads' business. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
 	if (pthread_create(&maker, NULL, make_kernel, NULL))
 		atomic_store(&made, -ENOSYS);
 	else
 		atexit(join_maker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return atomic_load(&made);
 }
 

@@ -5,7 +5,7 @@
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool bench failnth \
 		   module fsx batch align bounce uring \
 		   sparse states recover trace stat mmap mapend cufile \
-		   container users charge
+		   container users charge bpf
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \

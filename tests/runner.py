@@ -33,7 +33,7 @@ BIN = TOP / "build/tests/selftests"
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
         "stat", "states", "cufile", "fsx", "mmap", "mapend", "container",
-        "users", "charge", "bench", "module")
+        "users", "charge", "bench", "bpf", "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "lab", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

@@ -22,7 +22,7 @@ $(AGENT): lab/vm/agent.c
 
 all: $(RELEASES) $(AGENT) labgpu
 
-.PHONY: run shell vm kernels update-kernels lab-test
+.PHONY: run shell vm picture kernels update-kernels lab-test
 
 run: all $(if $(filter-out wrong-page,$(BREAK)),$(BUILD)/tests/breaks/$(BREAK).so) ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)
 	$(Q)python3 lab/run.py --kernel $(KERNEL) --size $(SIZE) $(if $(BREAK),--break $(BREAK))
@@ -32,6 +32,10 @@ shell: all ## a prompt in a lab guest (KERNEL=6.12, CPU=max|EPYC)
 
 vm: all $(T:%=$(BUILD)/tests/selftests/%) ## one self-test in a lab guest: make vm T=smoke KERNEL=6.1
 	$(Q)python3 lab/vmtest.py --kernel $(KERNEL) --cpu $(CPU) $(or $(T),$(error say which test: make vm T=smoke))
+
+picture: all ## the picture of nvfs stat --watch in docs/img (KERNEL=6.12)
+	$(Q)mkdir -p docs/img
+	$(Q)python3 lab/picture.py --kernel $(KERNEL) docs/img/stat-watch.svg
 
 kernels: $(RELEASES) ## fetch the kernels that the lab boots
 

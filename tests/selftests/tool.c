@@ -372,3 +372,54 @@ TEST_LIMIT(watch_shows_what_is_moved_meanwhile, 120)
 	ASSERT_EQ(status, 0);
 	unlink(path);
 }
+
+/* A process of its own that reads until it is killed. */
+static pid_t keep_reading(void)
+{
+	struct xfer x = { .length = MIB };
+	struct gpu_buf buf;
+	struct nvfs_rw rw;
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (pid)
+		return pid;
+	x.dev = nv_open();
+	gpu_alloc(&buf, 0, MIB, false);
+	x.region = nv_region(x.dev, &buf);
+	x.file = file_make(EXT4, MIB, SEED, O_RDONLY);
+	for (;;)
+		ASSERT_EQ(nv_read(&x, &rw), 0);
+}
+
+/* Rates rise when data moves, all of it direct, and fall when it ends. */
+TEST_LIMIT(watch_redraws_rates, 120)
+{
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	static const char idle[] = "read            0 B/s          0/s";
+	int terminal, status;
+	char tool[400];
+	pid_t pid, reader;
+
+	fix_place("ext4");
+	snprintf(tool, sizeof(tool), "%s/build/tools/nvfs", top_dir());
+	pid = forkpty(&terminal, NULL, NULL, &size);
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		execl(tool, tool, "stat", "--watch", "--interval", "0.2",
+		      NULL);
+		_exit(127);
+	}
+	ASSERT_TRUE(screen_has(terminal, idle));
+	reader = keep_reading();
+	/* nothing else of the screen has this unit */
+	ASSERT_TRUE(screen_has(terminal, "iB/s"));
+	ASSERT_TRUE(screen_has(terminal, "100.0 %"));
+	ASSERT_EQ(kill(reader, SIGKILL), 0);
+	ASSERT_EQ(waitpid(reader, NULL, 0), reader);
+	ASSERT_TRUE(screen_has(terminal, idle));
+	ASSERT_EQ(write(terminal, "q", 1), 1);
+	ASSERT_TRUE(screen_has(terminal, "\033[?25h\033[?1049l"));
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+}

@@ -125,7 +125,8 @@ static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
 	int ret;
 
 	holes.hole = kvcalloc(holes.max, sizeof(*holes.hole),
-			      GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
+			      GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+			      __GFP_NOWARN);
 	if (!holes.hole)
 		return -ENOMEM;
 	ret = find_holes(io, &holes);

@@ -82,6 +82,25 @@ u64 nvfs_dma_disk(struct file *file)
 	return bdev ? bdev->bd_disk->diskseq : 0;
 }
 
+/*
+ * The PCI function that a disk stands on, to be given to pci_dev_put(), or NULL.
+ * A disk that is being removed lets go of its parent, and may not be asked any
+ * more; it is marked before that, under its lock.
+ */
+static struct pci_dev *disk_pci(struct gendisk *disk)
+{
+	struct pci_dev *pdev = NULL;
+
+	/* md, dm, loop: on nothing */
+	if (!disk_to_dev(disk)->parent)
+		return NULL;
+	mutex_lock(&disk->open_mutex);
+	if (disk_live(disk))
+		pdev = nvfs_pci_parent(disk_to_dev(disk));
+	mutex_unlock(&disk->open_mutex);
+	return pdev;
+}
+
 /* Whoever counts for drives wants to know which drive it is */
 static void know_disk(struct block_device *bdev)
 {
@@ -90,7 +109,7 @@ static void know_disk(struct block_device *bdev)
 
 	if (likely(nvfs_user_of_disk(disk)->id != NVFS_USER_NOBODY))
 		return;
-	pdev = nvfs_pci_parent(disk_to_dev(bdev->bd_disk));
+	pdev = disk_pci(bdev->bd_disk);
 	if (!pdev)
 		return;
 	nvfs_user_add_disk(disk, nvfs_pci_id(pdev));
@@ -152,15 +171,16 @@ static enum nvfs_reason judge_file(struct file *file, struct block_device *bdev)
 static void judge_drive(const struct nvfs_pci_path *gpu,
 			struct block_device *bdev, struct nvfs_route_info *info)
 {
-	struct device *dev = disk_to_dev(bdev->bd_disk);
+	struct gendisk *disk = bdev->bd_disk;
 	struct nvfs_pci_verdict verdict;
 	struct pci_dev *pdev;
 
 	info->reason = NVFS_REASON_NONE;
 	if (nvfs_dma_assume_reachable)
 		return;
-	info->reason = dev->parent ? NVFS_REASON_NOT_PCI : NVFS_REASON_STACKED;
-	pdev = nvfs_pci_parent(dev);
+	info->reason = disk_to_dev(disk)->parent ? NVFS_REASON_NOT_PCI :
+						   NVFS_REASON_STACKED;
+	pdev = disk_pci(disk);
 	if (!pdev)
 		return;
 

@@ -726,7 +726,9 @@ static u32 cancel_some(struct nvfs_batch *batch,
 	/* Of all of them, only those that are in use can be asked to end */
 	for (async = batch->nr_active ? batch->all : NULL; async;
 	     async = async->next_all) {
-		if (!only || async->user_data == only->user_data)
+		/* Whose memory is being made a new request has no user_data yet */
+		if (!only || (nvfs_io_is_active(&async->io) &&
+			      async->user_data == only->user_data))
 			nr += nvfs_io_cancel(&async->io);
 	}
 	spin_unlock_irq(&batch->lock);
@@ -754,6 +756,10 @@ int nvfs_batch_cancel(struct nvfs_batches *batches,
 	struct nvfs_batch *batch;
 
 	if (args->flags & ~NVFS_CANCEL_USER_DATA)
+		return -EINVAL;
+	/* A caller that does not know the member leaves it 0 */
+	if (only ? args->size < offsetofend(struct nvfs_batch_cancel, user_data)
+		 : args->user_data)
 		return -EINVAL;
 	batch = batch_get(batches, args->batch);
 	if (!batch)

@@ -15,7 +15,7 @@
 do {									\
 	BUILD_BUG_ON(!(nvfs_io_next[from] & BIT(to)));			\
 	if (likely(atomic_read(&(io)->state) == (from)))		\
-		atomic_set(&(io)->state, (to));				\
+		atomic_set_release(&(io)->state, (to));			\
 	else								\
 		nvfs_io_set_state(io, to);					\
 } while (0)
@@ -51,6 +51,20 @@ nvfs_io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io->bvec = NULL;
 	atomic_set(&io->state, IO_FREE);
 	nvfs_io_advance(io, IO_FREE, IO_INIT);
+}
+
+/**
+ * nvfs_io_is_active() - is a request ready or under way?
+ * @io: the request, or memory of one that is being made
+ *
+ * Return: true when it is, and then all that its maker wrote is seen.
+ */
+static inline bool nvfs_io_is_active(const struct nvfs_io *io)
+{
+	/* Pairs with the release of nvfs_io_advance() */
+	int state = atomic_read_acquire(&io->state);
+
+	return state == IO_READY || state == IO_IN_PROGRESS;
 }
 
 /**

@@ -54,7 +54,8 @@ nvfs_io_prepare_like(struct nvfs_io *io, struct nvfs_io *like,
 	/* Who cancels sees it free, or ready */
 	BUILD_BUG_ON(!(nvfs_io_next[IO_FREE] & BIT(IO_INIT)));
 	BUILD_BUG_ON(!(nvfs_io_next[IO_INIT] & BIT(IO_READY)));
-	atomic_set(&io->state, IO_READY);
+	/* Pairs with the acquire in nvfs_io_is_active() */
+	atomic_set_release(&io->state, IO_READY);
 	return true;
 }
 

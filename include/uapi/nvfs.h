@@ -563,12 +563,14 @@ struct nvfs_batch_reap {
  * @batch: id of the batch
  * @nr: out: requests that will end with ECANCELED unless they are complete
  *	before they notice
- * @user_data: NVFS_CANCEL_USER_DATA: whose; otherwise not used
+ * @user_data: NVFS_CANCEL_USER_DATA: whose; otherwise must be 0
  *
  * Each request still ends with one event.  What a drive already works on can't
  * be taken back and ends as it ends.
  *
  * Errors:
+ *	EINVAL	@user_data without NVFS_CANCEL_USER_DATA, or the flag without the
+ *		member (@size)
  *	ENOENT	no such batch
  */
 struct nvfs_batch_cancel {

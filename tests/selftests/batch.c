@@ -595,6 +595,11 @@ TEST(cancel_of_one_of_many)
 	ASSERT_EQ(one.nr, 1);
 	one.flags = NVFS_CANCEL_USER_DATA << 1;
 	ASSERT_ERRNO(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), EINVAL);
+	one.flags = 0;
+	ASSERT_ERRNO(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), EINVAL);
+	one.flags = NVFS_CANCEL_USER_DATA;
+	one.size = offsetof(struct nvfs_batch_cancel, user_data);
+	ASSERT_ERRNO(ioctl(b.x.dev, NVFS_IOC_BATCH_CANCEL, &one), EINVAL);
 	frost_end(&frost);
 	batch_reap_all(b.x.dev, b.batch, event, NR, 30);
 	/* there are fewer workers than requests: none had begun the last */

@@ -90,7 +90,7 @@ static int stats_open(struct inode *inode, struct file *file)
 
 static const struct proc_ops stats_ops = {
 	.proc_open = stats_open,
-	.proc_read = seq_read,
+	.proc_read_iter = seq_read_iter,
 	.proc_write = stats_write,
 	.proc_lseek = seq_lseek,
 	.proc_release = single_release,

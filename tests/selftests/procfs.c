@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -793,6 +794,24 @@ TEST_LIMIT(counters_are_whole_in_any_pieces_during_io, 120)
 }
 
 /* Root may open for writing, as with every file of /proc; nothing comes of it. */
+/* cat, cp and others send a file where it is to go without looking at it. */
+TEST(files_can_be_sent)
+{
+	size_t i;
+
+	for (i = 0; i < FILES; i++) {
+		char path[64];
+		int fd, to = memfd_create("sent", MFD_CLOEXEC);
+
+		snprintf(path, sizeof(path), PROC "%s", all_files[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		ASSERT_GE(fd, 0);
+		ASSERT_GE(sendfile(to, fd, NULL, 1 << 16), 0);
+		close(fd);
+		close(to);
+	}
+}
+
 TEST(files_take_nothing_that_is_written)
 {
 	struct gpu_buf buf;
@@ -835,6 +854,16 @@ static void function_of(const char *disk, char *to, size_t size)
 	ASSERT_GT(strlen(to), 0);
 }
 
+/*
+ * Another program may have left a file system mounted on it: the disk would live
+ * on under its name, and come back under another.
+ */
+static void leave_the_disk(void)
+{
+	ASSERT_EQ(shell(NULL, 0, "m=/run/nvfs-test/vblk; "
+			"! mountpoint -q $m || umount $m"), 0);
+}
+
 static void put(const char *what, const char *format, const char *function)
 {
 	char out[200], path[100];
@@ -848,6 +877,7 @@ TEST(devices_follow_a_driver_that_lets_go_and_comes_back)
 {
 	char function[40], begin[60];
 
+	leave_the_disk();
 	function_of(fix_place("vblk0"), function, sizeof(function));
 	snprintf(begin, sizeof(begin), "drive %s", function);
 	ASSERT_VALUE(line_of("devices", begin), "driver", "virtio-pci");
@@ -865,6 +895,7 @@ TEST(devices_follow_a_drive_that_is_pulled_and_put_back)
 	struct gpu_buf buf;
 	struct xfer x;
 
+	leave_the_disk();
 	stage(&x, &buf);
 	function_of(fix_place("vblk0"), function, sizeof(function));
 	snprintf(begin, sizeof(begin), "drive %s", function);

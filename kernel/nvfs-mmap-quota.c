@@ -25,42 +25,52 @@ MODULE_PARM_DESC(pin_limit_mib, "MiB of GPU memory that a user may have pinned (
 static DEFINE_MUTEX(quotas_lock);
 static LIST_HEAD(quotas);
 
+/* The user, if known; one more open file of theirs */
 static struct nvfs_quota *quota_find(kuid_t uid)
 {
 	struct nvfs_quota *quota;
 
 	list_for_each_entry(quota, &quotas, node)
-		if (uid_eq(quota->uid, uid))
+		if (uid_eq(quota->uid, uid)) {
+			quota->opens++;
 			return quota;
+		}
 	return NULL;
-}
-
-static struct nvfs_quota *quota_make(kuid_t uid)
-{
-	struct nvfs_quota *quota = kzalloc(sizeof(*quota), GFP_KERNEL_ACCOUNT);
-
-	if (!quota)
-		return NULL;
-	quota->uid = uid;
-	list_add_tail(&quota->node, &quotas);
-	return quota;
 }
 
 /**
  * nvfs_quota_get() - the user who opens the device
+ *
+ * What is charged to them is made without the lock: at the limit of a control
+ * group that takes long, and others wait for the lock.
  *
  * Context: process context of the user; may sleep.
  * Return: the user, to be given to nvfs_quota_put(); NULL without memory.
  */
 struct nvfs_quota *nvfs_quota_get(void)
 {
-	struct nvfs_quota *quota;
+	struct nvfs_quota *quota, *new;
 
 	mutex_lock(&quotas_lock);
-	quota = quota_find(current_euid()) ?: quota_make(current_euid());
-	if (quota)
-		quota->opens++;
+	quota = quota_find(current_euid());
 	mutex_unlock(&quotas_lock);
+	if (quota)
+		return quota;
+
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	new->uid = current_euid();
+	new->opens = 1;
+	mutex_lock(&quotas_lock);
+	/* Somebody may have been first */
+	quota = quota_find(current_euid());
+	if (!quota)
+		list_add_tail(&new->node, &quotas);
+	mutex_unlock(&quotas_lock);
+	if (!quota)
+		return new;
+	kfree(new);
 	return quota;
 }
 
@@ -108,11 +118,15 @@ int nvfs_quota_charge(struct nvfs_quota *quota, u64 len)
 	s64 new;
 
 	do {
-		/* No GPU has so much, so its driver would not pin it either */
 		if (check_add_overflow(old, len, &new))
 			return -EFAULT;
 		if (limit && new > limit && !capable(CAP_SYS_RESOURCE))
 			return -EDQUOT;
+		/* No bus has so much: not to be counted even while the provider
+		 * refuses it, as others of the user would be refused meanwhile
+		 */
+		if (len > BIT_ULL(MAX_PHYSMEM_BITS))
+			return -EFAULT;
 	} while (!atomic64_try_cmpxchg(&quota->pinned, &old, new));
 	return 0;
 }

@@ -211,6 +211,13 @@ static bool region_kill(struct nvfs_region *region)
 	return true;
 }
 
+/* The memory is not pinned any more, which is found out in two places */
+static void region_uncharge(struct nvfs_region *region)
+{
+	if (xchg(&region->charged, false))
+		nvfs_quota_uncharge(region->quota, region->pin.len);
+}
+
 /* Wait until nothing uses the region's memory.  @winner: from region_kill() */
 static void region_wait_dead(struct nvfs_region *region, bool winner)
 {
@@ -223,8 +230,9 @@ static void region_wait_dead(struct nvfs_region *region, bool winner)
 	trace_nvfs_drained(region->id, region->pin.addr, region->pin.len);
 	if (region->gpu)
 		nvfs_gpu_put(region->gpu);
-	/* While the open file, which holds the user, waits for us */
-	nvfs_quota_uncharge(region->quota, region->pin.len);
+	/* Its owner has it back; the open file, which holds the user, waits */
+	if (READ_ONCE(region->revoked))
+		region_uncharge(region);
 	atomic_set(&region->state, NVFS_REGION_DEAD);
 	complete_all(&region->dead);
 }
@@ -277,6 +285,7 @@ static void region_destroy(struct nvfs_region *region, bool winner)
 		nvfs_region_unref(region);
 	else
 		region_orphan(region);
+	region_uncharge(region);
 	nvfs_provider_put();
 	nvfs_region_unref(region);
 	nvfs_stat_inc(unpins);
@@ -304,13 +313,14 @@ static int region_pin(struct nvfs_region *region,
 	ret = nvfs_quota_charge(region->quota, pin->len);
 	if (ret)
 		return ret;
+	region->charged = true;
 	refcount_inc(&region->ref);
 	ret = nvfs_mod_pin(pin);
 	trace_nvfs_pin(pin->addr, pin->len, pin->persistent, ret);
 	if (ret && ret != -EPROTO) {
 		nvfs_stat_inc(pin_errors);
 		refcount_dec(&region->ref);
-		nvfs_quota_uncharge(region->quota, pin->len);
+		region_uncharge(region);
 	} else {
 		nvfs_stat_inc(pins);
 		nvfs_stat_add(bytes_pinned, pin->len);

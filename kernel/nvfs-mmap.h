@@ -69,6 +69,7 @@ struct nvfs_piece {
  *	still be under way when that is gone
  * @pin: what the provider pinned, with up to one page more at both ends
  * @quota: whom that is charged to; valid while it is
+ * @charged: it is
  * @dying: @state is past NVFS_REGION_LIVE
  * @drained: @users is 0
  * @dead: @state is NVFS_REGION_DEAD
@@ -97,6 +98,7 @@ struct nvfs_region {
 	bool mapped;
 	struct nvfs_pin pin;
 	struct nvfs_quota *quota;
+	bool charged;
 	struct completion dying;
 	struct completion drained;
 	struct completion dead;

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -294,6 +295,42 @@ TEST(failed_register_is_not_charged)
 	set_limit("1");
 	as_nobody(fail_to_pin);
 	set_limit("0");
+}
+
+static void *register_nonsense(void *stop)
+{
+	struct nvfs_register reg;
+	int dev = nv_open();
+
+	/* as much as a sum of all that is pinned can hold, nearly */
+	while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED))
+		ASSERT_ERRNO(nv_register(dev, 0, (1ULL << 63) - 64 * KIB, &reg),
+			     EFAULT);
+	return NULL;
+}
+
+static void pin_beside_nonsense(void)
+{
+	struct nvfs_register reg;
+	struct gpu_buf buf;
+	bool stop = false;
+	pthread_t thread;
+	int i, dev = nv_open();
+
+	gpu_alloc(&buf, 0, MIB, false);
+	ASSERT_EQ(pthread_create(&thread, NULL, register_nonsense, &stop), 0);
+	for (i = 0; i < 2000; i++) {
+		ASSERT_EQ(nv_register(dev, buf.va, MIB, &reg), 0);
+		ASSERT_EQ(nv_unregister(dev, reg.region), 0);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* What a provider refuses is not counted meanwhile, if no bus has so much. */
+TEST(nonsense_of_one_process_spoils_no_other_of_the_user)
+{
+	as_nobody(pin_beside_nonsense);
 }
 
 static void pin_much(void)

@@ -218,6 +218,9 @@ static void usage_counters(struct seq_file *m, const struct nvfs_user *user)
 {
 	int i;
 
+	/* It will be asked again, with more room */
+	if (seq_has_overflowed(m))
+		return;
 	for (i = 0; i < NVFS_USER_COUNTER_NR; i++)
 		seq_printf(m, " %s=%llu", nvfs_user_counter_name(i),
 			   nvfs_user_sum(user, i));

@@ -90,21 +90,27 @@ static struct nvfs_user *user_find(enum nvfs_user_kind kind, u64 id)
 	return NULL;
 }
 
-static struct nvfs_user *user_make(enum nvfs_user_kind kind, u64 id)
+static void user_free(struct nvfs_user *user)
 {
-	struct nvfs_user *user = kzalloc(sizeof(*user), GFP_KERNEL);
+	if (!user)
+		return;
+	put_pid(user->pid);
+	free_percpu(user->cpu);
+	kfree(user);
+}
+
+static struct nvfs_user *user_alloc(enum nvfs_user_kind kind, gfp_t gfp)
+{
+	struct nvfs_user *user = kzalloc(sizeof(*user), gfp);
 
 	if (!user)
 		return NULL;
-	user->cpu = alloc_percpu(struct nvfs_user_counters);
-	if (!user->cpu) {
-		kfree(user);
-		return NULL;
-	}
 	user->kind = kind;
-	user->id = id;
-	list_add_tail(&user->node, &users);
-	return user;
+	user->cpu = alloc_percpu_gfp(struct nvfs_user_counters, gfp);
+	if (user->cpu)
+		return user;
+	kfree(user);
+	return NULL;
 }
 
 /**
@@ -120,38 +126,36 @@ struct nvfs_user *nvfs_user_get(enum nvfs_user_kind kind, u64 id)
 	struct nvfs_user *user;
 
 	mutex_lock(&users_lock);
-	user = user_find(kind, id) ?: user_make(kind, id);
+	user = user_find(kind, id);
+	if (!user) {
+		user = user_alloc(kind, GFP_KERNEL);
+		if (user) {
+			user->id = id;
+			list_add_tail(&user->node, &users);
+		}
+	}
 	mutex_unlock(&users_lock);
 	return user;
 }
 
-static struct nvfs_user *process_find(const struct pid *pid, kuid_t uid)
+/* The current process, if it is known; one more reference to it */
+static struct nvfs_user *process_get(const struct pid *pid, kuid_t uid)
 {
 	struct nvfs_user *user;
 
 	list_for_each_entry(user, &users, node)
-		if (user->pid == pid && uid_eq(user->uid, uid))
+		if (user->pid == pid && uid_eq(user->uid, uid)) {
+			user->refs++;
 			return user;
+		}
 	return NULL;
-}
-
-static struct nvfs_user *process_make(struct pid *pid, kuid_t uid)
-{
-	struct nvfs_user *user = user_make(NVFS_USER_PROCESS,
-					   (unsigned long)pid);
-
-	if (user) {
-		user->uid = uid;
-		/* Its number is nobody else's as long as a user holds it */
-		user->pid = get_pid(pid);
-	}
-	return user;
 }
 
 /**
  * nvfs_user_get_process() - the counters of the current process
  *
- * Of the process as it is: as another user it has other counters.
+ * Of the process as it is: as another user it has other counters.  They are
+ * charged to it, so they are made without a lock that others wait for.
  *
  * Context: process context; may sleep.
  * Return: the user, to be given to nvfs_user_put(); NULL when there is no memory.
@@ -159,14 +163,30 @@ static struct nvfs_user *process_make(struct pid *pid, kuid_t uid)
 struct nvfs_user *nvfs_user_get_process(void)
 {
 	struct pid *pid = task_tgid(current);
-	struct nvfs_user *user;
+	struct nvfs_user *user, *new;
 
 	mutex_lock(&users_lock);
-	user = process_find(pid, current_euid()) ?:
-	       process_make(pid, current_euid());
-	if (user)
-		user->refs++;
+	user = process_get(pid, current_euid());
 	mutex_unlock(&users_lock);
+	if (user)
+		return user;
+
+	new = user_alloc(NVFS_USER_PROCESS, GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	new->id = (unsigned long)pid;
+	new->uid = current_euid();
+	new->pid = get_pid(pid);
+	new->refs = 1;
+	mutex_lock(&users_lock);
+	/* Another thread of it may have been first */
+	user = process_get(pid, current_euid());
+	if (!user)
+		list_add_tail(&new->node, &users);
+	mutex_unlock(&users_lock);
+	if (!user)
+		return new;
+	user_free(new);
 	return user;
 }
 
@@ -204,13 +224,6 @@ static void user_add_to_ended(const struct nvfs_user *user)
 		nvfs_user_add(&ended, i, nvfs_user_sum(user, i));
 }
 
-static void user_free(struct nvfs_user *user)
-{
-	put_pid(user->pid);
-	free_percpu(user->cpu);
-	kfree(user);
-}
-
 /**
  * nvfs_user_put() - undo nvfs_user_get_process()
  * @user: the user, or NULL
@@ -229,8 +242,7 @@ void nvfs_user_put(struct nvfs_user *user)
 		list_del(&user->node);
 	}
 	mutex_unlock(&users_lock);
-	if (user)
-		user_free(user);
+	user_free(user);
 }
 
 /**
@@ -293,9 +305,11 @@ void nvfs_user_each(enum nvfs_user_kind kind,
 	struct nvfs_user *user;
 
 	mutex_lock(&users_lock);
-	list_for_each_entry(user, &users, node)
+	list_for_each_entry(user, &users, node) {
 		if (user->kind == kind)
 			call(user, data);
+		cond_resched();
+	}
 	if (kind == NVFS_USER_DRIVE)
 		call(&nvfs_no_drive, data);
 	else if (kind == NVFS_USER_PROCESS)
@@ -321,8 +335,10 @@ void nvfs_user_reset(void)
 	struct nvfs_user *user;
 
 	mutex_lock(&users_lock);
-	list_for_each_entry(user, &users, node)
+	list_for_each_entry(user, &users, node) {
 		user_reset(user);
+		cond_resched();
+	}
 	user_reset(&nvfs_no_drive);
 	user_reset(&ended);
 	mutex_unlock(&users_lock);

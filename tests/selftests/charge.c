@@ -121,6 +121,38 @@ TEST(open_files_and_regions_are_charged)
 	ASSERT_GE(percpu / REGIONS, 8);
 }
 
+/* What is counted for each process has a share on each CPU. */
+TEST(counters_of_processes_are_charged)
+{
+	enum { PROCESSES = 100 };
+	long long percpu;
+	char byte;
+	int i, up[2];
+
+	group_enter("processes");
+	ASSERT_EQ(pipe2(up, O_CLOEXEC), 0);
+	nv_open();
+	percpu = group_get("memory.stat", "percpu");
+	for (i = 0; i < PROCESSES; i++) {
+		pid_t pid = fork();
+
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			nv_open();
+			ASSERT_EQ(write(up[1], "", 1), 1);
+			/* the harness ends it */
+			for (;;)
+				pause();
+		}
+		ASSERT_EQ(read(up[0], &byte, 1), 1);
+	}
+	percpu = group_get("memory.stat", "percpu") - percpu;
+	harness_note("%lld bytes of each CPU's for a process",
+		     percpu / PROCESSES);
+	/* half of that is the kernel's own */
+	ASSERT_GE(percpu / PROCESSES, 2 * 8 * 8);
+}
+
 /* The table of pieces grows with the region: no memory is ENOMEM, no death. */
 TEST(register_stops_at_the_groups_limit)
 {

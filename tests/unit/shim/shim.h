@@ -108,6 +108,7 @@ typedef unsigned short umode_t;
 
 /* -------------------------------------------------------------- structs */
 
+typedef unsigned int gfp_t;
 struct mutex { int held; };
 struct list_head { struct list_head *next, *prev; };
 struct hlist_head { struct hlist_node *first; };
@@ -156,7 +157,9 @@ struct bio_vec {
 	unsigned int bv_len;
 	unsigned int bv_offset;
 };
-struct gendisk { u64 diskseq; };
+struct gendisk { u64 diskseq; struct mutex open_mutex; struct device dev; };
+#define disk_to_dev(disk)	(&(disk)->dev)
+#define disk_live(disk)		true
 struct block_device { struct gendisk *bd_disk; };
 struct super_block { struct block_device *s_bdev; unsigned long s_magic; };
 struct inode {
@@ -369,6 +372,8 @@ extern kuid_t shim_euid;
 #define this_cpu_inc(var)	this_cpu_add(var, 1)
 #define __percpu
 #define alloc_percpu(type)	((type *)calloc(SHIM_CPUS, sizeof(type)))
+#define alloc_percpu_gfp(type, gfp)	alloc_percpu(type)
+#define cond_resched()		((void)0)
 #define free_percpu(p)		free(p)
 #define per_cpu_ptr(p, cpu)	(&(p)[cpu])
 #define for_each_possible_cpu(c) for ((c) = 0; (c) < SHIM_CPUS; (c)++)

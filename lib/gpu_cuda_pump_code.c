@@ -16,7 +16,7 @@
 _Static_assert(sizeof(struct pump_slot) == 128, "slot");
 _Static_assert(offsetof(struct pump_slot, order) == 0, "order");
 _Static_assert(PUMP_HOST_BITS == 47 && PUMP_LENGTH_BITS == 12 &&
-	       PUMP_TAGS == 15, "order");
+	       PUMP_TAGS == 8, "order");
 _Static_assert(offsetof(struct pump_slot, done) == 64, "done");
 _Static_assert(offsetof(struct pump_slot, left) == 68, "left");
 _Static_assert(offsetof(struct pump_board, started) == 4096, "started");
@@ -89,7 +89,7 @@ const char gpu_cuda_pump_code[] =
 " @%p st.relaxed.sys.global.u32 [%x+4096], %turn;\n"
 "NEXT:\n"
 " add.u32 %order, %done, 1;\n"
-" rem.u32 %u, %order, 15;\n"
+" and.b32 %u, %order, 7;\n"
 " add.u32 %u, %u, 1;\n"
 " cvt.u64.u32 %tag, %u;\n"
 " shl.b64 %tag, %tag, 60;\n"

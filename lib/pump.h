@@ -56,9 +56,10 @@ struct pump_board {
 
 /*
  * An order: tag, direction and GPU address; tag, length less 1 and host address.
- * No tag is 0.
+ * No tag is 0.  A power of two, so that none follows itself when the number of
+ * orders wraps.
  */
-#define PUMP_TAGS		15U
+#define PUMP_TAGS		8U
 #define PUMP_TAG_SHIFT		60U
 #define PUMP_OUT		(1ULL << 59)
 #define PUMP_LENGTH_BITS	12U

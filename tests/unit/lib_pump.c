@@ -27,6 +27,8 @@ static struct {
 	pthread_t last[PUMPS];
 	bool any[PUMPS];
 	_Atomic unsigned int turns, orders;
+	/* Turns that look, and how often each slot was looked at. */
+	_Atomic unsigned int running, rounds;
 	/* Turns don't begin; end as soon as they began; end after one order. */
 	_Atomic bool busy, idle, hasty;
 	_Atomic bool lost;
@@ -59,6 +61,7 @@ static bool serve(struct pump_slot *slot)
 static void serve_all(struct pump_board *board)
 {
 	for (unsigned int idle = 0; idle < IDLE_LOOKS && !model.idle; idle++) {
+		atomic_fetch_add(&model.rounds, 1);
 		for (unsigned int i = 0; i < PUMP_SLOTS; i++) {
 			if (!serve(&board->slots[i]))
 				continue;
@@ -80,8 +83,10 @@ static void *run_turn(void *arg)
 		sched_yield();
 	for (unsigned int i = 0; i < PUMP_BLOCKS && !model.lost; i++)
 		atomic_store(&turn->board->started[i], turn->turn);
+	atomic_fetch_add(&model.running, 1);
 	if (!model.lost)
 		serve_all(turn->board);
+	atomic_fetch_sub(&model.running, 1);
 	for (unsigned int i = 0; i < PUMP_SLOTS && !model.lost; i++)
 		atomic_store_explicit(&turn->board->slots[i].left, turn->turn,
 				      memory_order_release);
@@ -422,6 +427,41 @@ static void lost_gpu_ends_the_trip(void **state)
 	free(gpu);
 }
 
+/* No order is taken for the one before, also where their number wraps. */
+static void order_after_the_last_number_is_another(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	for (unsigned int i = 0; i < PUMPS * PUMP_SLOTS; i++) {
+		struct pump *pump = &pumps.all[i / PUMP_SLOTS];
+
+		pump->orders[i % PUMP_SLOTS] = UINT32_MAX - 20;
+		atomic_store(&pump->board->slots[i % PUMP_SLOTS].done,
+			     UINT32_MAX - 20);
+	}
+	for (unsigned int i = 0; i < 40; i++) {
+		struct gpu_copy copy = copy_of(gpu + i * 64, host + i * 64, 64);
+
+		carry(&pumps, &copy, false);
+		/* It looks at the old one before there is a new one. */
+		for (unsigned int r = model.rounds; model.running &&
+		     model.rounds - r < 2;)
+			sched_yield();
+	}
+	assert_memory_equal(gpu, host, 40 * 64);
+	end_turns();
+	/* Each was carried out once: nobody had to come again. */
+	assert_int_equal(model.orders, 40);
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
 struct copier {
 	struct pumps *pumps;
 	unsigned int id;
@@ -573,6 +613,7 @@ int main(void)
 		mock_test(begins_when_the_gpu_has_time),
 		mock_test(order_that_is_left_is_withdrawn),
 		mock_test(lost_gpu_ends_the_trip),
+		mock_test(order_after_the_last_number_is_another),
 		mock_test(many_threads_lose_nothing_while_turns_end),
 		mock_test(engine_uses_it_when_it_is_warm),
 		mock_test(memory_that_is_not_pinned_is_left_to_the_engine),

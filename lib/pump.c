@@ -347,6 +347,7 @@ static int abandon(struct pump_trip *trip)
 		withdraw(trip->pump, lowest(held));
 	atomic_fetch_or(&trip->pump->free, trip->held | PUMP_SHUT);
 	trip->held = 0;
+	trip->failed = true;
 	return -ECANCELED;
 }
 

@@ -427,6 +427,53 @@ static void lost_gpu_ends_the_trip(void **state)
 	free(gpu);
 }
 
+/* As if a turn ran, although there is none: it will never answer. */
+static void strand(struct pumps *pumps)
+{
+	for (unsigned int i = 0; i < PUMPS; i++) {
+		pumps->all[i].turn = 1;
+		atomic_store(&pumps->all[i].free, (1ULL << PUMP_SLOTS) - 1);
+	}
+}
+
+/* Another thread found out, after this one had looked and before its order. */
+static void what_a_lost_gpu_was_given_is_not_done(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct lane_copy copy = { .copy = copy_of(gpu, host, 20000),
+				  .pinned = true };
+	uint64_t since = clock_ns();
+	struct pumps pumps;
+	struct lane lane;
+	void *boards;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	boards = pumps.boards;
+	strand(&pumps);
+	for (unsigned int i = 0; i < PUMPS; i++)
+		pumps.all[i].broken = true;
+	lane_init(&lane, &fast_gpu, 0, false, &pumps);
+	lane_open(&lane);
+	lane_push(&lane, &copy, 1);
+	assert_true(copy.pumped);
+	while (lane_state(&lane, &copy, 1) == LANE_BUSY) {
+		assert_true(in_time(since));
+		lane_drive(&lane);
+	}
+	/* The copy engine did it. */
+	assert_int_equal(copy.state, 0);
+	assert_false(copy.pumped);
+	assert_memory_equal(gpu, host, 20000);
+	lane_close(&lane);
+	if (!pumps_close(&pumps))
+		fast_host_put(0, boards);
+	free(host);
+	free(gpu);
+}
+
 /* No order is taken for the one before, also where their number wraps. */
 static void order_after_the_last_number_is_another(void **state)
 {
@@ -613,6 +660,7 @@ int main(void)
 		mock_test(begins_when_the_gpu_has_time),
 		mock_test(order_that_is_left_is_withdrawn),
 		mock_test(lost_gpu_ends_the_trip),
+		mock_test(what_a_lost_gpu_was_given_is_not_done),
 		mock_test(order_after_the_last_number_is_another),
 		mock_test(many_threads_lose_nothing_while_turns_end),
 		mock_test(engine_uses_it_when_it_is_warm),

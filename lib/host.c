@@ -482,10 +482,20 @@ static void posted_end(struct crew_task *task)
 	free(job);
 }
 
+/* What a request among others needs of a buffer. */
+static uint64_t room_of(const struct engine_req *req)
+{
+	uint64_t lead = req->write ? 0 : req->file_offset % req->file->align;
+
+	return round_up(lead + req->length,
+			clamp(req->file->align, PAGE, UINT32_MAX));
+}
+
 static bool is_small(const struct engine_req *req)
 {
 	return !check(req) && req->gpu != ENGINE_HOST && req->length &&
-	       req->length <= GATHER_MAX && !is_alone(req);
+	       req->length <= GATHER_MAX && !is_alone(req) &&
+	       room_of(req) <= host.pool.slot_bytes;
 }
 
 /* How many of @reqs, from the first on, make one job. */
@@ -513,14 +523,10 @@ static void shape_many(struct job *job)
 
 	for (uint32_t i = 0; i < job->nr_many; i++) {
 		const struct engine_req *req = job->many[i];
-		uint64_t lead = req->write ? 0 :
-				req->file_offset % req->file->align;
-		uint64_t whole = round_up(lead + req->length,
-					  clamp(req->file->align, PAGE,
-						UINT32_MAX));
+		uint64_t room = room_of(req);
 
-		if (whole > stride)
-			stride = whole;
+		if (room > stride)
+			stride = room;
 		if (req->file->align > 1)
 			most = clamp(job->nr_many / crew_threads(), 1, most);
 	}

@@ -220,6 +220,34 @@ static void batch_with_o_direct_keeps_all_threads_reading(void **state)
 	close_fixture(&f);
 }
 
+/*
+ * With the block that they begin in they are larger than a buffer, so that none
+ * has room for even one.
+ */
+static void batch_that_no_buffer_has_room_for_is_read(void **state)
+{
+	static struct engine_req reqs[4], *all[4];
+	struct fixture f;
+
+	(void)state;
+	mock_open_errno = ENOENT;
+	small_pool(64 * KIB, 256 * KIB, 2);
+	open_rest(&f);
+	file_direct = f.file.fd;
+	assert_int_equal(engine_file_init(&f.file, f.file.fd), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		reqs[i] = request(&f, i * 65536 + 512, i * 65536, 65536, false);
+	prepare(reqs, all, 4);
+	assert_int_equal(engine_submit(all, 4), 0);
+	assert_ended_once(4);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(reqs[i].error, 0);
+		assert_int_equal(reqs[i].done, 65536);
+	}
+	assert_memory_equal(f.gpu, f.bytes + 512, 4 * 65536);
+	close_fixture(&f);
+}
+
 static void cancel_ends_what_has_not_begun(void **state)
 {
 	static struct engine_req reqs[20], *all[20];
@@ -408,6 +436,7 @@ int main(void)
 		mock_test(bad_memory_fails_only_its_own_request),
 		mock_test(submit_does_not_wait_for_anything),
 		mock_test(batch_with_o_direct_keeps_all_threads_reading),
+		mock_test(batch_that_no_buffer_has_room_for_is_read),
 		mock_test(cancel_ends_what_has_not_begun),
 		mock_test(end_may_submit_again),
 		mock_test(close_waits_for_what_was_submitted),

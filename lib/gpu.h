@@ -112,6 +112,8 @@ struct pump_board;
  *	and the GPU has room; does not wait.  The turn ends @linger_ns after the
  *	last order, and @life_ns after it began
  * @poll: 0, or what went wrong with the GPU
+ * @alive: false: the application has reset the GPU.  All that was had from the
+ *	driver before is gone, memory and @pumps' queues; only @close is called
  * @reaches: are all of these bytes memory of @index, which code on it may read
  *	and write?
  *
@@ -126,6 +128,7 @@ struct gpu_pumps {
 	int (*start)(void *pumps, unsigned int pump, struct pump_board *board,
 		     uint32_t turn, uint32_t linger_ns, uint32_t life_ns);
 	int (*poll)(void *pumps, unsigned int pump);
+	bool (*alive)(void *pumps);
 	bool (*reaches)(unsigned int index, uint64_t addr, uint64_t length);
 };
 

@@ -44,6 +44,8 @@ enum {
 	  (void **function, void *kernel))				\
 	X(cuStreamIsCapturing, capturing, (void *stream, int *status))	\
 	X(cuCtxSynchronize, ctx_sync, (void))				\
+	X(cuCtxGetCurrent, ctx_current, (void **ctx))			\
+	X(cuCtxGetId, ctx_id, (void *ctx, uint64_t *id))		\
 	X(cuLaunchKernel, launch,					\
 	  (void *function, unsigned int grid_x, unsigned int grid_y,	\
 	   unsigned int grid_z, unsigned int block_x, unsigned int block_y, \
@@ -75,8 +77,11 @@ static void *kernel;
 static pthread_t maker;
 static pid_t maker_pid;
 
+/* @ctx may come to mean another context, @ctx_id does not. */
 struct cuda_pumps {
 	unsigned int index;
+	void *ctx;
+	uint64_t ctx_id;
 	unsigned int mhz;
 	void *function;
 	void *streams[PUMPS];
@@ -170,7 +175,11 @@ static int create(struct cuda_pumps *pumps, unsigned int nr)
 	int least = 0, greatest = 0, khz = 0;
 	int ret, dev;
 
-	ret = cu.device_get(&dev, (int)pumps->index);
+	ret = cu.ctx_current(&pumps->ctx);
+	if (!ret)
+		ret = cu.ctx_id(pumps->ctx, &pumps->ctx_id);
+	if (!ret)
+		ret = cu.device_get(&dev, (int)pumps->index);
 	if (!ret)
 		ret = cu.device_attribute(&khz, CLOCK_RATE, dev);
 	if (ret)
@@ -251,6 +260,15 @@ static int poll_pump(void *opaque, unsigned int pump)
 	return ret == CU_NOT_READY ? 0 : gpu_cuda_errno(ret);
 }
 
+/* By number: in a new context the driver faults on queues of the old one. */
+static bool is_alive(void *opaque)
+{
+	const struct cuda_pumps *pumps = opaque;
+	uint64_t id = 0;
+
+	return !cu.ctx_id(pumps->ctx, &id) && id == pumps->ctx_id;
+}
+
 /*
  * Code that touches anything else would take the application's context down
  * with it.
@@ -281,5 +299,6 @@ const struct gpu_pumps gpu_cuda_pumps = {
 	.close = close_pumps,
 	.start = start_turn,
 	.poll = poll_pump,
+	.alive = is_alive,
 	.reaches = reaches,
 };

@@ -144,6 +144,11 @@ bool pumps_close(struct pumps *pumps)
 
 	if (!pumps->boards)
 		return true;
+	if (!pumps->driver->pumps->alive(pumps->handle)) {
+		pumps->driver->pumps->close(pumps->handle, false);
+		pumps->boards = NULL;
+		return true;
+	}
 	for (unsigned int i = 0; i < PUMPS; i++) {
 		while (!all_left(&pumps->all[i]) && now_ns() < end)
 			;
@@ -191,6 +196,18 @@ static bool wake(struct pump *pump)
 	return opened;
 }
 
+/* Its board was made, and the application has not reset the GPU since. */
+static bool is_there(struct pump *pump)
+{
+	if (atomic_load(&pump->free) == PUMP_SHUT ||
+	    atomic_load_explicit(&pump->broken, memory_order_relaxed))
+		return false;
+	if (pump->driver->pumps->alive(pump->handle))
+		return true;
+	atomic_store(&pump->broken, true);
+	return false;
+}
+
 static bool is_open(struct pump *pump)
 {
 	if (atomic_load_explicit(&pump->free, memory_order_acquire) & PUMP_SHUT)
@@ -214,7 +231,7 @@ bool pump_begin(struct pumps *pumps, struct pump_trip *trip,
 	uint64_t host = (uintptr_t)copy->host;
 	struct pump *pump = my_pump(pumps);
 
-	if (!fits(host, copy->gpu) || !is_open(pump) ||
+	if (!fits(host, copy->gpu) || !is_there(pump) || !is_open(pump) ||
 	    !pump->driver->pumps->reaches(pump->index, copy->gpu,
 					  copy->length))
 		return false;

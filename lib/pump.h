@@ -77,7 +77,7 @@ static inline uint64_t pump_tag(uint32_t order)
  * @turn: the last that was started; changes only when all slots are free and
  *	it is shut
  * @lock: to start a turn and to open; nobody waits for it
- * @broken: for good
+ * @broken: for good; its board is not looked at any more, but for trips
  * @last_ns: when somebody came and found it shut
  * @retry_ns: no turn before that
  * @rest_ns: how long it will be left alone when it was too slow
@@ -139,7 +139,7 @@ void pumps_init(struct pumps *pumps, const struct gpu_driver *driver,
 int pumps_open(struct pumps *pumps);
 /*
  * No trip is under way.  False: the GPU still has to run a turn, and so memory
- * stays behind.
+ * stays behind.  Where the application has reset the GPU there is none left.
  */
 bool pumps_close(struct pumps *pumps);
 

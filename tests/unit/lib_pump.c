@@ -32,9 +32,13 @@ static struct {
 	/* Turns don't begin; end as soon as they began; end after one order. */
 	_Atomic bool busy, idle, hasty;
 	_Atomic bool lost;
+	/* Of which the GPU was reset. */
+	_Atomic bool gone;
 	_Atomic int prepared;
 	bool over;
 	uint64_t unreachable;
+	/* All of these are found broken while somebody asks what is reached. */
+	struct pumps *breaks;
 } model;
 
 static bool serve(struct pump_slot *slot)
@@ -156,9 +160,17 @@ static int model_poll(void *pumps, unsigned int pump)
 	return model.lost ? -EIO : 0;
 }
 
+static bool model_alive(void *pumps)
+{
+	assert_ptr_equal(pumps, &model);
+	return !model.gone;
+}
+
 static bool model_reaches(unsigned int index, uint64_t addr, uint64_t length)
 {
 	(void)index;
+	for (unsigned int i = 0; model.breaks && i < PUMPS; i++)
+		model.breaks->all[i].broken = true;
 	return model.unreachable < addr || model.unreachable >= addr + length;
 }
 
@@ -168,6 +180,7 @@ static const struct gpu_pumps model_pumps = {
 	.close = model_close,
 	.start = model_start,
 	.poll = model_poll,
+	.alive = model_alive,
 	.reaches = model_reaches,
 };
 
@@ -427,6 +440,36 @@ static void lost_gpu_ends_the_trip(void **state)
 	free(gpu);
 }
 
+/* Its memory is gone as well, so nobody looks at it. */
+static void reset_gpu_is_left_alone(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	struct pump_trip trip;
+	struct pumps pumps;
+	void *boards;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	boards = pumps.boards;
+	carry(&pumps, &copy, false);
+	end_turns();
+	model.gone = true;
+	assert_int_equal(mprotect(boards, 8192, PROT_NONE), 0);
+	for (unsigned int i = 0; i < 100; i++)
+		assert_false(pump_begin(&pumps, &trip, &copy, false));
+	assert_true(pumps_close(&pumps));
+	assert_false(model.over);
+	/* Not given back to a driver that has forgotten it. */
+	assert_int_equal(fast_pinned, 1);
+	assert_int_equal(mprotect(boards, 8192, PROT_READ | PROT_WRITE), 0);
+	fast_host_put(0, boards);
+	free(host);
+	free(gpu);
+}
+
 /* As if a turn ran, although there is none: it will never answer. */
 static void strand(struct pumps *pumps)
 {
@@ -453,8 +496,7 @@ static void what_a_lost_gpu_was_given_is_not_done(void **state)
 	assert_int_equal(pumps_open(&pumps), 0);
 	boards = pumps.boards;
 	strand(&pumps);
-	for (unsigned int i = 0; i < PUMPS; i++)
-		pumps.all[i].broken = true;
+	model.breaks = &pumps;
 	lane_init(&lane, &fast_gpu, 0, false, &pumps);
 	lane_open(&lane);
 	lane_push(&lane, &copy, 1);
@@ -660,6 +702,7 @@ int main(void)
 		mock_test(begins_when_the_gpu_has_time),
 		mock_test(order_that_is_left_is_withdrawn),
 		mock_test(lost_gpu_ends_the_trip),
+		mock_test(reset_gpu_is_left_alone),
 		mock_test(what_a_lost_gpu_was_given_is_not_done),
 		mock_test(order_after_the_last_number_is_another),
 		mock_test(many_threads_lose_nothing_while_turns_end),

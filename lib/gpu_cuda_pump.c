@@ -31,6 +31,8 @@ enum {
 #define CLOCK_RATE		13
 #define MEMORY_DEVICE		2
 #define ACCESS_READ_WRITE	3U
+/* What is mapped by itself is a multiple of it. */
+#define MAPPED_UNIT		65536U
 
 #define PUMP_CALLS(X)							\
 	X(cuModuleGetLoadingMode, loading_mode, (int *mode))		\
@@ -269,11 +271,8 @@ static bool is_alive(void *opaque)
 	return !cu.ctx_id(pumps->ctx, &id) && id == pumps->ctx_id;
 }
 
-/*
- * Code that touches anything else would take the application's context down
- * with it.
- */
-static bool reaches(unsigned int index, uint64_t addr, uint64_t length)
+/* The byte at @addr, and @length bytes of what the driver has as one range. */
+static bool has_access(unsigned int index, uint64_t addr, uint64_t length)
 {
 	static const int what[] = { POINTER_MEMORY_TYPE, POINTER_IS_MANAGED,
 				    POINTER_DEVICE_ORDINAL,
@@ -290,6 +289,25 @@ static bool reaches(unsigned int index, uint64_t addr, uint64_t length)
 	return type == MEMORY_DEVICE && !managed &&
 	       ordinal == (int)index && access == ACCESS_READ_WRITE &&
 	       addr >= base && length <= bytes && addr - base <= bytes - length;
+}
+
+/*
+ * Code that touches anything else would take the application's context down
+ * with it.  A range may be an address range of which only some is mapped, so
+ * both ends count; and access is that of the current context's GPU.
+ */
+static bool reaches(unsigned int index, uint64_t addr, uint64_t length)
+{
+	uint64_t last = addr + length - 1;
+	bool reached;
+
+	if (gpu_cuda_enter(index))
+		return false;
+	reached = has_access(index, addr, length) &&
+		  (addr / MAPPED_UNIT == last / MAPPED_UNIT ||
+		   has_access(index, last, 1));
+	gpu_cuda_leave();
+	return reached;
 }
 
 const struct gpu_pumps gpu_cuda_pumps = {

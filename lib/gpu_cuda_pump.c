@@ -135,25 +135,33 @@ static void join_maker(void)
 		pthread_join(maker, NULL);
 }
 
+/* The application's signals are not for it. */
+static int start_maker(void)
+{
+	sigset_t all, old;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	ret = pthread_create(&maker, NULL, make_kernel, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}
+
 /* 80 to 120 ms, or 0.4 when the driver has it in its cache on disk. */
 static int prepare(void)
 {
 	int none = NOT_MADE;
-	sigset_t all, old;
 
 	if (!complete)
 		return -ENOSYS;
 	if (!atomic_compare_exchange_strong(&made, &none, -EAGAIN))
 		return none;
 	maker_pid = getpid();
-	/* Signals are the application's own threads' business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	if (pthread_create(&maker, NULL, make_kernel, NULL))
+	if (start_maker())
 		atomic_store(&made, -ENOSYS);
 	else
 		atexit(join_maker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return atomic_load(&made);
 }
 

@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 
 #include "gpu.h"
@@ -24,6 +26,8 @@
 static struct {
 	uint64_t id;
 	int entered;
+	_Atomic bool loaded;
+	sigset_t blocked;
 } driver;
 
 /* In place of gpu_cuda.c. */
@@ -74,6 +78,8 @@ static int ctx_id(void *ctx, uint64_t *id)
 static int loading_mode(int *mode)
 {
 	*mode = 2;
+	pthread_sigmask(SIG_SETMASK, NULL, &driver.blocked);
+	driver.loaded = true;
 	return 0;
 }
 
@@ -133,6 +139,24 @@ static void *find(const char *name)
 	return (void *)succeed;
 }
 
+/* Once in a process; the thread that makes the code gets no signals. */
+static void code_is_made_by_a_thread_without_signals(void **state)
+{
+	int ret;
+
+	(void)state;
+	gpu_cuda_bind_pumps(find);
+	while ((ret = gpu_cuda_pumps.prepare()) == -EAGAIN)
+		sched_yield();
+	assert_int_equal(ret, 0);
+	assert_true(driver.loaded);
+	assert_true(sigismember(&driver.blocked, SIGTERM));
+	assert_true(sigismember(&driver.blocked, SIGALRM));
+	/* Nor do others lose theirs. */
+	pthread_sigmask(SIG_SETMASK, NULL, &driver.blocked);
+	assert_false(sigismember(&driver.blocked, SIGTERM));
+}
+
 static bool reaches(uint64_t from, uint64_t length)
 {
 	bool ret = gpu_cuda_pumps.reaches(0, RANGE + from, length);
@@ -179,6 +203,7 @@ static void reset_is_found_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(code_is_made_by_a_thread_without_signals),
 		cmocka_unit_test(only_what_is_mapped_to_its_last_byte_is_reached),
 		cmocka_unit_test(reset_is_found_out),
 	};

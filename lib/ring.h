@@ -46,6 +46,11 @@ void ring_close(struct ring *ring);
  */
 void ring_add(struct ring *ring, struct ring_read *read);
 void ring_submit(struct ring *ring);
+/*
+ * False: the kernel takes no more reads.  Those that are added end at once with
+ * the reason; all others still end.
+ */
+bool ring_works(const struct ring *ring);
 /* Until a read has ended.  Others may end as well. */
 void ring_wait(struct ring *ring, const struct ring_read *read);
 

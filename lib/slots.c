@@ -133,5 +133,5 @@ struct ring *slots_ring(struct slots *slots, int slot)
 
 	if (!it->ring)
 		it->ring = ring_open(it->host, slots->bytes);
-	return it->ring;
+	return it->ring && ring_works(it->ring) ? it->ring : NULL;
 }

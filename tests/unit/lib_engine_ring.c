@@ -264,12 +264,12 @@ static void real_o_direct_file_arrives(void **state)
 }
 
 /* As containers do it. */
-static void forbid_io_uring(int error)
+static void forbid(unsigned int call, int error)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K,
 			 SECCOMP_RET_ERRNO | (uint32_t)error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -280,8 +280,9 @@ static void forbid_io_uring(int error)
 	};
 
 	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program),
-			 0);
+	/* For all threads. */
+	assert_int_equal(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				 SECCOMP_FILTER_FLAG_TSYNC, &program), 0);
 }
 
 static void where_it_is_forbidden_threads_read(void **state)
@@ -297,7 +298,7 @@ static void where_it_is_forbidden_threads_read(void **state)
 		if (!pid) {
 			struct fixture f;
 
-			forbid_io_uring(errors[i]);
+			forbid(SYS_io_uring_setup, errors[i]);
 			open_direct(&f, true);
 			assert_int_equal(engine_uring(), 1);
 			assert_read(&f, 4096, 0, 2 * MIB);
@@ -312,6 +313,113 @@ static void where_it_is_forbidden_threads_read(void **state)
 	}
 }
 
+/* As daemons do with files that they do not know. */
+static void close_rings(void)
+{
+	char path[40], to[80];
+
+	for (int fd = 3; fd < 64; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, to, sizeof(to) - 1);
+		to[n < 0 ? 0 : n] = '\0';
+		if (strstr(to, "io_uring"))
+			close(fd);
+	}
+}
+
+static void break_rings(bool closed)
+{
+	if (closed)
+		close_rings();
+	else
+		forbid(SYS_io_uring_enter, EPERM);
+}
+
+/* One read is under way, another one is not, when it happens. */
+static void reads_of_broken_ring(bool closed)
+{
+	int error = closed ? -EBADF : -EPERM;
+	struct ring_read first, second;
+	struct ring *ring;
+	int fds[2], other;
+	void *host;
+
+	assert_int_equal(posix_memalign(&host, 4096, 65536), 0);
+	assert_int_equal(pipe(fds), 0);
+	ring_refuse(0);
+	ring = ring_open(host, 65536);
+	assert_non_null(ring);
+	first = (struct ring_read){ .fd = fds[0], .host = host, .length = 1 };
+	second = first;
+	ring_add(ring, &first);
+	ring_submit(ring);
+	if (closed)	/* which cancels it */
+		assert_int_equal(write(fds[1], "x", 1), 1);
+	break_rings(closed);
+	other = closed ? open("/dev/null", O_RDONLY) : fds[0];
+	ring_add(ring, &second);
+	ring_wait(ring, &second);
+	if (second.result != -EOPNOTSUPP)
+		assert_int_equal(second.result, error);
+	assert_false(ring_works(ring));
+	if (!closed)
+		assert_int_equal(write(fds[1], "x", 1), 1);
+	ring_wait(ring, &first);
+	assert_int_equal(first.result, 1);
+	/* A third one is told at once. */
+	ring_add(ring, &first);
+	ring_submit(ring);
+	assert_false(first.busy);
+	assert_int_equal(first.result, second.result);
+	ring_close(ring);
+	assert_true(fcntl(other, F_GETFD) >= 0);
+	free(host);
+}
+
+static void requests_of_broken_rings(bool closed)
+{
+	struct fixture f;
+
+	open_direct(&f, true);
+	assert_read(&f, 4096, 0, 2 * MIB);
+	batch(&f, true);
+	assert_int_equal(file_calls, 0);
+	break_rings(closed);
+	assert_read(&f, 4096, 0, 2 * MIB);
+	batch(&f, true);
+	assert_true(file_calls > 0);
+	close_fixture(&f);
+}
+
+static void in_child(void (*test)(bool closed), bool closed)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		/* It would wait for ever. */
+		alarm(60);
+		test(closed);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void ring_that_breaks_ends_all_reads(void **state)
+{
+	(void)state;
+	if (no_ring())
+		skip();
+	in_child(reads_of_broken_ring, false);
+	in_child(reads_of_broken_ring, true);
+	in_child(requests_of_broken_rings, false);
+	in_child(requests_of_broken_rings, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +430,7 @@ int main(void)
 		mock_test(errors_are_those_of_pread),
 		mock_test(real_o_direct_file_arrives),
 		mock_test(where_it_is_forbidden_threads_read),
+		mock_test(ring_that_breaks_ends_all_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ struct bunch {
  * @used: requests that are in the module, on their way, or being told of
  * @taken: requests that a call is known to have left in the module, less those
  *	that have been reaped: for a moment below 0
+ * @submitting: calls under way that submit; in none after batch_close()
  * @first, @last: requests for which there was no room
  */
 static struct {
@@ -45,6 +46,7 @@ static struct {
 	bool running, stop;
 	uint32_t id;
 	unsigned int holds, used;
+	unsigned int submitting;
 	int taken;
 	struct engine_req *first, **last;
 } batch = {
@@ -191,6 +193,25 @@ static void refuse(struct bunch *bunch, int error,
 	told(&teller, nr - bunch->nr, 0);
 }
 
+static int submit(struct bunch *bunch, struct nvfs_batch_submit *arg)
+{
+	int ret;
+
+	pthread_mutex_lock(&batch.lock);
+	batch.submitting++;
+	pthread_mutex_unlock(&batch.lock);
+	ret = abi_batch_submit(batch.nvfs->fd, arg);
+	pthread_mutex_lock(&batch.lock);
+	/* They may be gone already. */
+	if (!ret)
+		batch.taken += (int)bunch->nr;
+	batch.submitting--;
+	pthread_cond_signal(&batch.work);
+	pthread_cond_broadcast(&batch.idle);
+	pthread_mutex_unlock(&batch.lock);
+	return ret;
+}
+
 static void put(struct bunch *bunch)
 {
 	while (bunch->nr) {
@@ -200,16 +221,10 @@ static void put(struct bunch *bunch)
 			.nr = bunch->nr,
 			.requests = (uintptr_t)bunch->args,
 		};
-		int ret = abi_batch_submit(batch.nvfs->fd, &arg);
+		int ret = submit(bunch, &arg);
 
-		if (!ret) {
-			/* They may be gone already. */
-			pthread_mutex_lock(&batch.lock);
-			batch.taken += (int)bunch->nr;
-			pthread_cond_signal(&batch.work);
-			pthread_mutex_unlock(&batch.lock);
+		if (!ret)
 			return;
-		}
 		if (ret == -EREMOTEIO && arg.wrong < bunch->nr &&
 		    arg.reason == NVFS_REASON_ALIGN &&
 		    allow_ends(bunch, arg.wrong))
@@ -343,7 +358,7 @@ void batch_close(void)
 	struct nvfs_batch_destroy destroy = { .size = sizeof(destroy) };
 
 	pthread_mutex_lock(&batch.lock);
-	while (batch.used || batch.holds || batch.first)
+	while (batch.used || batch.holds || batch.first || batch.submitting)
 		pthread_cond_wait(&batch.idle, &batch.lock);
 	batch.stop = true;
 	pthread_cond_signal(&batch.work);

@@ -391,6 +391,51 @@ static void close_waits_for_the_module(void **state)
 	close_fixture(&f);
 }
 
+static _Atomic bool closed;
+
+static void *close_engine(void *arg)
+{
+	engine_put();
+	closed = true;
+	return arg;
+}
+
+/*
+ * Whoever waited for the first has been told of the second, too, so nobody but
+ * the call itself says that it is there.
+ */
+static void close_under_call(void)
+{
+	pthread_t thread;
+
+	model_taken = NULL;
+	model_let_go();
+	wait_for_ends(2);
+	closed = false;
+	assert_int_equal(pthread_create(&thread, NULL, close_engine, NULL), 0);
+	pthread_detach(thread);
+	for (unsigned int i = 0; i < 2000; i++)
+		sched_yield();
+	assert_false(closed);
+}
+
+static void close_waits_for_the_call_that_submits(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_added(&f);
+	prepare(&f, 2);
+	model_hold = true;
+	assert_int_equal(engine_submit(all, 1), 0);
+	model_taken = close_under_call;
+	assert_int_equal(engine_submit(&all[1], 1), 0);
+	while (!closed)
+		sched_yield();
+	assert_int_equal(engine_get(), 0);
+	close_fixture(&f);
+}
+
 /* Several threads, whose requests meet in one batch. */
 static void *submit_share(void *arg)
 {
@@ -439,6 +484,7 @@ int main(void)
 		mock_test(without_a_batch_each_goes_alone),
 		mock_test(end_may_submit_again),
 		mock_test(close_waits_for_the_module),
+		mock_test(close_waits_for_the_call_that_submits),
 		mock_test(threads_share_the_batch),
 	};
 

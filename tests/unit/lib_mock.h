@@ -299,6 +299,8 @@ static unsigned int model_requests, model_submits;
 static bool model_no_batch;
 static unsigned int model_depth = NVFS_MAX_DEPTH;
 static bool model_hold;
+/* Called when a submission was taken, before the call returns. */
+static void (*model_taken)(void);
 static pthread_cond_t model_ended = PTHREAD_COND_INITIALIZER;
 static struct {
 	bool open;
@@ -455,6 +457,8 @@ static inline int model_submit(struct nvfs_batch_submit *submit)
 		pthread_cond_broadcast(&model_ended);
 		pthread_mutex_unlock(&model_lock);
 	}
+	if (model_taken)
+		model_taken();
 	return 0;
 }
 
@@ -602,6 +606,7 @@ static inline int mock_setup(void **state)
 	model_no_batch = false;
 	model_depth = NVFS_MAX_DEPTH;
 	model_hold = false;
+	model_taken = NULL;
 	abi_set_seam(&mock_seam);
 	gpu_set_driver(&mock_gpu);
 	return 0;

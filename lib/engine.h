@@ -129,6 +129,7 @@ struct engine_req {
 
 	struct {
 		struct engine_req *next;
+		struct engine_req **at;
 		void *job;
 		int state;
 		void *memory;

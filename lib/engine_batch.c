@@ -34,6 +34,8 @@ struct bunch {
  * @taken: requests that a call is known to have left in the module, less those
  *	that have been reaped: for a moment below 0
  * @submitting: calls under way that submit; in none after batch_close()
+ * @inside: what the module has or may have, by priv.next and priv.at
+ * @error: 0, or why nobody can wait for requests any more
  * @first, @last: requests for which there was no room
  */
 static struct {
@@ -47,7 +49,8 @@ static struct {
 	uint32_t id;
 	unsigned int holds, used;
 	unsigned int submitting;
-	int taken;
+	int taken, error;
+	struct engine_req *inside;
 	struct engine_req *first, **last;
 } batch = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -193,22 +196,59 @@ static void refuse(struct bunch *bunch, int error,
 	told(&teller, nr - bunch->nr, 0);
 }
 
-static int submit(struct bunch *bunch, struct nvfs_batch_submit *arg)
+static void link_in(struct engine_req *req)
 {
-	int ret;
+	req->priv.next = batch.inside;
+	req->priv.at = &batch.inside;
+	if (req->priv.next)
+		req->priv.next->priv.at = &req->priv.next;
+	batch.inside = req;
+}
+
+static void unlink_from(struct engine_req *req)
+{
+	*req->priv.at = req->priv.next;
+	if (req->priv.next)
+		req->priv.next->priv.at = req->priv.at;
+}
+
+/* They are about to be the module's, if anybody can still wait for it. */
+static bool begin(struct bunch *bunch)
+{
+	bool works;
 
 	pthread_mutex_lock(&batch.lock);
-	batch.submitting++;
+	works = !batch.error;
+	for (unsigned int i = 0; works && i < bunch->nr; i++)
+		link_in(bunch->reqs[i]);
+	batch.submitting += works;
 	pthread_mutex_unlock(&batch.lock);
-	ret = abi_batch_submit(batch.nvfs->fd, arg);
+	return works;
+}
+
+/* They are, and may be gone already; or, with an error, they are not. */
+static void began(struct bunch *bunch, int error)
+{
 	pthread_mutex_lock(&batch.lock);
-	/* They may be gone already. */
-	if (!ret)
+	for (unsigned int i = 0; error && i < bunch->nr; i++)
+		unlink_from(bunch->reqs[i]);
+	if (!error)
 		batch.taken += (int)bunch->nr;
 	batch.submitting--;
 	pthread_cond_signal(&batch.work);
 	pthread_cond_broadcast(&batch.idle);
 	pthread_mutex_unlock(&batch.lock);
+}
+
+static int submit(struct bunch *bunch, struct nvfs_batch_submit *arg)
+{
+	int ret;
+
+	arg->wrong = bunch->nr;
+	if (!begin(bunch))
+		return -EBUSY;
+	ret = abi_batch_submit(batch.nvfs->fd, arg);
+	began(bunch, ret);
 	return ret;
 }
 
@@ -255,6 +295,62 @@ static bool wait_for_work(void)
 	return more;
 }
 
+static void ended(const struct nvfs_event *events, uint32_t nr)
+{
+	struct teller teller = { .last = &teller.first };
+
+	pthread_mutex_lock(&batch.lock);
+	for (uint32_t i = 0; i < nr; i++)
+		unlink_from((struct engine_req *)(uintptr_t)
+			    events[i].user_data);
+	pthread_mutex_unlock(&batch.lock);
+	for (uint32_t i = 0; i < nr; i++)
+		tell(&teller, (struct engine_req *)(uintptr_t)
+		     events[i].user_data, &events[i]);
+	told(&teller, nr, nr);
+}
+
+static void destroy(void)
+{
+	struct nvfs_batch_destroy arg = {
+		.size = sizeof(arg),
+		.batch = batch.id,
+	};
+
+	abi_batch_destroy(batch.nvfs->fd, &arg);
+}
+
+/*
+ * The module can't be asked any more, say because somebody closed its file.
+ * What became of the requests it has, nobody will ever say.
+ */
+static void give_up(int error)
+{
+	static const struct nvfs_event lost = { .error = EIO };
+	struct teller teller = { .last = &teller.first };
+	struct engine_req *list;
+	unsigned int nr = 0;
+
+	pthread_mutex_lock(&batch.lock);
+	batch.error = error;
+	while (batch.submitting)
+		pthread_cond_wait(&batch.idle, &batch.lock);
+	list = batch.inside;
+	batch.inside = NULL;
+	batch.taken = 0;
+	pthread_mutex_unlock(&batch.lock);
+	/* If it can still do that much, it has none of their memory after. */
+	destroy();
+	for (; list; nr++) {
+		struct engine_req *req = list;
+
+		list = req->priv.next;
+		tell(&teller, req, &lost);
+	}
+	told(&teller, nr, 0);
+	pump();
+}
+
 static void *reap(void *unused)
 {
 	struct nvfs_event events[BUNCH];
@@ -268,15 +364,15 @@ static void *reap(void *unused)
 			.events = (uintptr_t)events,
 			.timeout_ns = -1,
 		};
-		struct teller teller = { .last = &teller.first };
+		int ret = abi_batch_reap(batch.nvfs->fd, &arg);
 
-		/* Nothing but a signal, and those are blocked here. */
-		if (abi_batch_reap(batch.nvfs->fd, &arg))
+		if (ret == -EINTR)
 			continue;
-		for (uint32_t i = 0; i < arg.nr; i++)
-			tell(&teller, (struct engine_req *)(uintptr_t)
-			     events[i].user_data, &events[i]);
-		told(&teller, arg.nr, arg.nr);
+		if (ret) {
+			give_up(ret);
+			break;
+		}
+		ended(events, arg.nr);
 		pump();
 	}
 	return unused;
@@ -289,11 +385,10 @@ static int start(void)
 		.size = sizeof(create),
 		.depth = DEPTH,
 	};
-	struct nvfs_batch_destroy destroy = { .size = sizeof(destroy) };
 	sigset_t all, old;
 	int ret;
 
-	if (batch.stop)
+	if (batch.stop || batch.error)
 		return -ENOTCONN;
 	if (batch.running)
 		return 0;
@@ -308,8 +403,7 @@ static int start(void)
 	batch.running = !ret;
 	if (!ret)
 		return 0;
-	destroy.batch = batch.id;
-	abi_batch_destroy(batch.nvfs->fd, &destroy);
+	destroy();
 	return -EAGAIN;
 }
 
@@ -349,14 +443,13 @@ void batch_open(struct nvfs *nvfs, const struct batch_ops *ops)
 	batch.ops = ops;
 	batch.stop = false;
 	batch.taken = 0;
+	batch.error = 0;
 	batch.first = NULL;
 	batch.last = &batch.first;
 }
 
 void batch_close(void)
 {
-	struct nvfs_batch_destroy destroy = { .size = sizeof(destroy) };
-
 	pthread_mutex_lock(&batch.lock);
 	while (batch.used || batch.holds || batch.first || batch.submitting)
 		pthread_cond_wait(&batch.idle, &batch.lock);
@@ -365,8 +458,8 @@ void batch_close(void)
 	pthread_mutex_unlock(&batch.lock);
 	if (batch.running) {
 		pthread_join(batch.reaper, NULL);
-		destroy.batch = batch.id;
-		abi_batch_destroy(batch.nvfs->fd, &destroy);
+		if (!batch.error)
+			destroy();
 	}
 	batch.running = false;
 }

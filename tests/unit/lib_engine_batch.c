@@ -391,6 +391,40 @@ static void close_waits_for_the_module(void **state)
 	close_fixture(&f);
 }
 
+/* Whose requests those were, nobody will say; others go another way. */
+static void module_that_can_not_be_asked_ends_all(void **state)
+{
+	static const int errors[] = { EBADF, EPERM };
+	unsigned int direct;
+	struct fixture f;
+
+	(void)state;
+	for (unsigned int t = 0; t < 2; t++) {
+		open_added(&f);
+		prepare(&f, TOO_MANY);
+		model_reap_errno = errors[t];
+		assert_int_equal(engine_submit(all, TOO_MANY), 0);
+		wait_for_ends(TOO_MANY);
+		direct = 0;
+		for (unsigned int i = 0; i < TOO_MANY; i++) {
+			direct += !reqs[i].error;
+			assert_true(!reqs[i].error || reqs[i].error == -EIO);
+			assert_int_equal(reqs[i].done,
+					 reqs[i].error ? 0 : 4096);
+		}
+		/* At least one was in it, and not all had room. */
+		assert_in_range(direct, TOO_MANY - ROOM, TOO_MANY - 1);
+		/* And from then on. */
+		prepare(&f, MANY);
+		assert_int_equal(engine_submit(all, MANY), 0);
+		wait_for_ends(MANY);
+		for (unsigned int i = 0; i < MANY; i++)
+			assert_arrived(&f, &reqs[i], NVFS_ROUTE_DIRECT, 0);
+		close_fixture(&f);
+		model_reap_errno = 0;
+	}
+}
+
 static _Atomic bool closed;
 
 static void *close_engine(void *arg)
@@ -484,6 +518,7 @@ int main(void)
 		mock_test(without_a_batch_each_goes_alone),
 		mock_test(end_may_submit_again),
 		mock_test(close_waits_for_the_module),
+		mock_test(module_that_can_not_be_asked_ends_all),
 		mock_test(close_waits_for_the_call_that_submits),
 		mock_test(threads_share_the_batch),
 	};

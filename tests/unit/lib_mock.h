@@ -299,6 +299,8 @@ static unsigned int model_requests, model_submits;
 static bool model_no_batch;
 static unsigned int model_depth = NVFS_MAX_DEPTH;
 static bool model_hold;
+/* Nobody can wait for it, so what it had is forgotten with it. */
+static int model_reap_errno;
 /* Called when a submission was taken, before the call returns. */
 static void (*model_taken)(void);
 static pthread_cond_t model_ended = PTHREAD_COND_INITIALIZER;
@@ -479,6 +481,8 @@ static inline int model_reap(struct nvfs_batch_reap *reap)
 {
 	uint32_t nr;
 
+	if (model_reap_errno)
+		return model_fail(model_reap_errno);
 	pthread_mutex_lock(&model_lock);
 	while (model_ready() < reap->min_nr &&
 	       (model_batch.active || model_batch.ended))
@@ -528,6 +532,8 @@ static inline void model_let_go(void)
 static inline int model_destroy(void)
 {
 	assert_true(model_batch.open);
+	if (model_reap_errno)
+		model_batch.ended = 0;
 	assert_int_equal(model_batch.active + model_batch.ended, 0);
 	model_batch.open = false;
 	return 0;
@@ -606,6 +612,7 @@ static inline int mock_setup(void **state)
 	model_no_batch = false;
 	model_depth = NVFS_MAX_DEPTH;
 	model_hold = false;
+	model_reap_errno = 0;
 	model_taken = NULL;
 	abi_set_seam(&mock_seam);
 	gpu_set_driver(&mock_gpu);

@@ -184,6 +184,7 @@ static void start_many(struct job *job, struct buffer *buffer,
 				 align;
 
 		reads[i].result = -1;
+		reads[i].length = 0;
 		reads[i].busy = false;
 		if (req->error || !host_file_is_direct(req->file, host, whole,
 						       req->file_offset - lead,

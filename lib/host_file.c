@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -162,6 +163,23 @@ int engine_file_force_direct(struct engine_file *file)
 	return 0;
 }
 
+/* By one thread, so that none has one to close, which ends locks. */
+static int open_twin(struct engine_file *file)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int twin;
+
+	pthread_mutex_lock(&lock);
+	twin = file->twin;
+	if (twin < 0) {
+		twin = reopen(file, file->flags & (O_ACCMODE | O_SYNC |
+						   O_DSYNC));
+		__atomic_store_n(&file->twin, twin, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&lock);
+	return twin;
+}
+
 /*
  * The file without O_DIRECT and with the same rights.  Where it can't be had
  * (no /proc, rights that changed) the caller's own must do.
@@ -169,21 +187,13 @@ int engine_file_force_direct(struct engine_file *file)
 static int twin_of(struct engine_file *file)
 {
 	int twin = __atomic_load_n(&file->twin, __ATOMIC_ACQUIRE);
-	int none = -1;
 
 	/* It is that itself. */
 	if (file->direct >= 0)
 		return file->fd;
-	if (twin >= 0)
-		return twin;
-	twin = reopen(file, file->flags & (O_ACCMODE | O_SYNC | O_DSYNC));
 	if (twin < 0)
-		return file->fd;
-	if (__atomic_compare_exchange_n(&file->twin, &none, twin, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return twin;
-	close(twin);
-	return none;
+		twin = open_twin(file);
+	return twin < 0 ? file->fd : twin;
 }
 
 static bool suits(const struct engine_file *file, const void *host,

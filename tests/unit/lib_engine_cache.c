@@ -4,6 +4,9 @@
 
 #include "host.h"
 
+#include <sched.h>
+#include <sys/wait.h>
+
 #define PAGES(n)	((n) * 4096ULL)
 
 static int own_fd;
@@ -30,6 +33,24 @@ static int64_t say_cached(int fd, uint64_t offset, uint64_t length)
 	for (uint64_t at = offset; at < offset + length; at += 4096)
 		nr += at >= cached_from && at < cached_to && at != hole;
 	return refuse_with ? refuse_with : nr;
+}
+
+/* Threads in open(), which wait there for each other a while when told to. */
+static _Atomic unsigned int opening;
+static _Atomic bool meet;
+
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = va_arg(args, mode_t);
+	va_end(args);
+	atomic_fetch_add(&opening, 1);
+	for (unsigned int i = 0; meet && opening < 2 && i < 2000; i++)
+		sched_yield();
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 static void reset(void)
@@ -267,12 +288,64 @@ static void file_for_writing_only_is_not_read(void **state)
 	close_fixture(&f);
 }
 
+/* Closing any descriptor of a file ends the process's locks on it. */
+static bool is_locked(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(syscall(SYS_fcntl, fd, F_GETLK, &lock) ||
+		      lock.l_type == F_UNLCK);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+static void *read_odd(void *arg)
+{
+	char byte;
+	int error;
+
+	assert_int_equal(host_file_read(arg, &byte, 1, 1, &error), 1);
+	return NULL;
+}
+
+static void threads_that_need_the_page_cache_end_no_locks(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	pthread_t threads[4];
+	struct fixture f;
+
+	(void)state;
+	open_direct(&f, false);
+	assert_int_equal(syscall(SYS_fcntl, own_fd, F_SETLK, &lock), 0);
+	assert_true(is_locked(own_fd));
+	opening = 0;
+	meet = true;
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_odd,
+						&f.file), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	meet = false;
+	assert_int_equal(own_reads, 0);
+	assert_int_equal(other_reads, 4);
+	assert_true(is_locked(own_fd));
+	/* The last one is for who closes the file. */
+	engine_file_fini(&f.file);
+	assert_false(is_locked(own_fd));
+	close_direct(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		mock_test(cached_bytes_come_from_the_page_cache),
 		mock_test(other_bytes_come_from_the_drive),
 		mock_test(what_can_not_be_asked_comes_from_the_drive),
+		mock_test(threads_that_need_the_page_cache_end_no_locks),
 		mock_test(writes_are_as_they_were),
 		mock_test(real_file_is_read_by_what_is_cached),
 		mock_test(buffered_file_is_read_with_o_direct_when_that_is_wanted),

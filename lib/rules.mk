@@ -204,11 +204,16 @@ $(BUILD)/obj/unit/all.a: $(UNIT_OBJ)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+# As the tool is linked: what reads a cufile.json.
+$(BUILD)/tests/unit/lib_check: $(BUILD)/obj/unit/lib/cufile/config_json.o \
+	$(BUILD)/obj/unit/lib/cufile/config_table.o
+
 $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a $(LIB_SO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -Itests/unit -MMD -MP -MF $(BUILD)/obj/unit/$*.d \
-		$< $(BUILD)/obj/unit/all.a -lcmocka -lmount $(LIB_LIBS) -o $@
+		$< $(filter %.o,$^) $(BUILD)/obj/unit/all.a -lcmocka -lmount \
+		-l:libjson-c.a $(LIB_LIBS) -o $@
 
 -include $(CUFILE_OBJ:.o=.d) $(CUFILE_UNIT_OBJ:.o=.d) $(CUFILE_UNIT_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d)
 -include $(CUFILE_TSAN_OBJ:.o=.d) $(WHOLE_TESTS:$(BUILD)/tests/unit/%=$(BUILD)/obj/unit/%.d) \

@@ -39,6 +39,9 @@ static void tell_rest(const struct cf_config *now, const struct cf_config *was,
 			tell(arg, "file", cf_string_params[i].key,
 			     now->text[i]);
 	}
+	if (now->gpu_copies != was->gpu_copies)
+		tell(arg, "file", "nvfs.gpu_copies",
+		     now->gpu_copies ? "true" : "false");
 }
 
 static void tell_variable(const char *name, tell_fn tell, void *arg)
@@ -57,6 +60,7 @@ static void tell_environment(tell_fn tell, void *arg)
 	for (int i = 0; i < CF_STRINGS; i++)
 		tell_variable(cf_string_params[i].env, tell, arg);
 	tell_variable("CUFILE_LOGFILE_MAX_SIZE_MB", tell, arg);
+	tell_variable("NVFS_GPU_COPIES", tell, arg);
 }
 
 void cufile_look(struct cufile_config *config, tell_fn tell, void *arg)

@@ -297,6 +297,48 @@ static void a_named_file_that_is_missing_is_trouble(void **state)
 	assert_int_equal(conclude(), 0);
 }
 
+/* ------------------------------------------------------- what is printed */
+
+struct told {
+	unsigned int nr;
+	char all[1024];
+};
+
+static void note_setting(void *arg, const char *where, const char *key,
+			 const char *value)
+{
+	struct told *told = arg;
+	size_t at = strlen(told->all);
+
+	told->nr++;
+	snprintf(told->all + at, sizeof(told->all) - at, "%s %s=%s\n", where,
+		 key, value);
+}
+
+static void who_may_copy_is_told(void **state)
+{
+	struct cufile_config config;
+	struct told told = { 0 };
+	char name[512];
+
+	(void)state;
+	put("/cufile.json", "{ \"nvfs\": { \"gpu_copies\": false } }\n");
+	snprintf(name, sizeof(name), "%s/cufile.json", root);
+	setenv("CUFILE_ENV_PATH_JSON", name, 1);
+	setenv("NVFS_GPU_COPIES", "on", 1);
+	cufile_look(&config, note_setting, &told);
+	assert_int_equal(config.error, 0);
+	assert_non_null(strstr(told.all, "file nvfs.gpu_copies=false\n"));
+	assert_non_null(strstr(told.all, "environment NVFS_GPU_COPIES=on\n"));
+	/* What is as by default is not told. */
+	put("/cufile.json", "{ \"nvfs\": { \"gpu_copies\": true } }\n");
+	unsetenv("NVFS_GPU_COPIES");
+	memset(&told, 0, sizeof(told));
+	cufile_look(&config, note_setting, &told);
+	assert_null(strstr(told.all, "opies"));
+	unsetenv("CUFILE_ENV_PATH_JSON");
+}
+
 #define root_test(name) \
 	cmocka_unit_test_setup_teardown(name, make_root, remove_root)
 
@@ -308,6 +350,7 @@ int main(void)
 		root_test(other_machines_are_described),
 		root_test(file_systems_with_data_are_listed_once),
 		root_test(some_file_is_found_to_ask_about),
+		root_test(who_may_copy_is_told),
 		cmocka_unit_test(one_direct_pair_is_a_yes),
 		cmocka_unit_test(the_nearest_pair_gives_the_reason),
 		cmocka_unit_test(what_lacks_is_said_in_the_order_of_need),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* nvfs check for people, and for what they paste into an issue. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,19 @@
 #include "check.h"
 
 #define RULE	" =============================================================="
+
+/*
+ * Names that others chose, a mount's for one: they must not command the
+ * terminal.  Bytes printed.
+ */
+static int print_plain(const char *text)
+{
+	int nr = 0;
+
+	for (; text[nr]; nr++)
+		putchar(iscntrl((unsigned char)text[nr]) ? '?' : text[nr]);
+	return nr;
+}
 
 static void title(const char *text)
 {
@@ -162,12 +176,17 @@ static void print_matrix(const struct check *check)
 	for (unsigned int i = 0; i < check->nr_subjects; i++) {
 		const struct subject *subject = &check->subjects[i];
 
-		printf(" %-*s", width, subject->path);
+		putchar(' ');
+		printf("%*s", width - print_plain(subject->path), "");
 		for (unsigned int g = 0; g < check->nr_gpus; g++)
 			printf("  %-12s", check->module_error ?
 			       no_module(check) : word(subject, g));
-		if (subject->fs[0])
-			printf("  %s on %s", subject->fs, subject->source);
+		if (subject->fs[0]) {
+			printf("  ");
+			print_plain(subject->fs);
+			printf(" on ");
+			print_plain(subject->source);
+		}
 		printf("\n");
 	}
 }
@@ -182,7 +201,9 @@ static bool same_answer(const struct verdict *a, const struct verdict *b)
 static void name_gpus(const struct check *check, const struct subject *subject,
 		      unsigned int first)
 {
-	printf(" %s, gpu:%u", subject->path, check->gpus[first].gpu.index);
+	putchar(' ');
+	print_plain(subject->path);
+	printf(", gpu:%u", check->gpus[first].gpu.index);
 	for (unsigned int g = first + 1; g < check->nr_gpus; g++) {
 		if (same_answer(&subject->verdicts[g],
 				&subject->verdicts[first]))
@@ -217,12 +238,15 @@ static void print_why(const struct check *check, const struct subject *subject,
 static void print_subject(const struct check *check,
 			  const struct subject *subject)
 {
+	if (subject->error) {
+		putchar(' ');
+		print_plain(subject->path);
+	}
 	if (subject->error == -ENOENT && subject->kind == SUBJECT_MOUNT)
-		printf(" %s: holds no file that could be asked about; name one: nvfs check FILE\n",
-		       subject->path);
+		printf(": holds no file that could be asked about; name one: nvfs check FILE\n");
 	else if (subject->error)
-		printf(" %s: can't look: %s (%s)%s\n", subject->path,
-		       strerror(-subject->error), errno_name(subject->error),
+		printf(": can't look: %s (%s)%s\n", strerror(-subject->error),
+		       errno_name(subject->error),
 		       subject->error == -EACCES ?
 		       ". Run as root, or as a member of group disk" : "");
 	for (unsigned int g = 0; g < check->nr_gpus && !subject->error &&
@@ -257,7 +281,9 @@ void check_print_text(const struct check *check,
 	print_config();
 	print_subjects(check);
 	title("VERDICT");
-	printf(" %s: %s%s%s\n", conclusion->missing ? "can't say" :
-	       conclusion->direct ? "yes" : "no", conclusion->text,
-	       conclusion->remedy[0] ? ". " : "", conclusion->remedy);
+	printf(" %s: ", conclusion->missing ? "can't say" :
+	       conclusion->direct ? "yes" : "no");
+	print_plain(conclusion->text);
+	printf("%s%s\n", conclusion->remedy[0] ? ". " : "",
+	       conclusion->remedy);
 }

@@ -339,6 +339,51 @@ static void who_may_copy_is_told(void **state)
 	unsetenv("CUFILE_ENV_PATH_JSON");
 }
 
+/* What check_print_text() writes, as one text. */
+static void print_to(char *text, size_t size)
+{
+	int was = dup(STDOUT_FILENO);
+	int fd = memfd_create("text", MFD_CLOEXEC);
+	ssize_t n;
+
+	assert_true(was >= 0 && fd >= 0);
+	fflush(stdout);
+	dup2(fd, STDOUT_FILENO);
+	check_conclude(&check, &conclusion);
+	check_print_text(&check, &conclusion);
+	fflush(stdout);
+	dup2(was, STDOUT_FILENO);
+	close(was);
+	n = pread(fd, text, size - 1, 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	close(fd);
+}
+
+/* Whoever may mount chooses these words, and root reads them. */
+static void no_mount_commands_the_terminal(void **state)
+{
+	static const uint32_t reasons[] = { NVFS_REASON_HOST_BRIDGE,
+					    NVFS_REASON_NOT_PCI,
+					    NVFS_REASON_NO_DIO };
+	static char text[16384];
+
+	(void)state;
+	for (int error = 0; error < 2; error++) {
+		set_up(reasons);
+		subjects[0].kind = SUBJECT_MOUNT;
+		subjects[0].path = "/mnt/a\033]0;b\ac";
+		subjects[0].fs = "x\033f";
+		subjects[0].source = "d\033[2Je";
+		subjects[0].error = error ? -EACCES : 0;
+		print_to(text, sizeof(text));
+		assert_null(strchr(text, '\033'));
+		assert_null(strchr(text, '\a'));
+		assert_non_null(strstr(text, "/mnt/a?]0;b?c  "));
+		assert_non_null(strstr(text, "x?f on d?[2Je\n"));
+	}
+}
+
 #define root_test(name) \
 	cmocka_unit_test_setup_teardown(name, make_root, remove_root)
 
@@ -351,6 +396,7 @@ int main(void)
 		root_test(file_systems_with_data_are_listed_once),
 		root_test(some_file_is_found_to_ask_about),
 		root_test(who_may_copy_is_told),
+		cmocka_unit_test(no_mount_commands_the_terminal),
 		cmocka_unit_test(one_direct_pair_is_a_yes),
 		cmocka_unit_test(the_nearest_pair_gives_the_reason),
 		cmocka_unit_test(what_lacks_is_said_in_the_order_of_need),

@@ -79,7 +79,7 @@ EXPECTED = [
     }),
     ("leak", {
         "passes_before": ("ok", ""),
-        "open_file_outlives_the_test": ("FAIL", "leak: opens"),
+        "open_file_outlives_the_test": ("FAIL", "leak: files_open"),
         "region_outlives_the_test": ("FAIL", "leak: pinned"),
         "passes_behind": ("ok", ""),
     }),

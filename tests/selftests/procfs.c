@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -794,24 +793,6 @@ TEST_LIMIT(counters_are_whole_in_any_pieces_during_io, 120)
 }
 
 /* Root may open for writing, as with every file of /proc; nothing comes of it. */
-/* cat, cp and others send a file where it is to go without looking at it. */
-TEST(files_can_be_sent)
-{
-	size_t i;
-
-	for (i = 0; i < FILES; i++) {
-		char path[64];
-		int fd, to = memfd_create("sent", MFD_CLOEXEC);
-
-		snprintf(path, sizeof(path), PROC "%s", all_files[i]);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		ASSERT_GE(fd, 0);
-		ASSERT_GE(sendfile(to, fd, NULL, 1 << 16), 0);
-		close(fd);
-		close(to);
-	}
-}
-
 TEST(files_take_nothing_that_is_written)
 {
 	struct gpu_buf buf;

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -382,4 +384,14 @@ TEST(users_see_what_they_have_pinned_themselves)
 	ASSERT_GE(of_user(0, "pinned"), MIB);
 	as_nobody(see_own_only);
 	view_finish(&v);
+}
+
+/* cat, cp and others send a file where it is to go without looking at it. */
+TEST(stats_can_be_sent)
+{
+	int fd = open("/proc/nvfs/stats", O_RDONLY | O_CLOEXEC);
+	int to = memfd_create("sent", MFD_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GT(sendfile(to, fd, NULL, 1 << 16), 0);
 }

@@ -184,6 +184,24 @@ static bool may_be_direct(struct engine_req *req)
 	return true;
 }
 
+bool engine_needs_driver(const struct engine_req *req)
+{
+	struct engine_req probe = *req;
+	struct nvfs_region *region;
+	struct memory *memory;
+	uint64_t offset;
+
+	if (req->gpu == ENGINE_HOST)
+		return false;
+	if (check_open() || !may_be_direct(&probe))
+		return true;
+	memory = mem_get(req->gpu, req->addr, req->length, &region, &offset,
+			 &probe.reason);
+	if (memory)
+		mem_put(memory, 0);
+	return !memory;
+}
+
 static void set_route(struct engine_req *req)
 {
 	if (req->done)

@@ -257,6 +257,18 @@ int engine_run(struct engine_req *req);
 int engine_submit(struct engine_req *const *reqs, unsigned int nr);
 
 /**
+ * engine_needs_driver() - does a request call the GPU's driver while it runs?
+ * @req: its @gpu, @addr, @length (not 0) and @file
+ *
+ * Without the module, or a region for the memory, bytes go through host memory
+ * and are copied by the driver, which may not let us in while another thread of
+ * the application waits in it. Then nothing on the GPU may wait for the request.
+ *
+ * May call the driver itself, to register the memory.
+ */
+bool engine_needs_driver(const struct engine_req *req);
+
+/**
  * engine_cancel() - give up a request
  * @req: submitted; its @complete has not returned
  *

@@ -44,6 +44,7 @@ struct gpu_mem {
  *	being captured
  * @wait: have the stream wait until (int32_t)(*word - value) >= 0, without a
  *	thread; -ENOSYS: this driver or GPU can't
+ * @sync: wait here for all that is in the stream; -EOPNOTSUPP as @call
  * @word_get: memory that the stream can look at, set to 0
  * @word_put: the reverse
  * @error: the vendor's number of this thread's last failure in this table
@@ -55,6 +56,7 @@ struct gpu_streams {
 	int (*key)(void *stream, uint64_t key[2]);
 	int (*call)(void *stream, void (*fn)(void *arg), void *arg);
 	int (*wait)(void *stream, uint32_t *word, uint32_t value);
+	int (*sync)(void *stream);
 	int (*word_get)(uint32_t **word);
 	void (*word_put)(uint32_t *word);
 	int (*error)(void);

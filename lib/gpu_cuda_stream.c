@@ -44,6 +44,7 @@ enum {
 	X(cuDeviceGetUuid_v2, device_uuid, (void *uuid, int dev))	\
 	X(cuCtxGetCurrent, ctx_current, (void **ctx))			\
 	X(cuStreamIsCapturing, capturing, (void *stream, int *status))	\
+	X(cuStreamSynchronize, synchronize, (void *stream))		\
 	X(cuLaunchHostFunc, host_func,					\
 	  (void *stream, void (*fn)(void *arg), void *arg))		\
 	X(cuStreamWaitValue32_v2, wait_value,				\
@@ -167,21 +168,32 @@ static int stream_key(void *stream, uint64_t key[2])
 	return 0;
 }
 
-static int stream_call(void *stream, void (*fn)(void *arg), void *arg)
+static int not_captured(void *stream)
 {
 	int status = 0;
+	int ret = cu.capturing ? to_errno(cu.capturing(stream, &status)) : 0;
+
+	return !ret && status ? to_errno(CU_CAPTURE_FIRST) : ret;
+}
+
+static int stream_call(void *stream, void (*fn)(void *arg), void *arg)
+{
+	int ret;
 
 	if (!cu.host_func)
 		return missing();
-	if (cu.capturing) {
-		int ret = to_errno(cu.capturing(stream, &status));
+	ret = not_captured(stream);
+	return ret ? ret : to_errno(cu.host_func(stream, fn, arg));
+}
 
-		if (ret)
-			return ret;
-		if (status)
-			return to_errno(CU_CAPTURE_FIRST);
-	}
-	return to_errno(cu.host_func(stream, fn, arg));
+static int stream_sync(void *stream)
+{
+	int ret;
+
+	if (!cu.synchronize)
+		return missing();
+	ret = not_captured(stream);
+	return ret ? ret : to_errno(cu.synchronize(stream));
 }
 
 static int stream_wait(void *stream, uint32_t *word, uint32_t value)
@@ -226,6 +238,7 @@ const struct gpu_streams gpu_cuda_streams = {
 	.key = stream_key,
 	.call = stream_call,
 	.wait = stream_wait,
+	.sync = stream_sync,
 	.word_get = word_get,
 	.word_put = word_put,
 	.error = stream_error,

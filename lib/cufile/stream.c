@@ -5,6 +5,11 @@
  * nothing that needs the GPU driver may be done there.  The stream then waits
  * for a word in memory, which the end of the request sets.  Where it can't do
  * that, the call itself waits.
+ *
+ * Bytes that go through host memory need the driver for the copy to the GPU, and
+ * the driver lets nobody in while another thread waits in it for that stream, in
+ * a cudaFree() or cudaMemcpy(), say: each would wait for the other.  Such a request
+ * is made where it is asked for, when the stream has come to its end.
  */
 #include <errno.h>
 #include <limits.h>
@@ -303,6 +308,30 @@ static CUfileError_t enqueue(const struct gpu_driver *driver, CUstream handle,
 	return cf_error(CU_FILE_SUCCESS);
 }
 
+/* The arguments are not known yet, but whose memory it is. */
+static bool may_wait(struct async *async)
+{
+	struct engine_req *req = &async->req;
+
+	req->gpu = async->mem.gpu;
+	req->addr = (uintptr_t)async->base;
+	req->length = 1;
+	return !engine_needs_driver(req);
+}
+
+/* Now, after all that is in the stream. */
+static CUfileError_t run_here(const struct gpu_driver *driver, CUstream handle,
+			      struct async *async)
+{
+	int ret = driver->streams->sync(handle);
+
+	if (ret)
+		return stream_error(driver, ret);
+	async->must_wait = true;
+	start(async);
+	return cf_error(CU_FILE_SUCCESS);
+}
+
 static CUfileError_t submit(struct async *async, CUstream handle, bool write)
 {
 	const struct gpu_driver *driver;
@@ -324,7 +353,10 @@ static CUfileError_t submit(struct async *async, CUstream handle, bool write)
 	number(driver, async);
 	fix(async, 0);
 	cf_hold();
-	ret = enqueue(driver, handle, async);
+	if (!driver->streams->sync || may_wait(async))
+		ret = enqueue(driver, handle, async);
+	else
+		ret = run_here(driver, handle, async);
 	if (ret.err) {
 		cf_slot_put(&cf_handles, async->fh);
 		cf_leave();

@@ -44,7 +44,8 @@ static struct {
 	uint64_t regions[64];
 	unsigned int nr_regions;
 	enum gpu_mem_kind kind;	/* of gpu_memory */
-	bool no_words, capturing;
+	bool no_words, capturing, needs_driver;
+	unsigned int syncs;
 	uint32_t word;
 	struct {
 		void (*fn)(void *arg);
@@ -289,6 +290,19 @@ static int mock_wait(void *stream, uint32_t *word, uint32_t value)
 	return 0;
 }
 
+static int mock_sync(void *stream)
+{
+	(void)stream;
+	mock.syncs++;
+	return mock.capturing ? -EOPNOTSUPP : 0;
+}
+
+bool engine_needs_driver(const struct engine_req *req)
+{
+	assert_true(req->length > 0);
+	return mock.needs_driver;
+}
+
 static int mock_word_get(uint32_t **word)
 {
 	if (mock.no_words)
@@ -311,6 +325,7 @@ static const struct gpu_streams mock_streams = {
 	.key = mock_key,
 	.call = mock_call,
 	.wait = mock_wait,
+	.sync = mock_sync,
 	.word_get = mock_word_get,
 	.word_put = mock_word_put,
 	.error = mock_stream_error,

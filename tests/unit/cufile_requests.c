@@ -523,6 +523,34 @@ static void without_words_the_call_itself_waits(void **state)
 	assert_int_equal(args.bytes, 10);
 }
 
+/*
+ * Nothing on the GPU waits for what is copied by the driver: whoever is in the
+ * driver until the stream is empty would keep the copy out.
+ */
+static void copies_of_the_driver_are_not_waited_for_by_the_stream(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	struct args args = { 10, 20, 30, 0 };
+
+	(void)state;
+	mock.needs_driver = true;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	assert_int_equal(mock.syncs, 1);
+	assert_int_equal(mock.nr_calls, 0);
+	assert_int_equal(mock.nr_waits, 0);
+	assert_int_equal(args.bytes, 10);
+	assert_int_equal(mock.last.file_offset, 20);
+	assert_int_equal(mock.last.addr, (uintptr_t)gpu_memory + 30);
+	mock.submit_error = -EAGAIN;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	assert_int_equal(args.bytes, -1);
+	mock.capturing = true;
+	assert_cufile(read_async(fh, &args, STREAM), ASYNC_NOT_SUPPORTED);
+	assert_int_equal(mock.nr_queued, 0);
+	mock.capturing = false;
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+}
+
 static void bad_stream_calls_are_refused(void **state)
 {
 	CUfileHandle_t fh = mock_handle();
@@ -592,6 +620,7 @@ int main(void)
 		MOCK_TEST(errors_are_told_in_bytes_and_the_stream_goes_on),
 		MOCK_TEST(a_late_end_of_an_old_stream_does_not_turn_back_the_word),
 		MOCK_TEST(without_words_the_call_itself_waits),
+		MOCK_TEST(copies_of_the_driver_are_not_waited_for_by_the_stream),
 		MOCK_TEST(bad_stream_calls_are_refused),
 		MOCK_TEST(close_with_a_stream_request_is_refused),
 	};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Requests in the order of a stream, as cuFileReadAsync() puts them: a host
- * function starts each, and the stream waits for a word that its end sets.
+ * function starts each, and the stream waits for a word that its end sets.  What
+ * needs the driver for its copies is made at once, one after the other.
  */
 #include <errno.h>
 #include <string.h>
@@ -61,6 +62,13 @@ static void start(void *arg)
 		wait_for(&slot->gate);
 }
 
+static void run_here(struct bench_slot *slot)
+{
+	start(slot);
+	wait_for(&slot->over);
+	sem_post(&slot->over);
+}
+
 static int put(const struct gpu_streams *streams, struct bench_worker *worker,
 	       struct bench_slot *slot, uint32_t number)
 {
@@ -70,6 +78,13 @@ static int put(const struct gpu_streams *streams, struct bench_worker *worker,
 	slot->req.complete = ended;
 	slot->req.user = slot;
 	slot->began = now_ns();
+	if (streams->sync && engine_needs_driver(&slot->req)) {
+		ret = streams->sync(OWN_STREAM);
+		if (ret)
+			return ret;
+		run_here(slot);
+		return 0;
+	}
 	ret = streams->call(OWN_STREAM, start, slot);
 	if (ret || !worker->word)
 		return ret;

@@ -632,7 +632,7 @@ TEST_LIMIT(load_with_faults, 600)
 	harness_allow_log("Call Trace:");
 	/* the kernel warns when a module's tracepoints get no memory */
 	faults_ready();
-	spare("trace_module_notify");
+	spare("event_define_fields");
 	run_sweep(&sweep, &w);
 	ASSERT_EQ(nv_nr_regions(nv_open()), 0);
 }

@@ -44,7 +44,7 @@ SCAN_LIMIT_S = 600
 # Two requests at a time to the same bytes of a GPU are allowed, but the check of
 # DMA mappings warns of any two mappings of a cache line. It can only be turned
 # off at boot, so these tests get a machine of their own, at the end.
-OVERLAP = re.compile(r"overlap|same|^fuzz\.|^fsx\.|^lifetime\.")
+OVERLAP = re.compile(r"overlap|same|^(fuzz|fsx|lifetime|stat)\.")
 # Tests that a machine draws at a time.
 CHUNK = 8
 

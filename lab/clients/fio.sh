@@ -19,12 +19,15 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 # Machines as a rule know no sources: ask for them beside what is configured.
 source_of()
 {
-	local release options
+	local release from options
 
 	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# shellcheck disable=SC2016 # for apt-get
+	from=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
+		'Created-By: Packages' | sed -n "s/^$release //p" | head -n 1)
 	mkdir -p "$dir/apt/lists/partial" "$dir/apt/sources"
 	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-		"http://deb.debian.org/debian $release main" \
+		"$from $release main" \
 		>"$dir/apt/sources/source.list"
 	options=(-q -o "Dir::Etc::SourceList=/dev/null"
 		-o "Dir::Etc::SourceParts=$dir/apt/sources"

@@ -176,11 +176,13 @@ static struct nvfs_region *region_alloc(void)
 {
 	struct nvfs_region *region;
 
-	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT |
+			 __GFP_RETRY_MAYFAIL);
 	if (!region)
 		return NULL;
 	if (percpu_ref_init(&region->users, region_drained,
-			    PERCPU_REF_INIT_ATOMIC, GFP_KERNEL_ACCOUNT)) {
+			    PERCPU_REF_INIT_ATOMIC,
+			    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)) {
 		kfree(region);
 		return NULL;
 	}
@@ -478,7 +480,8 @@ int nvfs_region_register(struct nvfs_regions *regions,
 	if (ret)
 		return ret;
 	ret = xa_alloc(&regions->index, &id, NULL,
-		       XA_LIMIT(1, NVFS_MAX_REGIONS), GFP_KERNEL_ACCOUNT);
+		       XA_LIMIT(1, NVFS_MAX_REGIONS),
+		       GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (ret)
 		return ret == -EBUSY ? -ENOSPC : ret;
 

@@ -333,9 +333,12 @@ static int __init nvfs_init(void)
 	ret = nvfs_user_init();
 	if (ret)
 		goto err_exit_stat;
-	ret = nvfs_map_init();
+	ret = nvfs_mod_init();
 	if (ret)
 		goto err_exit_stat;
+	ret = nvfs_map_init();
+	if (ret)
+		goto err_exit_mod;
 	ret = nvfs_batch_init();
 	if (ret)
 		goto err_exit_map;
@@ -359,6 +362,8 @@ err_exit_batch:
 	nvfs_batch_exit();
 err_exit_map:
 	nvfs_map_exit();
+err_exit_mod:
+	nvfs_mod_exit();
 err_exit_stat:
 	/* parameters of the module may have begun it */
 	nvfs_user_exit();
@@ -375,6 +380,7 @@ static void __exit nvfs_exit(void)
 	nvfs_batch_exit();
 	nvfs_map_exit();
 	nvfs_dma_exit();
+	nvfs_mod_exit();
 	nvfs_user_exit();
 	nvfs_hist_exit();
 	pr_info("unloaded\n");

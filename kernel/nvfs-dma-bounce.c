@@ -8,9 +8,11 @@
  */
 #include <linux/bvec.h>
 #include <linux/completion.h>
+#include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/list.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -257,6 +259,34 @@ static void bounce_submit(struct bounce_slot *slot,
 	complete(&slot->done);
 }
 
+/**
+ * nvfs_dma_readable() - how much a direct read may ask for
+ * @file: the file
+ * @pos: where it begins, in bytes
+ * @len: bytes wanted
+ * @align: of file offset and length, for O_DIRECT
+ *
+ * xfs keeps space behind the end of a file that somebody appends to, and promises
+ * it without choosing the blocks.  A direct read that reaches into it fails with
+ * EIO (seen on 6.12), in place of ending where the file does.
+ *
+ * Context: any.
+ * Return: @len, or less, in whole blocks, when xfs says that the file ends before.
+ */
+u64 nvfs_dma_readable(const struct file *file, loff_t pos, u64 len, u32 align)
+{
+	const struct inode *inode = d_real_inode(file->f_path.dentry);
+	loff_t size;
+
+	if (!S_ISREG(inode->i_mode) ||
+	    inode->i_sb->s_magic != XFS_SUPER_MAGIC)
+		return len;
+	size = i_size_read(inode);
+	if (pos >= size)
+		return 0;
+	return min_t(u64, len, round_up(size - pos, align));
+}
+
 /* Over-read whole blocks, so that the drive may be read with O_DIRECT */
 static void bounce_issue_read(struct bounce_slot *slot,
 			      const struct nvfs_bounce *bounce, loff_t pos,
@@ -264,11 +294,15 @@ static void bounce_issue_read(struct bounce_slot *slot,
 {
 	u32 room = PAGE_SIZE << slot->buffer->order;
 	u32 align = bounce->align ?: 1;
+	u32 len;
 
 	slot->skip = pos & (align - 1);
 	slot->want = min_t(u64, left, room - slot->skip);
-	bounce_submit(slot, bounce, pos - slot->skip,
-		      round_up(slot->skip + slot->want, align), bounce->align);
+	pos -= slot->skip;
+	len = round_up(slot->skip + slot->want, align);
+	if (bounce->align)
+		len = nvfs_dma_readable(bounce->file, pos, len, align);
+	bounce_submit(slot, bounce, pos, len, bounce->align);
 }
 
 /* Wait for the oldest slot; what comes behind a gap does not count */

@@ -54,6 +54,7 @@ struct nvfs_bounce {
 
 ssize_t nvfs_dma_bounce(const struct nvfs_bounce *bounce);
 ssize_t nvfs_dma_bounce_part(const struct nvfs_bounce *part);
+u64 nvfs_dma_readable(const struct file *file, loff_t pos, u64 len, u32 align);
 void nvfs_dma_init(void);
 void nvfs_dma_exit(void);
 

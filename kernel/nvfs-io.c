@@ -178,6 +178,10 @@ static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
 		io->kiocb.ki_flags |= IOCB_WRITE;
 	iov_iter_bvec(iter, io->write ? ITER_SOURCE : ITER_DEST, io->bvec, nr,
 		      *len);
+	if (io->write)
+		return;
+	iov_iter_truncate(iter, nvfs_dma_readable(io->file, io->pos, *len,
+						  io->route.offset_align));
 }
 
 static ssize_t direct_submit(struct nvfs_io *io, struct iov_iter *iter)

@@ -7,20 +7,34 @@
  * region, so that the GPU's driver can be unloaded when nobody uses it.
  */
 #include <linux/errno.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/string.h>
 
 #include "nvfs-mod.h"
 #include "nvfs-stat.h"
 #include "nvfs-trace.h"
 
+/* A module that has ended is freed after this at the latest, in jiffies: all that
+ * its freeing waits for is RCU and asynchronous work of its own.
+ */
+#define PROVIDER_FREED	(10 * HZ)
+
 /* The provider's calls.  @users counts regions; the pointers are valid while
- * it is not 0.  @version is the last one seen.
+ * it is not 0.  @version is the last one seen.  @seen is an address in the
+ * provider, 0 when none is loaded; @name is what it was called, and @left when it
+ * was unloaded, while @leaving.
  */
 static struct {
-	struct mutex lock; /* guards @users and the change of the pointers */
+	struct mutex lock; /* guards all but @version */
 	unsigned int users;
 	u32 version;
+	unsigned long seen;
+	bool leaving;
+	unsigned long left;
+	char name[MODULE_NAME_LEN];
 	typeof(nvidia_p2p_get_pages) *get_pages;
 	typeof(nvidia_p2p_put_pages) *put_pages;
 	typeof(nvidia_p2p_free_page_table) *free_page_table;
@@ -49,11 +63,25 @@ static void provider_release(void)
 	provider.put_persistent = NULL;
 }
 
+/*
+ * While a module is being freed it is UNFORMED, and symbol_get() has a BUG_ON() for
+ * whoever finds it at that moment.
+ */
+static bool provider_is_leaving(void)
+{
+	return provider.leaving &&
+	       time_before(jiffies, provider.left + PROVIDER_FREED);
+}
+
 static int provider_resolve(void)
 {
+	if (provider_is_leaving())
+		return -ENODEV;
 	provider.get_pages = symbol_get(nvidia_p2p_get_pages);
 	if (!provider.get_pages)
 		return -ENODEV;
+	provider.seen = (unsigned long)provider.get_pages;
+	provider.leaving = false;
 	provider.put_pages = symbol_get(nvidia_p2p_put_pages);
 	provider.free_page_table = symbol_get(nvidia_p2p_free_page_table);
 	/* Came with driver R535; a provider without them is a good one */
@@ -95,6 +123,70 @@ void nvfs_provider_put(void)
 	if (!--provider.users)
 		provider_release();
 	mutex_unlock(&provider.lock);
+}
+
+/* A module is going: after this, nobody finds the provider in it. */
+static void provider_going(const struct module *mod)
+{
+	if (!provider.seen || !within_module(provider.seen, mod))
+		return;
+	provider.seen = 0;
+	provider.leaving = true;
+	provider.left = jiffies;
+	strscpy(provider.name, mod->name, sizeof(provider.name));
+}
+
+/* A module is there; one of that name can't be while the former is not freed. */
+static void provider_live(const struct module *mod)
+{
+	if (provider.leaving && !strcmp(provider.name, mod->name))
+		provider.leaving = false;
+	if (!provider.users && !provider_resolve())
+		provider_release();
+}
+
+static int provider_event(struct notifier_block *nb, unsigned long state,
+			  void *data)
+{
+	mutex_lock(&provider.lock);
+	if (state == MODULE_STATE_GOING)
+		provider_going(data);
+	else if (state == MODULE_STATE_LIVE)
+		provider_live(data);
+	mutex_unlock(&provider.lock);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block provider_watch = {
+	.notifier_call = provider_event,
+};
+
+/**
+ * nvfs_mod_init() - look for the provider, and at what comes and goes
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno value.
+ */
+int nvfs_mod_init(void)
+{
+	int ret = register_module_notifier(&provider_watch);
+
+	if (ret)
+		return ret;
+	/* One that was there before; nothing is wrong without. */
+	if (!nvfs_provider_get())
+		nvfs_provider_put();
+	return 0;
+}
+
+/**
+ * nvfs_mod_exit() - undo nvfs_mod_init()
+ *
+ * Context: may sleep; no region is left.
+ */
+void nvfs_mod_exit(void)
+{
+	unregister_module_notifier(&provider_watch);
 }
 
 /**

@@ -32,6 +32,8 @@ struct nvfs_pin {
 	int (*free_table)(struct nvidia_p2p_page_table *table);
 };
 
+int nvfs_mod_init(void);
+void nvfs_mod_exit(void);
 int nvfs_provider_get(void);
 void nvfs_provider_put(void);
 u32 nvfs_provider_version(void);

@@ -20,30 +20,33 @@ $(BUILD)/%/nvfs.ko: $(NVFS_KSRC) $(BUILD)/kernels/%/release
 	$(Q)cp $(BUILD)/$*/nvfs/nvfs.ko $@
 
 # The module for the kernel of this machine, when its headers are there: what
-# `make install` installs and `modprobe nvfs` loads.
+# `make install` installs and `modprobe nvfs` loads; with KREL= it installs none.
 KREL		?= $(shell uname -r)
 KDIR		?= /lib/modules/$(KREL)/build
-HOST_KO		:= $(BUILD)/host/nvfs.ko
+HOST_DIR	:= $(BUILD)/host/$(KREL)
+HOST_KO		:= $(HOST_DIR)/nvfs.ko
 
 .PHONY: module-host install-module
-module-host: $(HOST_KO) ## build nvfs.ko for this machine's kernel (KREL=, KDIR=)
+module-host: $(if $(KREL),$(HOST_KO)) ## build nvfs.ko for this machine's kernel (KREL=, KDIR=)
 
 $(HOST_KO): $(NVFS_KSRC)
 	$(Q)[ -e $(KDIR)/Makefile ] || { \
-		echo "no headers of kernel $(KREL) at $(KDIR): apt-get install linux-headers-$(KREL), or say KDIR=" >&2; \
+		echo "no headers of kernel $(KREL) at $(KDIR): apt-get install linux-headers-$(KREL), or say KDIR=, or KREL= for no module" >&2; \
 		exit 1; }
-	$(Q)mkdir -p $(BUILD)/host/nvfs $(BUILD)/host/include/uapi
-	$(Q)cp -u include/uapi/nvfs.h $(BUILD)/host/include/uapi/
-	$(Q)cp -ru kernel/Kbuild kernel/compat kernel/*.c kernel/*.h $(BUILD)/host/nvfs/
+	$(Q)mkdir -p $(HOST_DIR)/nvfs $(HOST_DIR)/include/uapi
+	$(Q)cp -u include/uapi/nvfs.h $(HOST_DIR)/include/uapi/
+	$(Q)cp -ru kernel/Kbuild kernel/compat kernel/*.c kernel/*.h $(HOST_DIR)/nvfs/
 	$(Q)$(MAKE) --no-print-directory -C $(KDIR) \
-		M=$(abspath $(BUILD)/host/nvfs) modules $(if $(V),V=$(V))
-	$(Q)cp $(BUILD)/host/nvfs/nvfs.ko $@
+		M=$(abspath $(HOST_DIR)/nvfs) modules $(if $(V),V=$(V))
+	$(Q)strip -g $(HOST_DIR)/nvfs/nvfs.ko -o $@
 
 ifneq ($(wildcard $(KDIR)/Makefile),)
 all: module-host
 endif
 
+ifneq ($(KREL),)
 install: install-module
+endif
 install-module: $(HOST_KO)
 	install -D -m 644 $(HOST_KO) $(DESTDIR)/lib/modules/$(KREL)/updates/nvfs.ko
 	$(if $(DESTDIR),,depmod $(KREL))

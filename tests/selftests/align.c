@@ -238,6 +238,41 @@ static void end_of_file(enum target target)
 TEST_OF(end_of_file_ext4, 60, end_of_file(EXT4))
 TEST_OF(end_of_file_xfs, 60, end_of_file(XFS))
 
+/*
+ * xfs promises space behind the end of a file that is appended to, and some of it
+ * is left when a direct write lets the file grow into it. An O_DIRECT pread() that
+ * reaches into what is left fails with EIO on 6.12; ours end with the file.
+ */
+TEST(space_behind_the_end_of_an_xfs_file)
+{
+	const uint64_t end = 0xfa000;
+	long long retries = stat_get("retries");
+	struct nvfs_rw rw;
+	char data[0x272d];
+	struct bench b;
+
+	set_up(&b, XFS, false);
+	ASSERT_EQ(ftruncate(b.x.file, 0xe7000), 0);
+	pattern_fill(data, sizeof(data), OLD, 0xf4b42);
+	ASSERT_EQ(pwrite(b.x.file, data, sizeof(data), 0xf4b42), sizeof(data));
+	aim(&b, 0, 0xf8000, end - 0xf8000);
+	gpu_put_pattern(&b.buf, 0, b.x.length, OLD, 0xf8000);
+	ASSERT_EQ(nv_write(&b.x, &rw), 0);
+	ASSERT_EQ(rw.done, b.x.length);
+
+	aim(&b, 0, 0xf8000, 0x4000);
+	gpu_fill(&b.buf, POISON);
+	ASSERT_EQ(nv_read(&b.x, &rw), 0);
+	ASSERT_EQ(rw.done, end - 0xf8000);
+	ASSERT_EQ(rw.route, NVFS_ROUTE_DIRECT);
+	gpu_check_pattern(&b.buf, 0, rw.done, OLD, 0xf8000);
+	aim(&b, 1, 0xf8003, 0x4000);
+	ASSERT_EQ(nv_rw_as(&b.x, false, NVFS_RW_BOUNCE, &rw), 0);
+	ASSERT_EQ(rw.done, end - 0xf8003);
+	gpu_check_pattern(&b.buf, 1, rw.done, OLD, 0xf8003);
+	ASSERT_EQ(stat_get("retries"), retries);
+}
+
 static void grow(enum target target)
 {
 	uint64_t size = 0, len = 3, off = 1;

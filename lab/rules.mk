@@ -22,6 +22,12 @@ $(AGENT): lab/vm/agent.c
 
 all: $(RELEASES) $(AGENT) labgpu
 
+ifneq ($(filter run shell vm,$(GOALS)),)
+ifeq ($(filter $(KERNEL),$(KERNELS)),)
+$(error no kernel $(KERNEL) here, only: $(KERNELS))
+endif
+endif
+
 .PHONY: run shell vm picture kernels update-kernels lab-test
 
 run: all $(if $(filter-out wrong-page,$(BREAK)),$(BUILD)/tests/breaks/$(BREAK).so) ## first direct reads and writes, with proof (SIZE=256M, KERNEL=6.12)

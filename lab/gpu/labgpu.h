@@ -40,6 +40,9 @@
 #define LABGPU_IOC_ALLOC	_IOWR(LABGPU_IOC_TYPE, 0x01, struct labgpu_alloc)
 #define LABGPU_IOC_FREE		_IOW(LABGPU_IOC_TYPE, 0x02, struct labgpu_free)
 #define LABGPU_IOC_DMABUF	_IOW(LABGPU_IOC_TYPE, 0x03, struct labgpu_dmabuf)
+#define LABGPU_IOC_CREATE	_IOWR(LABGPU_IOC_TYPE, 0x04, struct labgpu_create)
+#define LABGPU_IOC_MAP		_IOW(LABGPU_IOC_TYPE, 0x05, struct labgpu_map)
+#define LABGPU_IOC_RELEASE	_IOW(LABGPU_IOC_TYPE, 0x06, struct labgpu_release)
 
 /**
  * struct labgpu_info - LABGPU_IOC_INFO: what GPU is this
@@ -88,11 +91,12 @@ struct labgpu_alloc {
 };
 
 /**
- * struct labgpu_free - LABGPU_IOC_FREE: give memory back
- * @va: what LABGPU_IOC_ALLOC returned
+ * struct labgpu_free - LABGPU_IOC_FREE: give memory back, or end a mapping
+ * @va: what LABGPU_IOC_ALLOC returned or LABGPU_IOC_MAP was given
  *
  * Returns when all who pinned the memory through nvidia_p2p_get_pages() have
- * been told and have let go of it.
+ * been told and have let go of it.  What LABGPU_IOC_CREATE took stays taken, with
+ * its bytes, as long as it has its number or another mapping.
  *
  * Errors:
  *	ENOENT	no allocation of this open file starts at @va
@@ -119,6 +123,56 @@ struct labgpu_dmabuf {
 	__aligned_u64 va;
 	__aligned_u64 length;
 	__u32 flags;
+	__u32 __reserved;
+};
+
+/**
+ * struct labgpu_create - LABGPU_IOC_CREATE: take memory that has no address yet
+ * @length: bytes, not 0, a multiple of 64 KiB
+ * @flags: LABGPU_ALLOC_SCATTER
+ * @handle: out: a number, not 0, that this open file knows the memory by
+ *
+ * Errors:
+ *	EINVAL	@length is 0 or no multiple of 64 KiB
+ *	ENOSPC	not enough free memory
+ */
+struct labgpu_create {
+	__aligned_u64 length;
+	__u32 flags;
+	__u32 handle;
+};
+
+/**
+ * struct labgpu_map - LABGPU_IOC_MAP: give such memory an address
+ * @va: where, without a gap to its neighbours
+ * @handle: from LABGPU_IOC_CREATE; all of its memory is mapped
+ * @__reserved: 0
+ *
+ * From here on it is an allocation like others, until LABGPU_IOC_FREE.  It may
+ * be mapped more than once; who pinned it at one of these addresses is told
+ * about the end of each.
+ *
+ * Errors:
+ *	ENOENT	this open file has no such @handle
+ *	EINVAL	@va is no multiple of 64 KiB or outside the window
+ *	EEXIST	something is there already
+ */
+struct labgpu_map {
+	__aligned_u64 va;
+	__u32 handle;
+	__u32 __reserved;
+};
+
+/**
+ * struct labgpu_release - LABGPU_IOC_RELEASE: forget a number
+ * @handle: from LABGPU_IOC_CREATE
+ * @__reserved: 0
+ *
+ * Errors:
+ *	ENOENT	this open file has no such @handle
+ */
+struct labgpu_release {
+	__u32 handle;
 	__u32 __reserved;
 };
 

@@ -27,7 +27,7 @@ $(LABCUDA): $(LABCUDA_SRC) $(LABCUDA_HDR) lab/gpu/libcuda/libcuda.map
 		-Wl,--version-script=lab/gpu/libcuda/libcuda.map \
 		$(LDFLAGS) $(LABCUDA_SRC) -o $@
 
-$(LABGPU_TESTS): $(BUILD)/lab/gpu/%: lab/gpu/selftest/%.c lab/gpu/selftest/tap.h $(LABCUDA_HDR)
+$(LABGPU_TESTS): $(BUILD)/lab/gpu/%: lab/gpu/selftest/%.c $(wildcard lab/gpu/selftest/*.h) $(LABCUDA_HDR)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -Ilab/gpu -pthread $(LDFLAGS) $< -ldl -o $@

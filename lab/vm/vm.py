@@ -44,7 +44,7 @@ import nvmetrace  # noqa: E402
 import qmp  # noqa: E402
 
 TOP = HERE.parent.parent
-BUILD = Path(os.environ.get("NVFS_BUILD", TOP / "build")).resolve()
+BUILD = (TOP / "build").resolve()
 BOOT_TIMEOUT = 90
 DEFAULT_DRIVES = {"nvme0": "1G", "nvme1": "1G", "vblk0": "256M"}
 NSIDS = {"nvme0": 1, "nvme1": 2}

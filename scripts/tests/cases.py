@@ -146,7 +146,7 @@ WRONG = [
     ("layers", "a tool includes the uapi", {"tools/nvfs.c": '#include <nvfs.h>\n'}, r"tools/nvfs\.c:1: .*libnvfs only"),
     ("layers", "the uapi includes more", {HEADER: "#include <stdint.h>\n"}, r"nvfs\.h:1: includes stdint\.h"),
     ("layers", "ioctl outside abi.c", {"lib/io.c": "int g(int fd)\n{ return ioctl(fd, 1); }\n"}, r"lib/io\.c:2: only lib/abi\.c"),
-    ("layers", "dlopen outside gpu_cuda.c", {"tools/nvfs.c": 'void *g(void) { return dlopen("x", 1); }\n'}, r"only lib/gpu_cuda"),
+    ("layers", "dlopen outside gpu_cuda.c and gpu_hip.c", {"tools/nvfs.c": 'void *g(void) { return dlopen("x", 1); }\n'}, r"only lib/gpu_cuda"),
     ("layers", "the product names the lab", {"lib/io.c": "/* for labgpu only */\n"}, r"lib/io\.c:1: names the lab"),
     # Functions
     ("functions", "a C function of 81 lines", {"lib/a.c": body(81)}, r"lib/a\.c:1: long_one\(\) has 81 lines"),

@@ -117,12 +117,63 @@ static int labgpu_ioc_alloc(struct labgpu_space *space, void __user *uarg)
 	return ret;
 }
 
+static int labgpu_ioc_release(struct labgpu_space *space,
+			      const struct labgpu_release *arg)
+{
+	int ret;
+
+	if (arg->__reserved)
+		return -EINVAL;
+	mutex_lock(&labgpu_lock);
+	ret = labgpu_space_check(space);
+	if (!ret)
+		ret = labgpu_handle_release(space, arg->handle);
+	mutex_unlock(&labgpu_lock);
+	return ret;
+}
+
+static int labgpu_ioc_create(struct labgpu_space *space, void __user *uarg)
+{
+	struct labgpu_release undo = {};
+	struct labgpu_create arg;
+	int ret;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	mutex_lock(&labgpu_lock);
+	ret = labgpu_space_check(space);
+	if (!ret)
+		ret = labgpu_handle_create(space, &arg);
+	mutex_unlock(&labgpu_lock);
+	if (!ret && copy_to_user(uarg, &arg, sizeof(arg))) {
+		undo.handle = arg.handle;
+		labgpu_ioc_release(space, &undo);
+		ret = -EFAULT;
+	}
+	return ret;
+}
+
+static int labgpu_ioc_map(struct labgpu_space *space,
+			  const struct labgpu_map *arg)
+{
+	int ret;
+
+	mutex_lock(&labgpu_lock);
+	ret = labgpu_space_check(space);
+	if (!ret)
+		ret = labgpu_handle_map(space, arg);
+	mutex_unlock(&labgpu_lock);
+	return ret;
+}
+
 static long labgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct labgpu_space *space = file->private_data;
 	void __user *uarg = (void __user *)arg;
+	struct labgpu_release release;
 	struct labgpu_dmabuf dmabuf;
 	struct labgpu_free free;
+	struct labgpu_map map;
 
 	switch (cmd) {
 	case LABGPU_IOC_INFO:
@@ -137,6 +188,16 @@ static long labgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&dmabuf, uarg, sizeof(dmabuf)))
 			return -EFAULT;
 		return labgpu_dmabuf_new(space, &dmabuf);
+	case LABGPU_IOC_CREATE:
+		return labgpu_ioc_create(space, uarg);
+	case LABGPU_IOC_MAP:
+		if (copy_from_user(&map, uarg, sizeof(map)))
+			return -EFAULT;
+		return labgpu_ioc_map(space, &map);
+	case LABGPU_IOC_RELEASE:
+		if (copy_from_user(&release, uarg, sizeof(release)))
+			return -EFAULT;
+		return labgpu_ioc_release(space, &release);
 	default:
 		return -ENOTTY;
 	}
@@ -163,7 +224,7 @@ static vm_fault_t labgpu_vma_fault(struct vm_fault *vmf)
 	struct labgpu_mem *mem = vma->vm_private_data;
 	unsigned long addr = ALIGN_DOWN(vmf->address, PAGE_SIZE);
 	unsigned long end = min(ALIGN(addr + 1, SZ_2M), vma->vm_end);
-	u64 off = ((u64)vmf->pgoff << PAGE_SHIFT) - mem->va;
+	u64 off = (u64)vmf->pgoff << PAGE_SHIFT;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	phys_addr_t phys;
 
@@ -207,6 +268,8 @@ static int labgpu_mmap(struct file *file, struct vm_area_struct *vma)
 	    length > alloc->size - (va - alloc->va))
 		goto out;
 	kref_get(&alloc->mem->ref);
+	/* From here on counted in the memory, which may lose its address. */
+	vma->vm_pgoff -= alloc->va >> PAGE_SHIFT;
 	vma->vm_private_data = alloc->mem;
 	vma->vm_ops = &labgpu_vm_ops;
 	vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);

@@ -27,12 +27,12 @@ module_param(table_version, uint, 0644);
 MODULE_PARM_DESC(table_version, "Tests only: version that page tables announce");
 
 /**
- * struct labgpu_map - a DMA mapping of a pin
+ * struct labgpu_dma_map - a DMA mapping of a pin
  * @node: in the pin's maps
  * @peer: the device, held
  * @map: what the caller sees
  */
-struct labgpu_map {
+struct labgpu_dma_map {
 	struct list_head node;
 	struct pci_dev *peer;
 	struct nvidia_p2p_dma_mapping map;
@@ -66,11 +66,12 @@ static int labgpu_collect(u64 va, u64 length, struct labgpu_mem **mems)
 	return n;
 }
 
-static void labgpu_pin_fill(struct labgpu_pin *pin, u64 va)
+/* @first: the address of the first memory object. */
+static void labgpu_pin_fill(struct labgpu_pin *pin, u64 va, u64 first)
 {
 	struct nvidia_p2p_page_table *table = &pin->table;
 	struct labgpu_mem *mem = pin->mems[0];
-	u32 page = (va - mem->va) >> LABGPU_PAGE_SHIFT;
+	u32 page = (va - first) >> LABGPU_PAGE_SHIFT;
 	u32 i, k = 0;
 
 	for (i = 0; i < table->entries; i++, page++) {
@@ -101,7 +102,8 @@ static struct labgpu_pin *labgpu_pin_range(u64 va, u64 length)
 	if (!pin)
 		return ERR_PTR(-ENOMEM);
 	labgpu_collect(va, length, pin->mems);
-	labgpu_pin_fill(pin, va);
+	labgpu_pin_fill(pin, va,
+			labgpu_space_find(labgpu_proc_find(current->mm), va)->va);
 	return pin;
 }
 
@@ -255,7 +257,7 @@ int nvidia_p2p_free_page_table(struct nvidia_p2p_page_table *page_table)
 }
 EXPORT_SYMBOL_GPL(nvidia_p2p_free_page_table);
 
-static void labgpu_map_free(struct labgpu_map *map)
+static void labgpu_dma_map_free(struct labgpu_dma_map *map)
 {
 	u32 i;
 
@@ -273,18 +275,18 @@ static void labgpu_map_free(struct labgpu_map *map)
  */
 void labgpu_unmap_all(struct labgpu_pin *pin)
 {
-	struct labgpu_map *map, *tmp;
+	struct labgpu_dma_map *map, *tmp;
 
 	list_for_each_entry_safe(map, tmp, &pin->maps, node) {
 		list_del(&map->node);
-		labgpu_map_free(map);
+		labgpu_dma_map_free(map);
 	}
 }
 
-static struct labgpu_map *labgpu_map_new(struct labgpu_pin *pin,
-					 struct pci_dev *peer)
+static struct labgpu_dma_map *labgpu_dma_map_new(struct labgpu_pin *pin,
+						 struct pci_dev *peer)
 {
-	struct labgpu_map *map = kzalloc(sizeof(*map), GFP_KERNEL);
+	struct labgpu_dma_map *map = kzalloc(sizeof(*map), GFP_KERNEL);
 	dma_addr_t addr;
 	u32 i;
 
@@ -303,7 +305,7 @@ static struct labgpu_map *labgpu_map_new(struct labgpu_pin *pin,
 		map->map.entries++;
 	}
 	if (map->map.entries < pin->table.entries) {
-		labgpu_map_free(map);
+		labgpu_dma_map_free(map);
 		return ERR_PTR(-ENOMEM);
 	}
 	map->map.version = NVIDIA_P2P_DMA_MAPPING_VERSION;
@@ -325,7 +327,7 @@ int nvidia_p2p_dma_map_pages(struct pci_dev *peer,
 			     struct nvidia_p2p_dma_mapping **dma_mapping)
 {
 	struct labgpu_pin *pin;
-	struct labgpu_map *map;
+	struct labgpu_dma_map *map;
 	int ret = -EINVAL;
 
 	if (!peer || !dma_mapping)
@@ -334,7 +336,7 @@ int nvidia_p2p_dma_map_pages(struct pci_dev *peer,
 	pin = labgpu_pin_find(page_table);
 	if (!pin || pin->state != LABGPU_PIN_LIVE)
 		goto out;
-	map = labgpu_map_new(pin, peer);
+	map = labgpu_dma_map_new(pin, peer);
 	ret = PTR_ERR_OR_ZERO(map);
 	if (ret)
 		goto out;
@@ -358,7 +360,7 @@ int nvidia_p2p_dma_unmap_pages(struct pci_dev *peer,
 			       struct nvidia_p2p_page_table *page_table,
 			       struct nvidia_p2p_dma_mapping *dma_mapping)
 {
-	struct labgpu_map *map;
+	struct labgpu_dma_map *map;
 	struct labgpu_pin *pin;
 	int ret = -EINVAL;
 
@@ -370,7 +372,7 @@ int nvidia_p2p_dma_unmap_pages(struct pci_dev *peer,
 		if (&map->map != dma_mapping || map->peer != peer)
 			continue;
 		list_del(&map->node);
-		labgpu_map_free(map);
+		labgpu_dma_map_free(map);
 		ret = 0;
 		break;
 	}

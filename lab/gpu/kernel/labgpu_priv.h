@@ -5,7 +5,7 @@
  *	main	module, PCI driver		file	/dev/labgpuN
  *	space	address spaces, allocations	mem	64 KiB pages of a GPU
  *	pin	pinned page tables, revoke	p2p	nvidia_p2p_*
- *	dmabuf	a range as a dma-buf
+ *	dmabuf	a range as a dma-buf		handle	memory without an address
  *	debugfs	what the host and the tests look at
  *
  * Locking: labgpu_lock protects everything.  It is taken inside mmap_lock, so
@@ -65,16 +65,15 @@ struct labgpu {
 
 /**
  * struct labgpu_mem - pages of a GPU that were taken together
- * @ref: the allocation, CPU mappings and pins; the last one gives them back
+ * @ref: allocations, the handle, CPU mappings and pins; the last one gives them
+ *	back
  * @gpu: whose
- * @va: the address that they have, or had
  * @npages: how many
  * @pages: number of each page on the GPU
  */
 struct labgpu_mem {
 	struct kref ref;
 	struct labgpu *gpu;
-	u64 va;
 	u32 npages;
 	u32 pages[];
 };
@@ -99,12 +98,16 @@ struct labgpu_proc {
  * @proc: the process that opened it
  * @owner: file table of that process; only compared, never followed
  * @dead: the owner has closed it
+ * @handles: memory that was taken without an address
+ * @last_handle: the number of the newest
  */
 struct labgpu_space {
 	struct labgpu *gpu;
 	struct labgpu_proc *proc;
 	const void *owner;
 	bool dead;
+	struct list_head handles;
+	u32 last_handle;
 };
 
 struct labgpu_record;
@@ -189,9 +192,16 @@ void labgpu_space_end(struct labgpu_space *space);
 void labgpu_space_close(struct labgpu_space *space);
 int labgpu_space_check(const struct labgpu_space *space);
 int labgpu_space_alloc(struct labgpu_space *space, struct labgpu_alloc *arg);
+int labgpu_space_map(struct labgpu_space *space, struct labgpu_mem *mem, u64 va);
 int labgpu_space_free(struct labgpu_space *space, u64 va);
 struct labgpu_allocation *labgpu_space_find(struct labgpu_proc *proc, u64 va);
 struct labgpu_proc *labgpu_proc_find(const struct mm_struct *mm);
+
+/* labgpu_handle.c; labgpu_lock is held */
+int labgpu_handle_create(struct labgpu_space *space, struct labgpu_create *arg);
+int labgpu_handle_map(struct labgpu_space *space, const struct labgpu_map *arg);
+int labgpu_handle_release(struct labgpu_space *space, u32 id);
+void labgpu_handle_end(struct labgpu_space *space);
 
 /* labgpu_pin.c; labgpu_lock is held */
 struct labgpu_pin *labgpu_pin_new(u32 entries, u32 nmems);

@@ -77,6 +77,7 @@ struct labgpu_space *labgpu_space_open(struct labgpu *gpu)
 	}
 	space->gpu = gpu;
 	kref_get(&gpu->ref);
+	INIT_LIST_HEAD(&space->handles);
 	space->owner = current->files;
 	return space;
 }
@@ -129,6 +130,7 @@ void labgpu_space_end(struct labgpu_space *space)
 	space->dead = true;
 	while ((alloc = labgpu_space_first(space)))
 		labgpu_allocation_end(alloc);
+	labgpu_handle_end(space);
 }
 
 /**
@@ -204,6 +206,17 @@ static int labgpu_va_at(struct labgpu_proc *proc, u64 size, u64 va,
 	return 0;
 }
 
+/* @alloc is complete but for its address. */
+static void labgpu_space_add(struct labgpu_space *space,
+			     struct labgpu_allocation *alloc, u64 va,
+			     struct list_head *next)
+{
+	alloc->space = space;
+	alloc->va = va;
+	labgpu_record_add(alloc->rec, alloc);
+	list_add_tail(&alloc->node, next);
+}
+
 /* Finds the place for @alloc, whose size and memory object are there already. */
 static int labgpu_space_place(struct labgpu_space *space,
 			      struct labgpu_allocation *alloc,
@@ -222,12 +235,8 @@ static int labgpu_space_place(struct labgpu_space *space,
 			      arg->flags & LABGPU_ALLOC_SCATTER);
 	if (ret)
 		return ret;
-	alloc->space = space;
-	alloc->va = arg->va;
-	alloc->mem->va = arg->va;
 	arg->nr_extents = labgpu_mem_extents(alloc->mem);
-	labgpu_record_add(alloc->rec, alloc);
-	list_add_tail(&alloc->node, next);
+	labgpu_space_add(space, alloc, arg->va, next);
 	return 0;
 }
 
@@ -264,6 +273,37 @@ int labgpu_space_alloc(struct labgpu_space *space, struct labgpu_alloc *arg)
 		kfree(alloc);
 	}
 	return ret;
+}
+
+/**
+ * labgpu_space_map - make an allocation of memory that is taken already
+ * @space: the address space
+ * @mem: the memory; the allocation holds it
+ * @va: where
+ *
+ * Return: 0, or -ENOMEM, -EINVAL or -EEXIST as labgpu.h has them
+ */
+int labgpu_space_map(struct labgpu_space *space, struct labgpu_mem *mem, u64 va)
+{
+	struct labgpu_allocation *alloc = kzalloc(sizeof(*alloc), GFP_KERNEL);
+	struct list_head *next;
+	int ret = -ENOMEM;
+
+	if (!alloc)
+		return -ENOMEM;
+	alloc->size = (u64)mem->npages << LABGPU_PAGE_SHIFT;
+	alloc->rec = labgpu_record_new(mem->npages);
+	if (alloc->rec)
+		ret = labgpu_va_at(space->proc, alloc->size, va, &next);
+	if (ret) {
+		labgpu_record_drop(alloc->rec);
+		kfree(alloc);
+		return ret;
+	}
+	kref_get(&mem->ref);
+	alloc->mem = mem;
+	labgpu_space_add(space, alloc, va, next);
+	return 0;
 }
 
 /**

@@ -8,6 +8,7 @@
 #define LAB_STACK	64
 
 static CUcontext lab_contexts;
+static unsigned long long lab_last_id;
 
 static _Thread_local struct {
 	CUcontext ctx[LAB_STACK];
@@ -48,6 +49,7 @@ static CUcontext lab_context_new(CUdevice device)
 		return NULL;
 	ctx->device = device;
 	ctx->active = true;
+	ctx->id = ++lab_last_id;
 	ctx->next = lab_contexts;
 	lab_contexts = ctx;
 	return ctx;
@@ -68,6 +70,8 @@ LAB_API CUresult cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice device)
 		dev->primary = lab_context_new(device);
 	if (!dev->primary)
 		return lab_leave(CUDA_ERROR_OUT_OF_MEMORY);
+	if (!dev->primary->active)
+		dev->primary->id = ++lab_last_id;
 	dev->primary->active = true;
 	dev->retained++;
 	*ctx = dev->primary;
@@ -286,6 +290,25 @@ LAB_API CUresult cuCtxGetFlags(unsigned int *flags)
 	ret = lab_current(&ctx);
 	if (!ret)
 		*flags = 0;
+	return lab_leave(ret);
+}
+
+LAB_API CUresult cuCtxGetId(CUcontext ctx, unsigned long long *id)
+{
+	CUresult ret = lab_enter();
+
+	if (ret)
+		return ret;
+	if (!id)
+		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	if (!ctx)
+		ret = lab_current(&ctx);
+	else if (!lab_known(ctx))
+		ret = CUDA_ERROR_INVALID_CONTEXT;
+	else if (!ctx->active)
+		ret = CUDA_ERROR_CONTEXT_IS_DESTROYED;
+	if (!ret)
+		*id = ctx->id;
 	return lab_leave(ret);
 }
 

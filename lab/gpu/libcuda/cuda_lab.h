@@ -19,6 +19,8 @@ typedef unsigned long long CUdeviceptr;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef unsigned long long CUmemGenericAllocationHandle;
 typedef void (*CUhostFn)(void *data);
 typedef struct CUuuid_st { char bytes[16]; } CUuuid;
 
@@ -57,6 +59,9 @@ typedef enum CUdevice_attribute_enum {
 	CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID			= 50,
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR		= 75,
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR		= 76,
+	CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED	= 102,
+	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED = 110,
+	CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED		= 115,
 	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED		= 116,
 	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS = 117,
 	CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING	= 118,
@@ -128,6 +133,74 @@ typedef enum {
 	CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD	= 1
 } CUmemRangeHandleType;
 
+typedef enum {
+	CU_MEM_ALLOCATION_TYPE_PINNED		= 1
+} CUmemAllocationType;
+
+typedef enum {
+	CU_MEM_HANDLE_TYPE_NONE			= 0,
+	CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR = 1
+} CUmemAllocationHandleType;
+
+typedef enum {
+	CU_MEM_LOCATION_TYPE_DEVICE		= 1
+} CUmemLocationType;
+
+typedef enum {
+	CU_MEM_ACCESS_FLAGS_PROT_NONE		= 0,
+	CU_MEM_ACCESS_FLAGS_PROT_READ		= 1,
+	CU_MEM_ACCESS_FLAGS_PROT_READWRITE	= 3
+} CUmemAccess_flags;
+
+typedef enum {
+	CU_MEM_ALLOC_GRANULARITY_MINIMUM	= 0,
+	CU_MEM_ALLOC_GRANULARITY_RECOMMENDED	= 1
+} CUmemAllocationGranularity_flags;
+
+typedef enum {
+	CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES	= 1,
+	CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC	= 2,
+	CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES = 3,
+	CU_MEMPOOL_ATTR_RELEASE_THRESHOLD		= 4,
+	CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT		= 5,
+	CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH		= 6,
+	CU_MEMPOOL_ATTR_USED_MEM_CURRENT		= 7,
+	CU_MEMPOOL_ATTR_USED_MEM_HIGH			= 8
+} CUmemPool_attribute;
+
+typedef struct {
+	CUmemLocationType type;
+	int id;
+} CUmemLocation;
+
+typedef struct {
+	CUmemAllocationType type;
+	CUmemAllocationHandleType requestedHandleTypes;
+	CUmemLocation location;
+	void *win32HandleMetaData;
+	struct {
+		unsigned char compressionType;
+		unsigned char gpuDirectRDMACapable;
+		unsigned short usage;
+		unsigned char reserved[4];
+	} allocFlags;
+} CUmemAllocationProp;
+
+typedef struct {
+	CUmemLocation location;
+	CUmemAccess_flags flags;
+} CUmemAccessDesc;
+
+typedef struct {
+	CUmemAllocationType allocType;
+	CUmemAllocationHandleType handleTypes;
+	CUmemLocation location;
+	void *win32SecurityAttributes;
+	size_t maxSize;
+	unsigned short usage;
+	unsigned char reserved[54];
+} CUmemPoolProps;
+
 /* That the addresses are those of the PCI bus; here they always are. */
 #define CU_MEM_RANGE_FLAG_DMA_BUF_MAPPING_TYPE_PCIE	1
 
@@ -175,6 +248,7 @@ CUresult cuCtxPopCurrent(CUcontext *ctx);
 CUresult cuCtxPopCurrent_v2(CUcontext *ctx);
 CUresult cuCtxGetDevice(CUdevice *device);
 CUresult cuCtxGetFlags(unsigned int *flags);
+CUresult cuCtxGetId(CUcontext ctx, unsigned long long *id);
 /* Priorities are kept, and change nothing. */
 CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest);
 CUresult cuCtxSynchronize(void);
@@ -230,6 +304,59 @@ CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *dsts, CUdeviceptr *srcs,
 CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t size,
 			 CUstream stream);
 CUresult cuMemAllocManaged(CUdeviceptr *ptr, size_t size, unsigned int flags);
+
+/*
+ * Reserved addresses, and memory that is mapped there.  Memory of other kinds
+ * than a GPU's, and handles for other processes, are not there.
+ */
+CUresult cuMemAddressReserve(CUdeviceptr *ptr, size_t size, size_t alignment,
+			     CUdeviceptr addr, unsigned long long flags);
+CUresult cuMemAddressFree(CUdeviceptr ptr, size_t size);
+CUresult cuMemGetAllocationGranularity(size_t *granularity,
+				       const CUmemAllocationProp *prop,
+				       CUmemAllocationGranularity_flags option);
+CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
+		     const CUmemAllocationProp *prop, unsigned long long flags);
+CUresult cuMemRelease(CUmemGenericAllocationHandle handle);
+/* @size: all of the memory. */
+CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
+		  CUmemGenericAllocationHandle handle, unsigned long long flags);
+/* One mapping or several, each as a whole; waits for what uses them. */
+CUresult cuMemUnmap(CUdeviceptr ptr, size_t size);
+CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size,
+			const CUmemAccessDesc *desc, size_t count);
+CUresult cuMemGetAccess(unsigned long long *flags,
+			const CUmemLocation *location, CUdeviceptr ptr);
+CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle,
+				     void *addr);
+CUresult
+cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop,
+				       CUmemGenericAllocationHandle handle);
+
+/*
+ * Memory in stream order.  What is freed may be had again in the same stream at
+ * once, and in others when the stream has come to that.
+ */
+CUresult cuMemAllocAsync(CUdeviceptr *ptr, size_t size, CUstream stream);
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ptr, size_t size,
+				 CUmemoryPool pool, CUstream stream);
+CUresult cuMemFreeAsync(CUdeviceptr ptr, CUstream stream);
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device);
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device);
+CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool);
+CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *props);
+CUresult cuMemPoolDestroy(CUmemoryPool pool);
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep);
+/* How memory is reused is kept, and changes nothing. */
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
+			       void *value);
+CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
+			       void *value);
+CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc *map,
+			    size_t count);
+CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool pool,
+			    CUmemLocation *location);
+
 CUresult cuMemHostAlloc(void **host, size_t size, unsigned int flags);
 CUresult cuMemAllocHost(void **host, size_t size);
 CUresult cuMemAllocHost_v2(void **host, size_t size);

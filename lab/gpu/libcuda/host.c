@@ -77,6 +77,17 @@ CUresult lab_host_free(struct lab_host *host)
 	return CUDA_SUCCESS;
 }
 
+void lab_host_end(CUcontext ctx)
+{
+	struct lab_host *host, *next;
+
+	for (host = lab_hosts; host; host = next) {
+		next = host->next;
+		if (host->ctx == ctx)
+			lab_host_free(host);
+	}
+}
+
 static CUresult lab_host_alloc(void **ptr, size_t size, unsigned int flags,
 			       bool managed)
 {

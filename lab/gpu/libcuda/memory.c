@@ -14,20 +14,6 @@
 
 #include "lab.h"
 
-struct lab_alloc {
-	struct lab_alloc *next;	/* all, in no order */
-	struct lab_alloc *prev;
-	unsigned int users;	/* one while it is allocated, one per copy */
-	CUcontext ctx;
-	CUdevice device;
-	CUdeviceptr va;
-	size_t size;		/* as asked for */
-	size_t mapped;		/* whole pages */
-	void *cpu;		/* CPU's view, or NULL */
-	unsigned long long id;
-	int sync_memops;
-};
-
 static struct lab_alloc *lab_allocs;
 static void *lab_tree;		/* of the same, by address */
 static unsigned long long lab_next_id;
@@ -42,7 +28,7 @@ static int lab_compare(const void *left, const void *right)
 	return b->va + b->mapped <= a->va;
 }
 
-static struct lab_alloc *lab_find(CUdeviceptr ptr)
+struct lab_alloc *lab_find(CUdeviceptr ptr)
 {
 	struct lab_alloc key = { .va = ptr, .mapped = 1 };
 	struct lab_alloc **found = tfind(&key, &lab_tree, lab_compare);
@@ -50,7 +36,7 @@ static struct lab_alloc *lab_find(CUdeviceptr ptr)
 	return found ? *found : NULL;
 }
 
-static void lab_put(struct lab_alloc *alloc)
+void lab_put(struct lab_alloc *alloc)
 {
 	if (--alloc->users)
 		return;
@@ -59,15 +45,25 @@ static void lab_put(struct lab_alloc *alloc)
 	free(alloc);
 }
 
-static void lab_link(struct lab_alloc *alloc)
+unsigned long long lab_new_id(void)
 {
+	return ++lab_next_id;
+}
+
+bool lab_link(struct lab_alloc *alloc)
+{
+	if (!tsearch(alloc, &lab_tree, lab_compare))
+		return false;
+	alloc->id = lab_new_id();
+	alloc->prev = NULL;
 	alloc->next = lab_allocs;
 	if (lab_allocs)
 		lab_allocs->prev = alloc;
 	lab_allocs = alloc;
+	return true;
 }
 
-static void lab_unlink(struct lab_alloc *alloc)
+void lab_unlink(struct lab_alloc *alloc)
 {
 	if (alloc->next)
 		alloc->next->prev = alloc->prev;
@@ -78,12 +74,11 @@ static void lab_unlink(struct lab_alloc *alloc)
 	tdelete(alloc, &lab_tree, lab_compare);
 }
 
-static CUresult lab_free(struct lab_alloc *alloc)
+CUresult lab_free(struct lab_alloc *alloc)
 {
 	struct labgpu_free arg = { .va = alloc->va };
 	CUresult ret = CUDA_SUCCESS;
 
-	lab_unlink(alloc);
 	if (ioctl(lab_device(alloc->device)->fd, LABGPU_IOC_FREE, &arg))
 		ret = lab_errno(errno);
 	lab_put(alloc);
@@ -94,10 +89,13 @@ void lab_memory_end(CUcontext ctx)
 {
 	struct lab_alloc *alloc, *next;
 
+	lab_host_end(ctx);
 	for (alloc = lab_allocs; alloc; alloc = next) {
 		next = alloc->next;
-		if (alloc->ctx == ctx)
-			lab_free(alloc);
+		if (alloc->ctx != ctx)
+			continue;
+		lab_unlink(alloc);
+		lab_free(alloc);
 	}
 }
 
@@ -122,31 +120,25 @@ LAB_API CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
 }
 LAB_ALIAS(cuMemGetInfo);
 
-/* Fills @alloc and makes it known. */
-static CUresult lab_alloc_new(struct lab_alloc *alloc, CUcontext ctx, size_t size)
+unsigned int lab_scatter(void)
 {
 	const char *scatter = getenv("LABGPU_SCATTER");
-	struct labgpu_alloc arg = { .length = size };
-	struct labgpu_free undo;
-	int fd = lab_device(ctx->device)->fd;
 
-	if (scatter && !strcmp(scatter, "1"))
-		arg.flags = LABGPU_ALLOC_SCATTER;
-	if (ioctl(fd, LABGPU_IOC_ALLOC, &arg))
+	return scatter && !strcmp(scatter, "1") ? LABGPU_ALLOC_SCATTER : 0;
+}
+
+CUresult lab_take(struct lab_alloc *alloc, CUdevice device, size_t size)
+{
+	struct labgpu_alloc arg = { .length = size, .flags = lab_scatter() };
+
+	if (ioctl(lab_device(device)->fd, LABGPU_IOC_ALLOC, &arg))
 		return lab_errno(errno);
 	alloc->users = 1;
-	alloc->ctx = ctx;
-	alloc->device = ctx->device;
+	alloc->device = device;
 	alloc->va = arg.va;
 	alloc->size = size;
 	alloc->mapped = (size + LABGPU_PAGE_SIZE - 1) & ~(size_t)(LABGPU_PAGE_SIZE - 1);
-	alloc->id = ++lab_next_id;
-	if (!tsearch(alloc, &lab_tree, lab_compare)) {
-		undo.va = arg.va;
-		ioctl(fd, LABGPU_IOC_FREE, &undo);
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	}
-	lab_link(alloc);
+	alloc->block = lab_new_id();
 	return CUDA_SUCCESS;
 }
 
@@ -166,12 +158,18 @@ LAB_API CUresult cuMemAlloc_v2(CUdeviceptr *ptr, size_t size)
 	alloc = calloc(1, sizeof(*alloc));
 	if (!alloc)
 		return lab_leave(CUDA_ERROR_OUT_OF_MEMORY);
-	ret = lab_alloc_new(alloc, ctx, size);
-	if (ret)
+	ret = lab_take(alloc, ctx->device, size);
+	if (ret) {
 		free(alloc);
-	else
-		*ptr = alloc->va;
-	return lab_leave(ret);
+		return lab_leave(ret);
+	}
+	alloc->ctx = ctx;
+	if (!lab_link(alloc)) {
+		lab_free(alloc);
+		return lab_leave(CUDA_ERROR_OUT_OF_MEMORY);
+	}
+	*ptr = alloc->va;
+	return lab_leave(CUDA_SUCCESS);
 }
 LAB_ALIAS(cuMemAlloc);
 
@@ -189,8 +187,13 @@ LAB_API CUresult cuMemFree_v2(CUdeviceptr ptr)
 	host = lab_host_find(ptr, 1);
 	if (host && host->managed && (uintptr_t)host->base == ptr)
 		return lab_leave(lab_host_free(host));
-	if (!alloc || alloc->va != ptr)
+	if (!alloc || alloc->va != ptr || alloc->mapping)
 		return lab_leave(CUDA_ERROR_INVALID_VALUE);
+	if (alloc->chunk) {
+		lab_pool_free(alloc, (struct lab_mark){ NULL, 0 });
+		return lab_leave(CUDA_SUCCESS);
+	}
+	lab_unlink(alloc);
 	return lab_leave(lab_free(alloc));
 }
 LAB_ALIAS(cuMemFree);
@@ -214,33 +217,55 @@ LAB_API CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size,
 }
 LAB_ALIAS(cuMemGetAddressRange);
 
+CUresult lab_alloc_view(struct lab_alloc *alloc, void *at)
+{
+	void *map;
+
+	if (alloc->cpu)
+		return CUDA_SUCCESS;
+	map = mmap(at, alloc->mapped, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | (at ? MAP_FIXED : 0),
+		   lab_device(alloc->device)->fd, (off_t)alloc->va);
+	if (map == MAP_FAILED)
+		return errno == ENODEV ? CUDA_ERROR_DEVICE_UNAVAILABLE :
+					 CUDA_ERROR_MAP_FAILED;
+	alloc->cpu = map;
+	return CUDA_SUCCESS;
+}
+
+/* Of memory that is no GPU's. */
+static CUresult lab_host_view(CUdeviceptr ptr, size_t size, bool any)
+{
+	struct lab_host *host = lab_host_find(ptr, size);
+
+	return any || (host && host->managed) ? CUDA_SUCCESS :
+						CUDA_ERROR_INVALID_VALUE;
+}
+
 CUresult lab_view_get(CUdeviceptr ptr, size_t size, bool any,
 		      struct lab_view *view)
 {
-	struct lab_alloc *a = lab_find(ptr);
-	struct lab_host *host;
-	void *map;
+	struct lab_alloc *a = lab_find(ptr), *whole;
+	CUresult ret;
 
 	view->alloc = NULL;
+	view->range = NULL;
 	view->cpu = (char *)(uintptr_t)ptr;
-	if (!a) {
-		host = lab_host_find(ptr, size);
-		return any || (host && host->managed) ?
-		       CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-	}
+	if (!a && lab_range_find(ptr))
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!a)
+		return lab_host_view(ptr, size, any);
+	if (a->mapping)
+		return lab_range_view(a->mapping, ptr, size, view);
 	if (ptr - a->va > a->size || size > a->size - (ptr - a->va))
 		return CUDA_ERROR_INVALID_VALUE;
-	if (!a->cpu) {
-		map = mmap(NULL, a->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
-			   lab_device(a->device)->fd, (off_t)a->va);
-		if (map == MAP_FAILED)
-			return errno == ENODEV ? CUDA_ERROR_DEVICE_UNAVAILABLE :
-						 CUDA_ERROR_MAP_FAILED;
-		a->cpu = map;
-	}
-	a->users++;
-	view->alloc = a;
-	view->cpu = (char *)a->cpu + (ptr - a->va);
+	whole = a->chunk ? a->chunk : a;
+	ret = lab_alloc_view(whole, NULL);
+	if (ret)
+		return ret;
+	whole->users++;
+	view->alloc = whole;
+	view->cpu = (char *)whole->cpu + (ptr - whole->va);
 	return CUDA_SUCCESS;
 }
 
@@ -248,6 +273,8 @@ void lab_view_put(struct lab_view *view)
 {
 	if (view->alloc)
 		lab_put(view->alloc);
+	if (view->range)
+		lab_range_put(view->range);
 }
 
 /*
@@ -347,163 +374,6 @@ LAB_API CUresult cuMemsetD32_v2(CUdeviceptr dst, unsigned int value, size_t coun
 	return lab_set(dst, &value, 4, count);
 }
 LAB_ALIAS(cuMemsetD32);
-
-static void lab_set64(void *data, unsigned long long value)
-{
-	memcpy(data, &value, sizeof(value));
-}
-
-static void lab_set32(void *data, int value)
-{
-	memcpy(data, &value, sizeof(value));
-}
-
-static CUresult lab_attribute64(void *data, CUpointer_attribute attr,
-				const struct lab_alloc *a, CUdeviceptr ptr)
-{
-	switch (attr) {
-	case CU_POINTER_ATTRIBUTE_CONTEXT:
-		lab_set64(data, (uintptr_t)a->ctx);
-		break;
-	case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-		lab_set64(data, ptr);
-		break;
-	case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-	case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-		lab_set64(data, a->id);
-		break;
-	case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-	case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-		lab_set64(data, a->va);
-		break;
-	case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-		lab_set64(data, a->size);
-		break;
-	case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-		lab_set64(data, a->mapped);
-		break;
-	case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-	case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-		lab_set64(data, 0);
-		break;
-	default:
-		return CUDA_ERROR_INVALID_VALUE;
-	}
-	return CUDA_SUCCESS;
-}
-
-static CUresult lab_pointer_attribute(void *data, CUpointer_attribute attr,
-				      const struct lab_alloc *a, CUdeviceptr ptr)
-{
-	switch (attr) {
-	case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-		lab_set32(data, CU_MEMORYTYPE_DEVICE);
-		break;
-	case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-		lab_set32(data, a->sync_memops);
-		break;
-	case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-		lab_set32(data, a->device);
-		break;
-	case CU_POINTER_ATTRIBUTE_MAPPED:
-	case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-		lab_set32(data, 1);
-		break;
-	case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-	case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-		lab_set32(data, 0);
-		break;
-	case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-		lab_set32(data, CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE);
-		break;
-	default:
-		return lab_attribute64(data, attr, a, ptr);
-	}
-	return CUDA_SUCCESS;
-}
-
-static CUresult lab_any_attribute(void *data, CUpointer_attribute attr,
-				  CUdeviceptr ptr)
-{
-	struct lab_alloc *alloc = lab_find(ptr);
-	struct lab_host *host;
-
-	if (alloc)
-		return lab_pointer_attribute(data, attr, alloc, ptr);
-	host = lab_host_find(ptr, 1);
-	return host ? lab_host_attribute(data, attr, host, ptr) :
-		      CUDA_ERROR_INVALID_VALUE;
-}
-
-LAB_API CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute,
-				       CUdeviceptr ptr)
-{
-	CUresult ret = lab_enter();
-
-	if (ret)
-		return ret;
-	if (!data)
-		return lab_leave(CUDA_ERROR_INVALID_VALUE);
-	return lab_leave(lab_any_attribute(data, attribute, ptr));
-}
-
-/* For a pointer that is not the GPU's: what the real one answers. */
-static void lab_no_attribute(void *data, CUpointer_attribute attr)
-{
-	switch (attr) {
-	case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-		lab_set32(data, -2);
-		break;
-	case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-	case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-	case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-	case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-	case CU_POINTER_ATTRIBUTE_MAPPED:
-	case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-	case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-		lab_set32(data, 0);
-		break;
-	default:
-		lab_set64(data, 0);
-		break;
-	}
-}
-
-LAB_API CUresult cuPointerGetAttributes(unsigned int count,
-					CUpointer_attribute *attributes,
-					void **data, CUdeviceptr ptr)
-{
-	CUresult ret = lab_enter();
-	unsigned int i;
-
-	if (ret)
-		return ret;
-	if (!count || !attributes || !data)
-		return lab_leave(CUDA_ERROR_INVALID_VALUE);
-	for (i = 0; i < count; i++) {
-		if ((int)attributes[i] < 1 || !data[i])
-			return lab_leave(CUDA_ERROR_INVALID_VALUE);
-		if (lab_any_attribute(data[i], attributes[i], ptr))
-			lab_no_attribute(data[i], attributes[i]);
-	}
-	return lab_leave(CUDA_SUCCESS);
-}
-
-LAB_API CUresult cuPointerSetAttribute(const void *value,
-				       CUpointer_attribute attribute,
-				       CUdeviceptr ptr)
-{
-	CUresult ret = lab_enter();
-	struct lab_alloc *alloc;
-
-	if (ret)
-		return ret;
-	alloc = lab_find(ptr);
-	if (!value || !alloc || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
-		return lab_leave(CUDA_ERROR_INVALID_VALUE);
-	memcpy(&alloc->sync_memops, value, sizeof(alloc->sync_memops));
-	return lab_leave(CUDA_SUCCESS);
-}
 
 /* Whole pages of the CPU, as the real one wants them. */
 LAB_API CUresult cuMemGetHandleForAddressRange(void *handle, CUdeviceptr ptr,

@@ -26,12 +26,6 @@ struct CUstream_st {
 	unsigned long long done;
 };
 
-/* A place in a stream. */
-struct lab_mark {
-	CUstream stream;
-	unsigned long long at;
-};
-
 struct CUevent_st {
 	struct lab_mark mark;	/* stream NULL: never recorded */
 	unsigned int flags;
@@ -191,8 +185,7 @@ static CUstream lab_stream_new(CUcontext ctx, unsigned int flags)
 	return stream;
 }
 
-/* From a handle; stream 0 is that of the calling thread's context. */
-static CUresult lab_stream_get(CUstream handle, CUstream *stream)
+CUresult lab_stream_get(CUstream handle, CUstream *stream)
 {
 	CUcontext ctx;
 	CUresult ret = lab_current(&ctx);
@@ -211,6 +204,21 @@ static CUresult lab_stream_get(CUstream handle, CUstream *stream)
 		ctx->legacy = lab_stream_new(ctx, 0);
 	*stream = ctx->legacy;
 	return *stream ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+struct lab_mark lab_mark_now(CUstream stream)
+{
+	return (struct lab_mark){ stream, stream->queued };
+}
+
+bool lab_mark_done(const struct lab_mark *mark)
+{
+	return !mark->stream || mark->stream->done >= mark->at;
+}
+
+CUdevice lab_stream_device(CUstream stream)
+{
+	return stream->ctx->device;
 }
 
 static bool lab_stream_follows(CUstream later, CUstream before)
@@ -323,8 +331,10 @@ LAB_API CUresult cuCtxSynchronize(void)
 	if (ret)
 		return ret;
 	ret = lab_current(&ctx);
-	if (!ret)
+	if (!ret) {
 		lab_stream_wait_all(ctx);
+		lab_pool_sync();
+	}
 	return lab_leave(ret);
 }
 
@@ -390,6 +400,7 @@ LAB_API CUresult cuStreamSynchronize(CUstream handle)
 		lab_wait_mark(&mark);
 	else
 		lab_stream_wait_legacy(mark.stream->ctx);
+	lab_pool_sync();
 	return lab_leave(CUDA_SUCCESS);
 }
 
@@ -639,7 +650,7 @@ LAB_API CUresult cuEventRecord(CUevent event, CUstream handle)
 
 static bool lab_event_done(CUevent event)
 {
-	return !event->mark.stream || event->mark.stream->done >= event->mark.at;
+	return lab_mark_done(&event->mark);
 }
 
 LAB_API CUresult cuEventQuery(CUevent event)
@@ -666,6 +677,7 @@ LAB_API CUresult cuEventSynchronize(CUevent event)
 	mark = event->mark;
 	if (mark.stream)
 		lab_wait_mark(&mark);
+	lab_pool_sync();
 	return lab_leave(CUDA_SUCCESS);
 }
 

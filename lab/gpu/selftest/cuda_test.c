@@ -4,7 +4,6 @@
  * must work then is tested.
  */
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -13,24 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libcuda/cuda_lab.h"
+#include "libcuda.h"
 #include "tap.h"
-
-static void *lib;
-
-/* Every call goes by the name that a real client looks up. */
-#define CU(name) ((__typeof__(name) *)sym(#name))
-
-static void *sym(const char *name)
-{
-	void *p = dlsym(lib, name);
-
-	if (!p) {
-		printf("Bail out! no %s\n", name);
-		exit(1);
-	}
-	return p;
-}
 
 static void test_before_init(void)
 {

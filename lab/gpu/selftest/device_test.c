@@ -261,6 +261,84 @@ static void test_exit(int fd)
 	is(gpu_mem_free(fd), before, "all is free again");
 }
 
+static int gpu_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) ? -errno : 0;
+}
+
+static void test_handle_refused(int fd)
+{
+	struct labgpu_create c = { .length = PAGE - 1 };
+	struct labgpu_release r = { .handle = 999 };
+	struct labgpu_map m = { .va = LABGPU_VA_BASE, .handle = 999 };
+
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &c), -EINVAL, "part of a page");
+	c.length = 0;
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &c), -EINVAL, "no bytes");
+	c.length = ~0ULL / PAGE * PAGE;
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &c), -ENOSPC, "more than there is");
+	c.length = PAGE;
+	c.flags = LABGPU_ALLOC_AT;
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &c), -EINVAL, "an address");
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), -ENOENT, "map what there is not");
+	is(gpu_ioctl(fd, LABGPU_IOC_RELEASE, &r), -ENOENT, "or release it");
+}
+
+/* Two pieces of memory side by side, in either order, and one of them twice. */
+static void test_handle(int fd)
+{
+	unsigned long long before = gpu_mem_free(fd);
+	struct labgpu_create a = { .length = 2 * PAGE }, b = a;
+	struct labgpu_map m = { .va = LABGPU_VA_BASE };
+	struct labgpu_release r = {};
+	volatile char *cpu;
+
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &a), 0, "memory without an address");
+	b.flags = LABGPU_ALLOC_SCATTER;
+	is(gpu_ioctl(fd, LABGPU_IOC_CREATE, &b), 0, "and scattered");
+	is(before - gpu_mem_free(fd), 4 * PAGE, "takes its pages");
+	m.handle = a.handle;
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), 0, "map it");
+	m.handle = b.handle;
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), -EEXIST, "another at its place");
+	m.va += 2 * PAGE;
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), 0, "beside it");
+	cpu = gpu_map(fd, LABGPU_VA_BASE + 3 * PAGE, PAGE);
+	*cpu = 77;
+	is(gpu_free(fd, LABGPU_VA_BASE), 0, "end the first mapping");
+	m.va = LABGPU_VA_BASE;
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), 0, "the other there as well");
+	munmap((void *)cpu, PAGE);
+	cpu = gpu_map(fd, LABGPU_VA_BASE + PAGE, PAGE);
+	is(*cpu, 77, "it has kept its bytes");
+	r.handle = b.handle;
+	is(gpu_ioctl(fd, LABGPU_IOC_RELEASE, &r), 0, "release it");
+	is(gpu_ioctl(fd, LABGPU_IOC_RELEASE, &r), -ENOENT, "but once");
+	gpu_free(fd, LABGPU_VA_BASE);
+	gpu_free(fd, LABGPU_VA_BASE + 2 * PAGE);
+	is(*cpu, 77, "a view keeps it");
+	munmap((void *)cpu, PAGE);
+	is(before - gpu_mem_free(fd), 2 * PAGE, "what is not mapped stays taken");
+	r.handle = a.handle;
+	gpu_ioctl(fd, LABGPU_IOC_RELEASE, &r);
+	is(gpu_mem_free(fd), before, "all is free again");
+}
+
+static void test_handle_of_the_dead(int fd)
+{
+	unsigned long long before = gpu_mem_free(fd);
+	struct labgpu_create c = { .length = PAGE };
+	struct labgpu_map m = { .va = LABGPU_VA_BASE };
+	int own = open_gpu(0);
+
+	gpu_ioctl(own, LABGPU_IOC_CREATE, &c);
+	m.handle = c.handle;
+	is(gpu_ioctl(fd, LABGPU_IOC_MAP, &m), -ENOENT, "another file's number");
+	gpu_ioctl(own, LABGPU_IOC_MAP, &m);
+	close(own);
+	is(gpu_mem_free(fd), before, "closed with memory and a mapping: freed");
+}
+
 int main(void)
 {
 	int fd = open_gpu(0);
@@ -275,6 +353,9 @@ int main(void)
 	test_two_gpus(fd);
 	test_fork(fd);
 	test_exit(fd);
+	test_handle_refused(fd);
+	test_handle(fd);
+	test_handle_of_the_dead(fd);
 	close(fd);
 	return tap_done();
 }

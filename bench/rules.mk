@@ -38,6 +38,6 @@ $(THROUGHPUT): $(THROUGHPUT_SRC) bench/throughput.h $(BUILD)/lib/libnvfs.a
 		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a $(LIB_LIBS) -o $@
 
 .PHONY: bench-throughput
-bench-throughput: $(THROUGHPUT) ## GB/s to a real GPU, beside libcufile (MACHINE=); writes docs/throughput.md
+bench-throughput: $(THROUGHPUT) $(BUILD)/lib/libcufile.so.0 ## GB/s to a real GPU, beside libcufile (MACHINE=); writes docs/throughput.md
 	$(Q)python3 bench/throughput.py --write docs/throughput.md \
-		--machine '$(MACHINE)' -f $(THROUGHPUT_FILE)
+		--machine '$(MACHINE)' -n $(BUILD)/lib/libcufile.so.0 -f $(THROUGHPUT_FILE)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Bytes per second between a file in the page cache and GPU memory: libnvfs
- * without its module, the libcufile that is installed, and a ring of pinned
- * buffers as the ceiling, cell by cell in turns, in one run.
+ * Bytes per second between a file in the page cache and GPU memory: our
+ * libcufile.so.0 without the module, the one that is installed, and a ring of
+ * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
- *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-c LIBCUFILE] [-r] [-q] [-o]
+ *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-n OURS] [-c THEIRS] [-r] [-q] [-o]
  *
  * JSON on stdout, one line for each number, progress on stderr.  -r: reads
  * only; -q: no ceiling; -o: O_DIRECT, few cells.  FILE is made and removed.  Status 1: something was wrong.
@@ -28,7 +28,7 @@ static struct bench bench = {
 };
 
 struct worker {
-	const struct side *side;
+	struct side *side;
 	uint64_t length;
 	bool write;
 	unsigned int id, threads;
@@ -41,6 +41,7 @@ struct worker {
 static pthread_barrier_t start_line;
 static int status;
 static bool reads_only, no_ring, direct;
+static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
 
 double now(void)
 {
@@ -113,11 +114,11 @@ static void *work(void *arg)
 	double start, end;
 
 	gpu_cuda_enter(0);
-	worker->side->move(at, length, worker->write);
+	side_move(worker->side, at, length, worker->write);
 	pthread_barrier_wait(&start_line);
 	start = now();
 	do {
-		if (worker->side->move(at, length, worker->write) !=
+		if (side_move(worker->side, at, length, worker->write) !=
 		    (int64_t)length) {
 			worker->failed = true;
 			break;
@@ -133,7 +134,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static double rate(const struct side *side, unsigned int threads,
+static double rate(struct side *side, unsigned int threads,
 		   uint64_t length, bool write)
 {
 	struct worker workers[MOST_THREADS];
@@ -151,14 +152,14 @@ static double rate(const struct side *side, unsigned int threads,
 		pthread_join(workers[i].thread, NULL);
 		if (workers[i].failed)
 			fail(write ? "a write failed" : "a read failed",
-			     side->name);
+			     side_name(side));
 		sum += (double)workers[i].moved / workers[i].took;
 	}
 	pthread_barrier_destroy(&start_line);
 	return sum / 1e9;
 }
 
-static void batches(const struct side *side, bool scatter)
+static void batches(struct side *side, bool scatter)
 {
 	uint64_t offsets[BATCH], slots[BATCH];
 	uint64_t seed = 88172645463325252ULL;
@@ -171,12 +172,12 @@ static void batches(const struct side *side, bool scatter)
 			offsets[i] = (seed >> 33) % (bench.bytes / 4096) * 4096;
 			slots[i] = scatter ? (i * 37 % BATCH) * 65536 : i * 4096;
 		}
-		if (side->batch(offsets, slots)) {
-			fail("a batch failed", side->name);
+		if (side_batch(side, offsets, slots)) {
+			fail("a batch failed", side_name(side));
 			break;
 		}
 	}
-	tell(side->name, scatter ? "batch-scattered" : "batch", 1, 4096,
+	tell(side_name(side), scatter ? "batch-scattered" : "batch", 1, 4096,
 	     nr * BATCH * 4096.0 / (now() - start) / 1e9, "GB/s");
 }
 
@@ -199,7 +200,7 @@ static bool file_holds(uint64_t at, uint64_t length, uint64_t *got,
 }
 
 /* Nothing of what was there before may be left, in either direction. */
-static void verify(const struct side *side, uint64_t length)
+static void verify(struct side *side, uint64_t length)
 {
 	uint64_t *got = malloc(length), *want = malloc(length);
 	uint64_t step = bench.bytes / 16 / length * length;
@@ -207,47 +208,47 @@ static void verify(const struct side *side, uint64_t length)
 	for (uint64_t at = 0; at + length <= bench.bytes; at += step + length) {
 		memset(got, 0x5a, length);
 		bench.driver->copy_in(0, bench.gpu + at, got, length);
-		if (side->move(at, length, false) != (int64_t)length ||
+		if (side_move(side, at, length, false) != (int64_t)length ||
 		    !device_holds(at, length, got, want))
-			fail("bytes read are not the file's", side->name);
+			fail("bytes read are not the file's", side_name(side));
 		memset(got, 0x5a, length);
 		if (pwrite(bench.plain, got, length, (off_t)at) < 0 ||
-		    side->move(at, length, true) != (int64_t)length ||
+		    side_move(side, at, length, true) != (int64_t)length ||
 		    !file_holds(at, length, got, want))
-			fail("bytes written are not the GPU's", side->name);
+			fail("bytes written are not the GPU's", side_name(side));
 	}
 	free(got);
 	free(want);
 }
 
 /* Opened, used once, closed; and opened again for what follows. */
-static bool open_timed(const struct side *side)
+static bool open_timed(struct side *side)
 {
 	double start = now();
 
-	if (side->open(&bench)) {
-		fail("can't be opened: left out", side->name);
+	if (side_open(side)) {
+		fail("can't be opened: left out", side_name(side));
 		return false;
 	}
-	tell(side->name, "open", 1, 0, (now() - start) * 1e3, "ms");
+	tell(side_name(side), "open", 1, 0, (now() - start) * 1e3, "ms");
 	start = now();
-	if (side->enroll())
-		fail("the buffer was not registered", side->name);
-	tell(side->name, "register", 1, bench.bytes, (now() - start) * 1e3,
+	if (side_enroll(side))
+		fail("the buffer was not registered", side_name(side));
+	tell(side_name(side), "register", 1, bench.bytes, (now() - start) * 1e3,
 	     "ms");
 	start = now();
-	side->move(0, 4096, false);
-	tell(side->name, "first", 1, 4096, (now() - start) * 1e3, "ms");
+	side_move(side, 0, 4096, false);
+	tell(side_name(side), "first", 1, 4096, (now() - start) * 1e3, "ms");
 	start = now();
-	side->close();
-	tell(side->name, "close", 1, 0, (now() - start) * 1e3, "ms");
-	if (!side->open(&bench) && !side->enroll())
+	side_close(side);
+	tell(side_name(side), "close", 1, 0, (now() - start) * 1e3, "ms");
+	if (!side_open(side) && !side_enroll(side))
 		return true;
-	fail("can't be opened again: left out", side->name);
+	fail("can't be opened again: left out", side_name(side));
 	return false;
 }
 
-static void measure(const struct side *const *sides, unsigned int nr,
+static void measure(struct side *const *sides, unsigned int nr,
 		    bool write)
 {
 	static const unsigned int threads[] = { 1, 4, 16 };
@@ -259,7 +260,7 @@ static void measure(const struct side *const *sides, unsigned int nr,
 	for (unsigned int t = 0; t < 3; t++) {
 		for (unsigned int l = first; l < 4; l++) {
 			for (unsigned int s = 0; s < nr; s++)
-				tell(sides[s]->name, what, threads[t],
+				tell(side_name(sides[s]), what, threads[t],
 				     lengths[l], rate(sides[s], threads[t],
 						      lengths[l], write),
 				     "GB/s");
@@ -276,7 +277,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:c:rqo")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:n:c:rqo")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -288,8 +289,11 @@ static int options(int argc, char **argv)
 		case 't':
 			bench.seconds = strtod(optarg, NULL);
 			break;
+		case 'n':
+			ours = optarg;
+			break;
 		case 'c':
-			cufile_path = optarg;
+			theirs = optarg;
 			break;
 		case 'r':
 			reads_only = true;
@@ -307,18 +311,27 @@ static int options(int argc, char **argv)
 	return bench.bytes && optind == argc ? 0 : -1;
 }
 
+/* 1 when it takes part. */
+static unsigned int take_side(struct side **side, const char *name,
+			      const char *path)
+{
+	*side = side_make(name, path, &bench);
+	if (!*side) {
+		fail("can't be loaded: left out", name);
+		return 0;
+	}
+	return open_timed(*side);
+}
+
 static void run(void)
 {
-	const struct side *sides[2];
+	struct side *sides[2];
 	unsigned int nr = 0;
 
 	gpu_cuda_enter(0);
-	if (open_timed(&side_nvfs))
-		sides[nr++] = &side_nvfs;
-	if (!cufile_path || strcmp(cufile_path, "none")) {
-		if (open_timed(&side_cufile))
-			sides[nr++] = &side_cufile;
-	}
+	nr += take_side(&sides[nr], "nvfs", ours);
+	if (strcmp(theirs, "none"))
+		nr += take_side(&sides[nr], "libcufile", theirs);
 	for (unsigned int i = 0; i < nr && !direct; i++) {
 		verify(sides[i], 4096);
 		verify(sides[i], 12288);
@@ -332,13 +345,13 @@ static void run(void)
 	}
 	/* Batches left it in disorder, and writes should change nothing. */
 	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
-		sides[0]->move(at, 16 * MIB, false);
+		side_move(sides[0], at, 16 * MIB, false);
 	if (!reads_only)
 		measure(sides, nr, true);
 	for (unsigned int i = 0; i < nr && !direct; i++)
 		verify(sides[i], MIB);
 	while (nr--)
-		sides[nr]->close();
+		side_close(sides[nr]);
 	gpu_cuda_leave();
 }
 
@@ -359,7 +372,7 @@ int main(int argc, char **argv)
 {
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
-			"[-t SECONDS] [-c LIBCUFILE|none] [-r] [-q] [-o]\n");
+			"[-t SECONDS] [-n OURS] [-c THEIRS|none] [-r] [-q] [-o]\n");
 		return 2;
 	}
 	if (gpu_get(&bench.driver) ||

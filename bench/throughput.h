@@ -30,28 +30,36 @@ struct bench {
 	double seconds;
 };
 
-/**
- * struct side - one library
- * @name: of it
- * @open, @close: time in seconds is told by the caller's clock
- * @enroll: register the device buffer
- * @move: one synchronous request at @offset of file and buffer; bytes or -1
- * @batch: BATCH reads of 4 KiB, file offsets at @offsets, memory at @slots; 0
+/*
+ * One library, through the functions of cuFile, as its users call it. Each of
+ * them has its own libcufile.so.0; that they have the names in common does no
+ * harm. Functions return 0 or -1.
  */
-struct side {
-	const char *name;
-	int (*open)(const struct bench *bench);
-	void (*close)(void);
-	int (*enroll)(void);
-	int64_t (*move)(uint64_t offset, uint64_t length, bool write);
-	int (*batch)(const uint64_t *offsets, const uint64_t *slots);
-};
+struct side;
 
-extern const struct side side_nvfs;
-extern const struct side side_cufile;
-
-/* Which libcufile; NULL: the dynamic linker's. */
-extern const char *cufile_path;
+/*
+ * side_make() - load it
+ * @name: what it is called in the results
+ * @path: for dlopen(3)
+ * @bench: file and buffer
+ *
+ * Returns NULL after a message. There is no way back: a library that has been
+ * used stays.
+ */
+struct side *side_make(const char *name, const char *path,
+		       const struct bench *bench);
+const char *side_name(const struct side *side);
+/* Open library and file. */
+int side_open(struct side *side);
+void side_close(struct side *side);
+/* Register the device buffer. */
+int side_enroll(struct side *side);
+/* One synchronous request at @offset of file and buffer; bytes or -1. */
+int64_t side_move(struct side *side, uint64_t offset, uint64_t length,
+		  bool write);
+/* BATCH reads of 4 KiB, file offsets at @offsets, memory at @slots. */
+int side_batch(struct side *side, const uint64_t *offsets,
+	       const uint64_t *slots);
 
 /* Ring of pinned buffers: bytes per second; 0 when there can be none. */
 double ring_rate(const struct bench *bench, unsigned int threads,

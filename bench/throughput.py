@@ -97,8 +97,8 @@ def render(found, machine, date):
              "Made by `make bench-throughput` (`bench/throughput.py`): "
              f"{date}, {machine}.",
              "A file of 4 GiB, page cache warm, one registered device buffer; "
-             "libnvfs, the libcufile",
-             "that is installed there, and a ring of pinned buffers as the "
+             "our libcufile.so.0 (nvfs), that",
+             "of NVIDIA that is installed there, and a ring of pinned buffers as the "
              "ceiling, cell by cell in turns.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times.", ""]
     lines += rates(found, "read")

@@ -29,6 +29,9 @@
 #include <sys/types.h>
 #include <time.h>
 
+/* ISO C99 has none. */
+struct timespec;
+
 #if !defined(CUFILE_NO_CUDA_TYPES) && defined(__has_include)
 #if __has_include(<cuda.h>)
 #include <cuda.h>
@@ -248,7 +251,10 @@ typedef struct CUfileDrvProps {
 
 /*
  * Opens the library, or adds a reference when it is open.  The calls that
- * register and those that move bytes open it themselves.
+ * register files, memory and streams, that set up a batch, and that ask for
+ * properties or the topology open it themselves.  Those that move bytes do not,
+ * as they need a handle: they fail with CU_FILE_DRIVER_NOT_INITIALIZED when it
+ * is closed.
  */
 CUfileError_t cuFileDriverOpen(void);
 /*
@@ -263,7 +269,13 @@ CUfileError_t cuFileDriverClose_v2(void);
 long cuFileUseCount(void);
 /* Opens the library if need be. */
 CUfileError_t cuFileDriverGetProperties(CUfileDrvProps_t *props);
-/* KiB.  CU_FILE_DRIVER_UNSUPPORTED_LIMIT: out of the documented range. */
+/*
+ * KiB.  CU_FILE_DRIVER_UNSUPPORTED_LIMIT: out of the documented range.  To be
+ * called before the library is opened.  While it is open they change what
+ * cuFileDriverGetProperties() tells, and the limit of later registrations, but
+ * not what the library was opened with: its helpers' polling, and how much
+ * memory is pinned without registration.
+ */
 CUfileError_t cuFileDriverSetPollMode(bool poll, size_t poll_threshold_size);
 CUfileError_t cuFileDriverSetMaxDirectIOSize(size_t max_direct_io_size);
 CUfileError_t cuFileDriverSetMaxCacheSize(size_t max_cache_size);
@@ -423,7 +435,9 @@ void cuFileBatchIODestroy(CUfileBatchHandle_t batch_idp);
 
 /*
  * The pointers are looked at when the stream comes to the request, and must be
- * valid until then; *bytes_p is written before the stream goes on.
+ * valid until then; *bytes_p is written before the stream goes on: bytes, the
+ * negative of a CUfileOpError or, for an error of the system, the negative
+ * errno value.
  */
 CUfileError_t cuFileReadAsync(CUfileHandle_t fh, void *bufPtr_base,
 			      size_t *size_p, off_t *file_offset_p,
@@ -433,7 +447,13 @@ CUfileError_t cuFileWriteAsync(CUfileHandle_t fh, void *bufPtr_base,
 			       size_t *size_p, off_t *file_offset_p,
 			       off_t *bufPtr_offset_p,
 			       ssize_t *bytes_written_p, CUstream stream);
+/*
+ * What is fixed for requests from now on; @flags replace those of an earlier
+ * registration.  Deregister before the stream is destroyed: CUDA may give its
+ * handle to another one, which has the flags then.
+ */
 CUfileError_t cuFileStreamRegister(CUstream stream, unsigned int flags);
+/* CU_FILE_INVALID_VALUE: it is not registered. */
 CUfileError_t cuFileStreamDeregister(CUstream stream);
 
 /* ------------------------------------------------------------ parameters */
@@ -626,7 +646,10 @@ typedef struct CUfileStatsLevel3 {
 	CUfilePerGpuStats_t per_gpu_stats[16];
 } CUfileStatsLevel3_t;
 
-/* 0 to 3; a level includes those below it. */
+/*
+ * 0 to 3; a level includes those below it.  0 counts nothing, also when it was
+ * started.
+ */
 CUfileError_t cuFileSetStatsLevel(int level);
 CUfileError_t cuFileGetStatsLevel(int *level);
 /* CU_FILE_DRIVER_NOT_INITIALIZED: the library is not open. */

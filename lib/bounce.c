@@ -19,18 +19,27 @@ static int need_host(struct nvfs *nvfs)
 	return ret;
 }
 
-int bounce_move(struct nvfs_region *region, const struct span *span,
-		uint64_t *done)
+static int run(struct nvfs_region *region, const struct span *span,
+	       struct engine_file *file, uint64_t *done)
 {
-	struct engine_file file;
 	struct engine_req req = {
-		.file = &file,
+		.file = file,
 		.file_offset = span->file_offset,
 		.addr = region->addr + span->region_offset,
 		.gpu = region->gpu,
 		.length = span->length,
 		.write = span->write,
 	};
+	int ret = host_run(&req);
+
+	*done = req.done;
+	return ret;
+}
+
+int bounce_move(struct nvfs_region *region, const struct span *span,
+		uint64_t *done)
+{
+	struct engine_file file;
 	int ret;
 
 	*done = 0;
@@ -39,11 +48,12 @@ int bounce_move(struct nvfs_region *region, const struct span *span,
 	ret = need_host(region->nvfs);
 	if (ret)
 		return ret;
+	if (span->file)
+		return run(region, span, span->file, done);
 	ret = engine_file_init(&file, span->fd);
 	if (ret)
 		return ret;
-	ret = host_run(&req);
+	ret = run(region, span, &file, done);
 	engine_file_fini(&file);
-	*done = req.done;
 	return ret;
 }

@@ -41,14 +41,9 @@ NVFS_EXPORT int nvfs_buf_alloc(struct nvfs *nvfs, unsigned int gpu,
 		return -EINVAL;
 	if (length > UINT64_MAX - 2 * GPU_ALIGN)
 		return -EOVERFLOW;
-	ret = ctx_gpu(nvfs, &driver);
+	ret = ctx_gpu_at(nvfs, gpu, &driver);
 	if (ret)
 		return ret;
-	ret = driver->count();
-	if (ret < 0)
-		return ret;
-	if (gpu >= (unsigned int)ret)
-		return -ENODEV;
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;

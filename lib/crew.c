@@ -7,17 +7,21 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common.h"
 #include "crew.h"
 
 #define LOOKS_PER_CLOCK	64U
 /* About 20 us, after which others may have the CPU. */
 #define PAUSES		512U
+
+/* Where a thread that looks for work is handed some; a cache line each. */
+struct box {
+	_Alignas(64) _Atomic(struct crew_task *) task;
+};
 
 /**
  * @idle: a bit for each of the first 64 threads that looks into its box
@@ -29,11 +33,6 @@
  * @lock: guards what follows
  * @left: a thread left an offered task, and somebody waits for that
  */
-/* Where a thread that looks for work is handed some; a cache line each. */
-struct box {
-	_Alignas(64) _Atomic(struct crew_task *) task;
-};
-
 static struct {
 	_Alignas(64) _Atomic uint64_t idle;
 	_Alignas(64) _Atomic unsigned int wanted;
@@ -55,14 +54,6 @@ static struct {
 	_Atomic unsigned int nr;
 	bool stop;
 } crew;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void pause_cpu(void)
 {
@@ -256,18 +247,13 @@ static void *thread(void *arg);
 static int start_thread(void)
 {
 	unsigned int nr = atomic_load(&crew.nr);
-	sigset_t all, old;
 	int ret;
 
 	/* Those that are there do what is left when it is time to end. */
 	if (nr >= crew.max || crew.stop)
 		return nr ? 0 : -EAGAIN;
-	/* Signals are the application's own threads' business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&crew.threads[nr], NULL, thread,
-			     (void *)(uintptr_t)nr);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = start_deaf_thread(&crew.threads[nr], thread,
+				(void *)(uintptr_t)nr);
 	if (!ret)
 		atomic_store(&crew.nr, nr + 1);
 	return ret && !nr ? -EAGAIN : 0;

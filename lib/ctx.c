@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "account.h"
+#include "async.h"
 #include "gpu.h"
 #include "host.h"
-#include "internal.h"
 
 /*
  * Counts how often this process came from a fork(2).  A child shares the open
@@ -62,6 +63,30 @@ static int open_module(int *fd)
 	return ret;
 }
 
+static struct nvfs *allocate(void)
+{
+	struct nvfs *nvfs = calloc(1, sizeof(*nvfs));
+
+	if (!nvfs)
+		return NULL;
+	nvfs->account = account_new();
+	if (!nvfs->account) {
+		free(nvfs);
+		return NULL;
+	}
+	nvfs->fd = -1;
+	nvfs->fork_gen = atomic_load(&fork_gen);
+	pthread_mutex_init(&nvfs->lock, NULL);
+	return nvfs;
+}
+
+static void release(struct nvfs *nvfs)
+{
+	pthread_mutex_destroy(&nvfs->lock);
+	free(nvfs->account);
+	free(nvfs);
+}
+
 NVFS_EXPORT int nvfs_open(unsigned int flags, struct nvfs **nvfs)
 {
 	struct nvfs *new;
@@ -69,19 +94,16 @@ NVFS_EXPORT int nvfs_open(unsigned int flags, struct nvfs **nvfs)
 	if (!nvfs || (flags & ~NVFS_OPEN_NO_MODULE))
 		return -EINVAL;
 	pthread_once(&fork_once, watch_forks);
-	new = calloc(1, sizeof(*new));
+	new = allocate();
 	if (!new)
 		return -ENOMEM;
-	new->fd = -1;
-	new->fork_gen = atomic_load(&fork_gen);
 	new->module_error = open_module(&new->fd);
 	if (new->module_error && !(flags & NVFS_OPEN_NO_MODULE)) {
 		int ret = new->module_error;
 
-		free(new);
+		release(new);
 		return ret;
 	}
-	pthread_mutex_init(&new->lock, NULL);
 	*nvfs = new;
 	return 0;
 }
@@ -100,14 +122,16 @@ NVFS_EXPORT int nvfs_close(struct nvfs *nvfs)
 	pthread_mutex_unlock(&nvfs->lock);
 	if (busy)
 		return -EBUSY;
+	stream_words_end(nvfs);
+	if (nvfs->uses_engine)
+		engine_put();
 	if (nvfs->uses_host)
 		host_put();
 	if (nvfs->gpu)
 		gpu_put();
 	if (nvfs->fd >= 0)
 		close(nvfs->fd);
-	pthread_mutex_destroy(&nvfs->lock);
-	free(nvfs);
+	release(nvfs);
 	return 0;
 }
 
@@ -135,6 +159,21 @@ void ctx_count_child(struct nvfs *nvfs, int change)
 	pthread_mutex_lock(&nvfs->lock);
 	nvfs->nr_children += (unsigned int)change;
 	pthread_mutex_unlock(&nvfs->lock);
+}
+
+int ctx_engine(struct nvfs *nvfs)
+{
+	int ret = ctx_check(nvfs);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&nvfs->lock);
+	if (!nvfs->uses_engine) {
+		ret = engine_get();
+		nvfs->uses_engine = !ret;
+	}
+	pthread_mutex_unlock(&nvfs->lock);
+	return ret;
 }
 
 static int check_usable(const struct nvfs *nvfs)
@@ -173,19 +212,27 @@ NVFS_EXPORT int nvfs_gpu_count(struct nvfs *nvfs)
 	return ret ? ret : driver->count();
 }
 
+int ctx_gpu_at(struct nvfs *nvfs, unsigned int index,
+	       const struct gpu_driver **driver)
+{
+	int ret = ctx_gpu(nvfs, driver);
+
+	if (ret)
+		return ret;
+	ret = (*driver)->count();
+	if (ret < 0)
+		return ret;
+	return index < (unsigned int)ret ? 0 : -ENODEV;
+}
+
 NVFS_EXPORT int nvfs_gpu_get(struct nvfs *nvfs, unsigned int index,
 			     struct nvfs_gpu *gpu)
 {
 	const struct gpu_driver *driver;
-	int ret = ctx_gpu(nvfs, &driver);
+	int ret = ctx_gpu_at(nvfs, index, &driver);
 
 	if (ret)
 		return ret;
-	ret = driver->count();
-	if (ret < 0)
-		return ret;
-	if (index >= (unsigned int)ret)
-		return -ENODEV;
 	memset(gpu, 0, sizeof(*gpu));
 	gpu->index = index;
 	return driver->describe(index, gpu);

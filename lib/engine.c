@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* The engine: which route a request takes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "crew.h"
 #include "engine.h"
 #include "engine_batch.h"
+#include "engine_bound.h"
 #include "engine_mem.h"
+#include "ferry.h"
+#include "ferry_crew.h"
 #include "gpu.h"
 #include "host.h"
 #include "internal.h"
@@ -87,6 +91,8 @@ void engine_put(void)
 	if (engine.users && !--engine.users) {
 		nvfs = engine.nvfs;
 		batch_close();
+		bound_close();
+		dock_close_all();
 		host_put();
 		mem_close();
 		engine.nvfs = NULL;
@@ -141,9 +147,22 @@ int engine_pool_set(const struct engine_pool *pool)
 
 int engine_warm(unsigned int gpu)
 {
+	const struct gpu_driver *driver;
+	struct engine_pool pool;
 	int ret = check_open();
 
-	return ret ? ret : host_warm(gpu);
+	if (!ret)
+		ret = host_warm(gpu);
+	if (!ret)
+		ret = ctx_gpu(engine.nvfs, &driver);
+	if (ret)
+		return ret;
+	/* Streams are served by other code. */
+	host_pool_get(&pool);
+	ret = dock_open(driver, gpu, &pool);
+	if (!ret)
+		bound_see_code(driver, gpu);
+	return ret;
 }
 
 void engine_warm_used(void)
@@ -161,11 +180,11 @@ int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)
 	return ret ? ret : mem_add(gpu, addr, length);
 }
 
-int engine_mem_del(uint64_t addr)
+int engine_mem_error(uint64_t addr)
 {
 	int ret = check_open();
 
-	return ret ? ret : mem_del(addr);
+	return ret ? ret : mem_error(addr);
 }
 
 /* May the module be asked at all?  Otherwise @reason says why not. */
@@ -176,30 +195,11 @@ static bool may_be_direct(struct engine_req *req)
 	req->reason = NVFS_REASON_NONE;
 	if (req->gpu == ENGINE_HOST || !req->length || !req->file)
 		return false;
-	if (engine.no_direct || nvfs_module_error(engine.nvfs)) {
-		req->reason = engine.no_direct ? NVFS_REASON_NOT_WANTED :
-						 NVFS_REASON_NO_MODULE;
-		return false;
-	}
-	return true;
-}
-
-bool engine_needs_driver(const struct engine_req *req)
-{
-	struct engine_req probe = *req;
-	struct nvfs_region *region;
-	struct memory *memory;
-	uint64_t offset;
-
-	if (req->gpu == ENGINE_HOST)
-		return false;
-	if (check_open() || !may_be_direct(&probe))
-		return true;
-	memory = mem_get(req->gpu, req->addr, req->length, &region, &offset,
-			 &probe.reason);
-	if (memory)
-		mem_put(memory, 0);
-	return !memory;
+	if (engine.no_direct || req->file->no_direct)
+		req->reason = NVFS_REASON_NOT_WANTED;
+	else if (nvfs_module_error(engine.nvfs))
+		req->reason = NVFS_REASON_NO_MODULE;
+	return !req->reason;
 }
 
 static void set_route(struct engine_req *req)
@@ -240,9 +240,30 @@ static bool try_host(uint64_t done, int error)
 	return false;
 }
 
+static void set_result(struct engine_req *req, ssize_t ret,
+		       const struct nvfs_result *res)
+{
+	req->reason = res->reason;
+	req->done = res->done;
+	req->direct = res->direct;
+	req->route = res->route;
+	req->error = ret < 0 ? (int)ret : 0;
+}
+
+static struct span span_of(const struct engine_req *req, uint64_t offset)
+{
+	return (struct span){
+		.region_offset = offset,
+		.file_offset = req->file_offset,
+		.length = req->length,
+		.fd = req->file->fd,
+		.write = req->write,
+		.file = req->file,
+	};
+}
+
 static int run_module(struct engine_req *req)
 {
-	unsigned int flags = req->no_bounce ? 0 : NVFS_IO_ALLOW_BOUNCE;
 	struct nvfs_region *region;
 	struct nvfs_result res;
 	struct memory *memory;
@@ -253,20 +274,17 @@ static int run_module(struct engine_req *req)
 			 &req->reason);
 	if (!memory)
 		return run_host(req);
-	ret = req->write ? nvfs_write(region, offset, req->file->fd,
-				      req->file_offset, req->length, flags,
-				      &res) :
-			   nvfs_read(region, offset, req->file->fd,
-				     req->file_offset, req->length, flags,
-				     &res);
+	if (region->error) {
+		req->reason = region->reason;
+		mem_put(memory, false);
+		return run_host(req);
+	}
+	ret = span_move(region, span_of(req, offset),
+			req->no_bounce ? SPAN_DIRECT : SPAN_BOUNCE, &res);
 	mem_put(memory, ret == -ESTALE);
-	req->reason = res.reason;
+	set_result(req, ret, &res);
 	if (ret < 0 && !req->no_bounce && try_host(res.done, (int)ret))
 		return run_host(req);
-	req->done = res.done;
-	req->direct = res.direct;
-	req->route = res.route;
-	req->error = ret < 0 ? (int)ret : 0;
 	return req->error;
 }
 
@@ -304,7 +322,8 @@ static void add(struct list *list, struct engine_req *req)
 	list->last = &req->priv.next;
 }
 
-static int post_errand(struct engine_req *list,
+/* @apart: by threads that nobody in the GPU's driver keeps waiting. */
+static int post_errand(struct engine_req *list, bool apart,
 		       void (*work)(struct crew_task *task),
 		       void (*end)(struct crew_task *task))
 {
@@ -317,22 +336,134 @@ static int post_errand(struct engine_req *list,
 	errand->list = list;
 	task->work = work;
 	task->end = end;
-	ret = crew_post(&task, 1);
+	ret = apart ? ferry_post(task, 1) : crew_post(&task, 1);
 	if (ret)
 		free(errand);
 	return ret;
 }
 
+/* Requests that were bound to a region. */
+
+static void unbind(struct engine_req *req, bool stale)
+{
+	if (req->priv.bound)
+		mem_put(req->priv.memory, stale);
+	req->priv.bound = false;
+}
+
+void engine_unbind(struct engine_req *req)
+{
+	unbind(req, false);
+}
+
+/*
+ * Can the file reach the region?  -EAGAIN: no, and @req->reason says why.
+ * Other errors are those of the question itself.
+ */
+static int check_way(struct engine_req *req, struct nvfs_region *region)
+{
+	struct nvfs_query query = { .size = sizeof(query) };
+	int ret;
+
+	if (region->error) {
+		req->reason = region->reason;
+		return -EAGAIN;
+	}
+	ret = nvfs_query_region(region, req->file->fd, &query);
+	if (ret) {
+		req->reason = ret == -ESTALE ? NVFS_REASON_NO_REGION :
+					       NVFS_REASON_NONE;
+		return ret;
+	}
+	req->reason = query.reason;
+	return query.route == NVFS_ROUTE_DIRECT ? 0 : -EAGAIN;
+}
+
+static int bind(struct engine_req *req, uint64_t *first, uint64_t *end)
+{
+	struct nvfs_region *region;
+	struct memory *memory;
+	uint64_t offset;
+	int ret;
+
+	memory = mem_get(req->gpu, req->addr, req->length, &region, &offset,
+			 &req->reason);
+	if (!memory)
+		return -EAGAIN;
+	ret = check_way(req, region);
+	if (ret) {
+		mem_put(memory, ret == -ESTALE);
+		return ret;
+	}
+	req->priv.memory = memory;
+	req->priv.bound = true;
+	*first = region->addr;
+	*end = region->addr + region->length;
+	return 0;
+}
+
+int engine_bind(struct engine_req *req, uint64_t *first, uint64_t *end)
+{
+	int ret = check_open();
+
+	req->priv.bound = false;
+	if (ret || req->gpu == ENGINE_HOST)
+		return ret;
+	if (!may_be_direct(req) ||
+	    (req->write && (req->file->flags & O_APPEND)))
+		return -EAGAIN;
+	ret = bind(req, first, end);
+	/* It was freed, and forgotten now: there may be other memory. */
+	if (ret == -ESTALE)
+		ret = bind(req, first, end);
+	return !ret || req->no_bounce ? ret : -EAGAIN;
+}
+
+/* Where the request's bytes are in its region.  False: not in there. */
+static bool place_bound(struct engine_req *req)
+{
+	const struct nvfs_region *region = mem_region(req->priv.memory);
+	uint64_t offset = req->addr - region->addr;
+
+	if (req->addr < region->addr || offset > region->length ||
+	    req->length > region->length - offset)
+		return false;
+	req->priv.region = region->reg.region;
+	req->priv.offset = region->lead + offset;
+	return true;
+}
+
+static void run_bound(struct engine_req *req)
+{
+	struct nvfs_region *region = mem_region(req->priv.memory);
+	struct nvfs_result res;
+	ssize_t ret;
+
+	ret = span_move(region, span_of(req, req->priv.offset - region->lead),
+			req->no_bounce ? SPAN_DIRECT : SPAN_MODULE_BOUNCE,
+			&res);
+
+	set_result(req, ret, &res);
+	unbind(req, ret == -ESTALE);
+}
+
 /* One request that is waited for. */
+
+static void run_alone(struct engine_req *req)
+{
+	if (!req_claim(req, REQ_RUNNING)) {
+		unbind(req, false);
+		req->error = -ECANCELED;
+	} else if (req->priv.bound) {
+		run_bound(req);
+	} else {
+		run_module(req);
+	}
+}
 
 static void lone_work(struct crew_task *task)
 {
-	struct engine_req *req = ((struct errand *)task)->list;
-
-	if (req_claim(req, REQ_RUNNING))
-		run_module(req);
-	else
-		req->error = -ECANCELED;
+	run_alone(((struct errand *)task)->list);
 }
 
 static void lone_end(struct crew_task *task)
@@ -345,12 +476,20 @@ static void lone_end(struct crew_task *task)
 
 static void go_alone(struct engine_req *req)
 {
+	bool bound = req->priv.bound;
 	int ret;
 
 	__atomic_store_n(&req->priv.state, REQ_WAITING, __ATOMIC_RELEASE);
-	ret = post_errand(req, lone_work, lone_end);
-	if (ret)
+	ret = post_errand(req, bound, lone_work, lone_end);
+	if (!ret)
+		return;
+	if (!bound) {
 		end_with(req, ret);
+		return;
+	}
+	/* A stream waits for it: then this thread does it. */
+	run_alone(req);
+	req->complete(req);
 }
 
 /* Through host memory: together, so that small ones share buffers. */
@@ -382,18 +521,21 @@ static void go_host(struct engine_req *list)
 /* What the module says of a request; true: to go through host memory. */
 static bool module_ended(struct engine_req *req, const struct nvfs_event *event)
 {
+	bool bound = req->priv.bound;
 	int error = -(int)event->error;
 
-	mem_put(req->priv.memory, error == -ESTALE);
+	if (!bound)
+		mem_put(req->priv.memory, error == -ESTALE);
 	req->reason = event->reason;
-	if (!req->no_bounce && try_host(event->done, error))
+	if (!bound && !req->no_bounce && try_host(event->done, error))
 		return true;
 	/* Not the request's fault, or one whose rest goes another way. */
 	if (error == -EBUSY || error == -EINTR ||
-	    (error == -EREMOTEIO && event->done)) {
+	    (!bound && error == -EREMOTEIO && event->done)) {
 		go_alone(req);
 		return false;
 	}
+	unbind(req, error == -ESTALE);
 	req->done = event->done;
 	req->error = error;
 	/* Trusted no further than the request went. */
@@ -421,7 +563,8 @@ static void go_module(struct engine_req *list)
 		struct engine_req *req = list;
 
 		list = req->priv.next;
-		mem_put(req->priv.memory, false);
+		if (!req->priv.bound)
+			mem_put(req->priv.memory, false);
 		go_alone(req);
 	}
 }
@@ -497,7 +640,7 @@ static void go_find(struct engine_req *list)
 	if (!list)
 		return;
 	batch_hold();
-	ret = post_errand(list, find_work, find_end);
+	ret = post_errand(list, false, find_work, find_end);
 	if (!ret)
 		return;
 	batch_drop();
@@ -514,6 +657,30 @@ struct sorted {
 	struct list module, find, host, refused;
 };
 
+static void refuse(struct sorted *to, struct engine_req *req, int error)
+{
+	req->error = error;
+	add(&to->refused, req);
+}
+
+static void sort_bound(struct sorted *to, struct engine_req *req)
+{
+	if (place_bound(req)) {
+		add(&to->module, req);
+		return;
+	}
+	unbind(req, false);
+	refuse(to, req, -EFAULT);
+}
+
+static void sort_host(struct sorted *to, struct engine_req *req)
+{
+	if (req->no_bounce && req->gpu != ENGINE_HOST)
+		refuse(to, req, -EREMOTEIO);
+	else
+		add(&to->host, req);
+}
+
 static void sort(struct sorted *to, struct engine_req *req)
 {
 	struct nvfs_region *region;
@@ -523,9 +690,12 @@ static void sort(struct sorted *to, struct engine_req *req)
 	req->done = 0;
 	req->error = 0;
 	__atomic_store_n(&req->priv.state, REQ_WAITING, __ATOMIC_RELEASE);
+	if (req->priv.bound) {
+		sort_bound(to, req);
+		return;
+	}
 	if (!may_be_direct(req)) {
-		add(req->no_bounce && req->gpu != ENGINE_HOST ? &to->refused :
-								&to->host, req);
+		sort_host(to, req);
 		return;
 	}
 	memory = mem_get_added(req->gpu, req->addr, req->length, &region,
@@ -535,7 +705,7 @@ static void sort(struct sorted *to, struct engine_req *req)
 	else if (set_memory(req, memory, region, offset))
 		add(&to->module, req);
 	else
-		add(req->no_bounce ? &to->refused : &to->host, req);
+		sort_host(to, req);
 }
 
 /* First all are sorted: what was started may be gone. */
@@ -557,7 +727,7 @@ static void submit_sorted(struct engine_req *const *reqs, unsigned int nr)
 		struct engine_req *req = to.refused.first;
 
 		to.refused.first = req->priv.next;
-		end_with(req, -EREMOTEIO);
+		end_with(req, req->error);
 	}
 }
 
@@ -573,12 +743,85 @@ int engine_submit(struct engine_req *const *reqs, unsigned int nr)
 	for (unsigned int i = 0; i < nr; i++) {
 		if (!reqs[i] || !reqs[i]->complete || !reqs[i]->file)
 			return -EINVAL;
-		special |= may_be_direct(reqs[i]) || reqs[i]->no_bounce;
+		special |= may_be_direct(reqs[i]) || reqs[i]->no_bounce ||
+			   reqs[i]->priv.bound;
 	}
 	if (!special)
 		return host_submit(reqs, nr, host_ended);
 	submit_sorted(reqs, nr);
 	return 0;
+}
+
+int engine_submit_apart(struct engine_req *req)
+{
+	int ret = check_open();
+
+	if (ret)
+		return ret;
+	if (!req || !req->complete || !req->file || req->gpu != ENGINE_HOST)
+		return -EINVAL;
+	may_be_direct(req);
+	ret = host_submit_apart(req, host_ended);
+	if (ret != -EAGAIN)
+		return ret;
+	/* No thread could be started: then this one does it. */
+	req->done = 0;
+	req->error = 0;
+	run_host(req);
+	req->complete(req);
+	return 0;
+}
+
+int engine_enqueue(struct engine_req *req, const struct engine_place *place)
+{
+	uint32_t reason = req->reason;
+	int ret = check_open();
+
+	if (ret)
+		return ret;
+	if (!req->file || req->gpu == ENGINE_HOST || req->no_bounce)
+		return -EAGAIN;
+	if (may_be_direct(req))
+		req->reason = reason;
+	return ferry_put(place, req);
+}
+
+/* Of a GPU that was reset or has failed. */
+static void end_lost(struct engine_req *req)
+{
+	unbind(req, false);
+	req->direct = 0;
+	req->route = NVFS_ROUTE_NONE;
+	end_with(req, -EIO);
+}
+
+void engine_await(struct engine_req *req)
+{
+	const struct gpu_driver *driver;
+
+	if (req->gpu != ENGINE_HOST && !engine_gpu(&driver))
+		bound_await(driver, req);
+}
+
+/* Those that have memory in use; others need not be waited for. */
+static void look_after_bound(void)
+{
+	bound_look(end_lost);
+}
+
+int engine_mem_del(uint64_t addr)
+{
+	int ret = check_open();
+
+	return ret ? ret : mem_del(addr, look_after_bound);
+}
+
+void engine_look_after(void)
+{
+	if (check_open())
+		return;
+	dock_look();
+	bound_look(end_lost);
 }
 
 int engine_cancel(struct engine_req *req)

@@ -46,6 +46,7 @@ struct gpu_driver;
  * @cacheable: open with O_DIRECT, and yet bytes that the page cache has may be
  *	read from there: they are what a drive would give
  * @direct: the same file, opened once more with O_DIRECT for reading, or -1
+ * @no_direct: the module is never asked; false after engine_file_init()
  *
  * Belongs to the caller, who may embed it; engine_file_init() fills it in.
  */
@@ -56,6 +57,7 @@ struct engine_file {
 	uint32_t align;
 	bool seekable;
 	bool cacheable;
+	bool no_direct;
 	int direct;
 };
 
@@ -107,7 +109,8 @@ void engine_file_fini(struct engine_file *file);
  *	Success with less than @length is the end of the file.
  * @route: out: enum nvfs_route
  * @reason: out: enum nvfs_reason or NVFS_REASON_NO_*: why not (all) direct
- * @direct: out: how many bytes of @done went direct
+ * @direct: out: how many bytes of @done went direct; with NVFS_ROUTE_MIXED as
+ *	far as that is known
  * @priv: the engine's
  */
 struct engine_req {
@@ -135,6 +138,10 @@ struct engine_req {
 		void *memory;
 		uint64_t offset;
 		uint32_t region;
+		bool bound;
+		int stage;
+		uint64_t context;
+		uint64_t number;
 	} priv;
 };
 
@@ -181,11 +188,13 @@ int engine_uring(void);
  * struct engine_pool - how much the engine may take
  * @threads: helper threads in all; 0: one for each CPU
  * @parallel: threads that may work on one request, the caller's included;
- *	0: 8, or fewer when CPUs are wanted for other requests
+ *	0: as many as its size is worth, 16 at most, or fewer when CPUs are wanted
+ *	for other requests
  * @slot_bytes: size of one pinned buffer; a multiple of 64 KiB, at most 64
  *	MiB.  4 MiB unless set
  * @pinned_bytes: most pinned host memory for each GPU, taken buffer by buffer
- *	when needed; at least one buffer, at most 256.  128 MiB unless set
+ *	when needed; at least one buffer, at most 256.  128 MiB unless set.  What
+ *	engine_enqueue() takes is not among it: up to 13/8 times as much
  * @spin_us: how long an idle helper looks for work before it sleeps, in
  *	microseconds; 0: not at all.  200 unless set
  * @cache_bytes: most GPU memory that is registered without being asked to
@@ -216,18 +225,21 @@ void engine_pool_get(struct engine_pool *pool);
 int engine_pool_set(const struct engine_pool *pool);
 
 /**
- * engine_warm() - have small copies made by code on the GPU from now on
- * @gpu: its index
+ * engine_warm() - have small copies, and those in streams, made by code on it
+ * @gpu: the GPU's index
  *
  * The driver brings code to a GPU only when all of its work has ended, and
  * until then keeps everybody waiting, our copies too.  So this waits for the
  * GPU, and must not be called while work on it waits for a request.  That is
- * why no request does it by itself.  Without it, or when it fails, the copy
- * engine makes all copies.
+ * why no request does it by itself.  Without it the copy engine makes all
+ * copies, and nothing goes through host memory in the order of a stream; when
+ * it fails, that is so of the latter, and maybe of small copies.
  *
  * Returns 0, -EAGAIN (the driver is still translating: call again some time),
- * -ENOSYS (not with this driver or GPU, or not wanted), -ENOTCONN, -ENODEV,
- * -ENOMEM, -EIO or -ECHILD.
+ * -EBUSY (streams still look at what they had when the engine was open before:
+ * call again when they have come to their end), -ENOSYS (not with this driver
+ * or GPU, or not wanted), -ENOTCONN, -ENODEV, -ENOMEM, -EIO (also once the
+ * application has reset the GPU) or -ECHILD.
  */
 int engine_warm(unsigned int gpu);
 /* That for all GPUs with which the application works already. */
@@ -239,7 +251,9 @@ void engine_warm_used(void);
  *
  * Returns @req->error: 0, -EREMOTEIO (@no_bounce), -EFAULT (memory that is
  * none), -ENODEV or -ENOSYS (no such GPU), -ENOMEM, -EOVERFLOW (a range
- * wraps), -ECHILD, or an error of pread(2), pwrite(2) or the GPU driver (-EIO).
+ * wraps), -ECHILD, or an error of pread(2), pwrite(2) or the GPU driver (-EIO;
+ * through host memory also from when the application has reset the GPU until the
+ * engine is opened anew).
  * -EINTR is never returned.
  */
 int engine_run(struct engine_req *req);
@@ -250,6 +264,9 @@ int engine_run(struct engine_req *req);
  *	mixture of files, GPUs and directions, and end in any order
  * @nr: at least 1
  *
+ * Those that are bound are waited for where the module can't have them in its batch.
+ * They end with what the module says, or -EFAULT outside of what they were bound to.
+ *
  * Returns 0 (each will end with one call of @complete, maybe before this
  * returns), or an error with which none was started: -EINVAL, -ENOTCONN (the
  * engine is closed), -EAGAIN (no thread could be started), -ENOMEM, -ECHILD.
@@ -257,23 +274,113 @@ int engine_run(struct engine_req *req);
 int engine_submit(struct engine_req *const *reqs, unsigned int nr);
 
 /**
- * engine_needs_driver() - does a request call the GPU's driver while it runs?
- * @req: its @gpu, @addr, @length (not 0) and @file
+ * engine_submit_apart() - start a request that a stream of the GPU waits for
+ * @req: as for engine_submit(), of host memory (ENGINE_HOST)
  *
- * Without the module, or a region for the memory, bytes go through host memory
- * and are copied by the driver, which may not let us in while another thread of
- * the application waits in it. Then nothing on the GPU may wait for the request.
+ * By threads that have nothing to do with the GPU's driver.  Those that do others
+ * may all be kept out of it by one who waits in there for that stream.  Can't be
+ * cancelled.
  *
- * May call the driver itself, to register the memory.
+ * Returns 0 (it will end with one call of @complete, or has, where no thread could
+ * be started), or an error with which it was not started: -EINVAL, -EOVERFLOW (a
+ * range wraps), -ENOTCONN, -ENOMEM, -ECHILD.
  */
-bool engine_needs_driver(const struct engine_req *req);
+int engine_submit_apart(struct engine_req *req);
+
+/**
+ * engine_bind() - leave a request to the module, so that it needs no GPU driver
+ * @req: its @file, @gpu, @write and @no_bounce, and @addr and @length (not 0), in
+ *	place of which others may stand when it is submitted.  Not of use before
+ * @first, @end: out: the first byte that it may name then, and the first behind
+ *	them: those of the region.  Unchanged for ENGINE_HOST
+ *
+ * Bytes that go through host memory are copied by the driver, which may not let
+ * us in while another thread of the application waits in it.  Then nothing on the
+ * GPU may wait for the request.  One that is bound has its region from now on, and
+ * the module has said that the file can reach it.  What still can't go direct when
+ * it is submitted goes through the module's own host memory.
+ *
+ * Calls the driver here, to find or register the memory.
+ *
+ * Returns 0: owed one engine_submit() or engine_unbind().  -EAGAIN: it would
+ * need the driver (no module, no region, or no direct way; @reason says which).
+ * -ENOTCONN or -ECHILD.  With @no_bounce also what the module says when it
+ * can't be asked for a way: -ESTALE (the memory that a caller added was freed),
+ * -EBADF, -EISDIR, -ESPIPE or -EINVAL (the file is none that it moves).
+ */
+int engine_bind(struct engine_req *req, uint64_t *first, uint64_t *end);
+/* It will not be submitted.  Nothing happens to one that is not bound. */
+void engine_unbind(struct engine_req *req);
+
+/**
+ * engine_await() - a stream is to begin a request
+ * @req: with @complete, and zeroed before it was filled in; for one of host
+ *	memory nothing happens
+ *
+ * For who puts a call into the stream that will submit it, before he does.
+ * That call begins with engine_begin().  If the application resets the GPU, or
+ * it fails, the call may never come, and engine_look_after() ends the request
+ * with -EIO.  The memory that @req is in must then stay for ever, also when
+ * @complete has returned, as the call may be late.  That a GPU has failed is
+ * noticed only after engine_warm(), and neither with a driver that has no
+ * numbers for contexts.
+ */
+void engine_await(struct engine_req *req);
+/*
+ * The stream has come to it, or the call could not be put in.  False: it was
+ * given up, and is not the caller's any more.
+ */
+bool engine_begin(struct engine_req *req);
+/* In @complete: engine_begin() will say so, if somebody still asks. */
+bool engine_gave_up(const struct engine_req *req);
+
+/**
+ * struct engine_place - where in a stream a request stands
+ * @stream: the GPU driver's handle, which the caller has entered
+ * @first, @last: bytes of the GPU's memory that the request may name
+ * @fixed: the request's addr and length are known already
+ * @begin: called when the stream comes to the request, by a thread of the GPU's
+ *	driver, which must not be called: what is known only now is filled in,
+ *	@file_offset, @addr and @length.  An error ends the request
+ */
+struct engine_place {
+	void *stream;
+	uint64_t first, last;
+	bool fixed;
+	int (*begin)(struct engine_req *req);
+};
+
+/**
+ * engine_enqueue() - a request through host memory, in the order of a stream
+ * @req: as for engine_submit(); @length is the most that it will be.  With the
+ *	module, @reason stays what engine_bind() said
+ * @place: where; read before this returns
+ *
+ * Calls the GPU's driver here and nowhere later, so that it does no harm when
+ * others wait in there for the stream.  The stream goes on behind the request
+ * when @complete has returned.
+ *
+ * Returns 0, or an error with which nothing was put into the stream: -EAGAIN (not
+ * with this stream, memory or file, or not before engine_warm(), or all of what
+ * it takes is in use: it has to be engine_run(), after the stream), -ENOTCONN or
+ * -ECHILD.
+ */
+int engine_enqueue(struct engine_req *req, const struct engine_place *place);
+
+/*
+ * Requests in streams of a GPU that failed, or that the application has reset,
+ * end with -EIO, as nothing else ends them; see engine_await().  May call the
+ * GPU's driver.
+ */
+void engine_look_after(void);
 
 /**
  * engine_cancel() - give up a request
  * @req: submitted; its @complete has not returned
  *
  * Returns 0 when nothing of it was started and nothing will be: it ends with
- * -ECANCELED, by a call of @complete like any other, maybe after this returns.
+ * -ECANCELED, by a call of @complete like any other, by another thread and maybe
+ * after this returns.
  * -EALREADY: it is being worked on and ends as it ends.  The module, when it is
  * the one that does, is asked to end it early: with -ECANCELED, and @done says
  * how much is good.
@@ -298,10 +405,20 @@ int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length);
  * engine_mem_del() - the reverse
  * @addr: as it was added
  *
- * Waits for direct requests that use it.
+ * Waits for direct requests that use it, and meanwhile looks after those in
+ * streams.
  *
  * Returns 0, -ENOENT or -ECHILD.
  */
 int engine_mem_del(uint64_t addr);
+
+/**
+ * engine_mem_error() - does the module have it?
+ * @addr: as it was added
+ *
+ * Returns 0, why the module can't be asked or refused, -ENOENT (not added) or
+ * -ECHILD.
+ */
+int engine_mem_error(uint64_t addr);
 
 #endif /* LIBNVFS_ENGINE_H */

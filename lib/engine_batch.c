@@ -4,9 +4,9 @@
  * makes room submits them, so that nobody waits.
  */
 #include <errno.h>
-#include <signal.h>
 
 #include "abi.h"
+#include "common.h"
 #include "engine_batch.h"
 #include "host.h"
 
@@ -88,11 +88,18 @@ static void told(struct teller *teller, unsigned int nr, unsigned int reaped)
 
 /* Submission. */
 
+/* Not to go through host memory by the GPU's driver. */
+static bool is_bound(const struct engine_req *req)
+{
+	return req->priv.bound && !req->no_bounce;
+}
+
 static void fill(struct bunch *bunch, struct engine_req *req)
 {
 	bunch->reqs[bunch->nr] = req;
 	bunch->args[bunch->nr++] = (struct nvfs_request){
 		.op = req->write ? NVFS_OP_WRITE : NVFS_OP_READ,
+		.flags = is_bound(req) ? NVFS_RW_BOUNCE : 0,
 		.region = req->priv.region,
 		.fd = req->file->fd,
 		.region_offset = req->priv.offset,
@@ -186,7 +193,8 @@ static void refuse(struct bunch *bunch, int error,
 
 		if (whole || i == arg->wrong ||
 		    (alike && one->fd == that.fd && one->op == that.op &&
-		     one->region == that.region)) {
+		     one->region == that.region &&
+		     !is_bound(bunch->reqs[i]))) {
 			tell(&teller, bunch->reqs[i], &event);
 		} else {
 			bunch->reqs[bunch->nr] = bunch->reqs[i];
@@ -385,7 +393,6 @@ static int start(void)
 		.size = sizeof(create),
 		.depth = DEPTH,
 	};
-	sigset_t all, old;
 	int ret;
 
 	if (batch.stop || batch.error)
@@ -396,10 +403,7 @@ static int start(void)
 	if (ret)
 		return ret;
 	batch.id = create.batch;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&batch.reaper, NULL, reap, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = start_deaf_thread(&batch.reaper, reap, NULL);
 	batch.running = !ret;
 	if (!ret)
 		return 0;

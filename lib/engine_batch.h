@@ -40,6 +40,9 @@ void batch_drop(void);
  *
  * Returns 0, and each will be told of once, or an error with nothing done:
  * -EAGAIN (no thread), -ENOTCONN (closing), or what the module said.
+ *
+ * Requests that are in the module when nobody can ask it any more, say because its
+ * file was closed, are told of with EIO.
  */
 int batch_submit(struct engine_req *list);
 

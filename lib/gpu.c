@@ -6,7 +6,7 @@
 
 #include "gpu.h"
 
-static const struct gpu_driver *const builtin[] = { &gpu_cuda };
+static const struct gpu_driver *const builtin[] = { &gpu_cuda, &gpu_hip };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Under @lock. */
@@ -21,7 +21,21 @@ void gpu_set_driver(const struct gpu_driver *driver)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The first that starts wins; an error says more than a missing library. */
+/* A library without a GPU is no reason not to look at the next. */
+static int try(const struct gpu_driver *driver)
+{
+	int ret = driver->init();
+
+	if (ret)
+		return ret;
+	ret = driver->count();
+	if (ret > 0)
+		return 0;
+	driver->exit();
+	return ret ? ret : -ENODEV;
+}
+
+/* The first that has a GPU wins; an error says more than a missing library. */
 static int start(const struct gpu_driver **driver)
 {
 	int ret = -ENOSYS;
@@ -31,7 +45,7 @@ static int start(const struct gpu_driver **driver)
 		return forced->init();
 	}
 	for (size_t i = 0; i < sizeof(builtin) / sizeof(builtin[0]); i++) {
-		int err = builtin[i]->init();
+		int err = try(builtin[i]);
 
 		if (!err) {
 			*driver = builtin[i];

@@ -51,6 +51,8 @@ static struct {
 	int (*ctx_sync)(void);
 	int (*pointer_set)(const void *value, int attribute, uint64_t addr);
 	int (*capture_mode)(int *mode);
+	int (*ctx_current)(void **ctx);
+	int (*ctx_id)(void *ctx, uint64_t *id);
 #define FIELD(symbol, field, params) int (*field)params;
 	CUDA_CALLS(FIELD)
 #undef FIELD
@@ -60,6 +62,13 @@ static struct {
 static pthread_mutex_t ctx_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(void *) ctxs[MAX_DEVICES];
 static _Thread_local int old_capture_mode;
+/*
+ * How often the thread has entered and not left; and for each time a bit, the
+ * last one's lowest: its context was another.  To change that takes the driver's
+ * one lock.
+ */
+static _Thread_local unsigned int inside;
+static _Thread_local uint64_t changed;
 
 int gpu_cuda_errno(int result)
 {
@@ -113,10 +122,13 @@ static int load(void)
 	bind(handle, "cuCtxSynchronize", &cu.ctx_sync);
 	bind(handle, "cuPointerSetAttribute", &cu.pointer_set);
 	bind(handle, "cuThreadExchangeStreamCaptureMode", &cu.capture_mode);
+	bind(handle, "cuCtxGetCurrent", &cu.ctx_current);
+	bind(handle, "cuCtxGetId", &cu.ctx_id);
 	cu.handle = handle;
 	gpu_cuda_bind_streams(symbol_of_library);
 	gpu_cuda_bind_copies(symbol_of_library);
 	gpu_cuda_bind_pumps(symbol_of_library);
+	gpu_cuda_bind_carry(symbol_of_library);
 	return 0;
 }
 
@@ -199,6 +211,28 @@ static int make_ctx(unsigned int index, void **ctx)
 	return ret;
 }
 
+static bool is_current(const void *ctx)
+{
+	void *now = NULL;
+
+	return cu.ctx_current && !cu.ctx_current(&now) && now == ctx;
+}
+
+int gpu_cuda_enter_ctx(void *ctx)
+{
+	bool change = ctx && !is_current(ctx);
+	int ret = change ? gpu_cuda_errno(cu.ctx_push(ctx)) : 0;
+
+	if (ret)
+		return ret;
+	changed = changed << 1 | change;
+	if (!inside++ && cu.capture_mode) {
+		old_capture_mode = CAPTURE_RELAXED;
+		cu.capture_mode(&old_capture_mode);
+	}
+	return 0;
+}
+
 int gpu_cuda_enter(unsigned int index)
 {
 	void *ctx;
@@ -208,22 +242,27 @@ int gpu_cuda_enter(unsigned int index)
 		return -ENODEV;
 	ctx = atomic_load_explicit(&ctxs[index], memory_order_acquire);
 	ret = ctx ? 0 : make_ctx(index, &ctx);
-	if (!ret)
-		ret = gpu_cuda_errno(cu.ctx_push(ctx));
-	if (!ret && cu.capture_mode) {
-		old_capture_mode = CAPTURE_RELAXED;
-		cu.capture_mode(&old_capture_mode);
-	}
-	return ret;
+	return ret ? ret : gpu_cuda_enter_ctx(ctx);
 }
 
 void gpu_cuda_leave(void)
 {
+	bool change = changed & 1;
 	void *ctx;
 
-	if (cu.capture_mode)
+	changed >>= 1;
+	if (!--inside && cu.capture_mode)
 		cu.capture_mode(&old_capture_mode);
-	cu.ctx_pop(&ctx);
+	if (change)
+		cu.ctx_pop(&ctx);
+}
+
+uint64_t gpu_cuda_context(unsigned int index)
+{
+	void *ctx = index < MAX_DEVICES ? atomic_load(&ctxs[index]) : NULL;
+	uint64_t id = 0;
+
+	return ctx && cu.ctx_id && !cu.ctx_id(ctx, &id) ? id : 0;
 }
 
 /* The library may be loaded by others only, or not at all. */
@@ -268,6 +307,15 @@ static int cuda_free(unsigned int index, uint64_t addr)
 }
 
 /*
+ * Of a copy an invalid value can only be the address: nothing, or not all, is
+ * mapped there.
+ */
+static int copy_errno(int result)
+{
+	return result == CU_INVALID_VALUE ? -EFAULT : gpu_cuda_errno(result);
+}
+
+/*
  * A copy from pageable memory may return when it has read its source, before
  * the bytes are on the GPU.  The copy is in the default stream; waiting for
  * the whole context would wait for the application's own work, too.
@@ -286,7 +334,7 @@ static int cuda_copy_in(unsigned int index, uint64_t dst, const void *src,
 
 	if (ret)
 		return ret;
-	ret = gpu_cuda_errno(cu.copy_in(dst, src, length));
+	ret = copy_errno(cu.copy_in(dst, src, length));
 	if (!ret)
 		ret = wait_for_copy();
 	gpu_cuda_leave();
@@ -300,7 +348,7 @@ static int cuda_copy_out(unsigned int index, void *dst, uint64_t src,
 
 	if (ret)
 		return ret;
-	ret = gpu_cuda_errno(cu.copy_out(dst, src, length));
+	ret = copy_errno(cu.copy_out(dst, src, length));
 	gpu_cuda_leave();
 	return ret;
 }
@@ -329,6 +377,8 @@ const struct gpu_driver gpu_cuda = {
 	.exit = cuda_exit,
 	.count = cuda_count,
 	.describe = cuda_describe,
+	.enter = gpu_cuda_enter,
+	.leave = gpu_cuda_leave,
 	.alloc = cuda_alloc,
 	.free = cuda_free,
 	.copy_in = cuda_copy_in,

@@ -66,8 +66,10 @@ static struct {
 
 static bool complete;
 
+/* @context: see gpu_copies.context */
 struct queue {
 	unsigned int index;
+	uint64_t context;
 	void *stream;
 	void *events[GPU_MARKS];
 };
@@ -149,6 +151,7 @@ static int queue_open(unsigned int index, void **queue)
 	new = calloc(1, sizeof(*new));
 	if (new) {
 		new->index = index;
+		new->context = gpu_cuda_context(index);
 		ret = create(new);
 	} else {
 		ret = -ENOMEM;
@@ -165,7 +168,9 @@ static void queue_close(void *opaque)
 {
 	struct queue *queue = opaque;
 
-	if (gpu_cuda_enter(queue->index)) {
+	/* The driver faults on streams of a context that is no more. */
+	if (queue->context != gpu_cuda_context(queue->index) ||
+	    gpu_cuda_enter(queue->index)) {
 		free(queue);
 		return;
 	}
@@ -269,6 +274,7 @@ static int queue_poll(void *opaque, unsigned int mark)
 const struct gpu_copies gpu_cuda_copies = {
 	.host_get = host_get,
 	.host_put = host_put,
+	.context = gpu_cuda_context,
 	.open = queue_open,
 	.close = queue_close,
 	.start = queue_start,

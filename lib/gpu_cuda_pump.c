@@ -6,48 +6,22 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common.h"
+#include "gpu_cuda_carry.h"
+#include "gpu_cuda_code.h"
 #include "gpu_cuda_pump.h"
 #include "pump.h"
 
-#define CU_NOT_READY		600
-#define STREAM_NON_BLOCKING	1U
 #define LOADING_LAZY		2
-
-enum {
-	POINTER_MEMORY_TYPE	= 2,
-	POINTER_IS_MANAGED	= 8,
-	POINTER_DEVICE_ORDINAL	= 9,
-	POINTER_RANGE_START	= 11,
-	POINTER_RANGE_SIZE	= 12,
-	POINTER_ACCESS		= 16
-};
-
 #define CLOCK_RATE		13
-#define MEMORY_DEVICE		2
-#define ACCESS_READ_WRITE	3U
-/* What is mapped by itself is a multiple of it. */
-#define MAPPED_UNIT		65536U
 
 #define PUMP_CALLS(X)							\
 	X(cuModuleGetLoadingMode, loading_mode, (int *mode))		\
-	X(cuLibraryLoadData, library_load,				\
-	  (void **library, const void *code, void *jit_options,		\
-	   void *jit_values, unsigned int nr_jit, void *options,	\
-	   void *values, unsigned int nr))				\
-	X(cuLibraryGetKernel, library_kernel,				\
-	  (void **kernel, void *library, const char *name))		\
-	X(cuKernelGetFunction, kernel_function,				\
-	  (void **function, void *kernel))				\
-	X(cuStreamIsCapturing, capturing, (void *stream, int *status))	\
-	X(cuCtxSynchronize, ctx_sync, (void))				\
-	X(cuCtxGetCurrent, ctx_current, (void **ctx))			\
-	X(cuCtxGetId, ctx_id, (void *ctx, uint64_t *id))		\
 	X(cuLaunchKernel, launch,					\
 	  (void *function, unsigned int grid_x, unsigned int grid_y,	\
 	   unsigned int grid_z, unsigned int block_x, unsigned int block_y, \
@@ -60,9 +34,7 @@ enum {
 	X(cuStreamQuery, stream_query, (void *stream))			\
 	X(cuDeviceGet, device_get, (int *dev, int index))		\
 	X(cuDeviceGetAttribute, device_attribute,			\
-	  (int *value, int what, int dev))				\
-	X(cuPointerGetAttributes, attributes,				\
-	  (unsigned int nr, const int *what, void **data, uint64_t addr))
+	  (int *value, int what, int dev))
 
 static struct {
 #define FIELD(symbol, field, params) int (*field)params;
@@ -72,20 +44,16 @@ static struct {
 
 static bool complete;
 
-/* Of make_kernel(): NOT_MADE, -EAGAIN while it runs, or what came of it. */
+/* Of make_kernels(): NOT_MADE, -EAGAIN while it runs, or what came of it. */
 #define NOT_MADE	1
 static _Atomic int made = NOT_MADE;
 static void *kernel;
 static pthread_t maker;
 static pid_t maker_pid;
 
-/* @ctx may come to mean another context, @ctx_id does not. */
 struct cuda_pumps {
-	unsigned int index;
-	void *ctx;
-	uint64_t ctx_id;
+	struct gpu_cuda_code code;
 	unsigned int mhz;
-	void *function;
 	void *streams[PUMPS];
 };
 
@@ -93,7 +61,7 @@ void gpu_cuda_bind_pumps(void *(*symbol)(const char *name))
 {
 	void *address;
 
-	complete = true;
+	complete = gpu_cuda_bind_code(symbol);
 #define BIND(name, field, params)					\
 	address = symbol(#name);					\
 	memcpy(&cu.field, &address, sizeof(address));			\
@@ -111,20 +79,18 @@ static void destroy(struct cuda_pumps *pumps)
 	free(pumps);
 }
 
-/* The kernel belongs to no context, and stays until the process ends. */
-static void *make_kernel(void *arg)
+static void *make_kernels(void *arg)
 {
-	int ret = -ENOSYS, mode = 0;
-	void *library;
+	int mode = 0;
 
 	(void)arg;
-	/* Where kernels are loaded eagerly, this would load it everywhere. */
-	if (!cu.loading_mode(&mode) && mode == LOADING_LAZY &&
-	    !cu.library_load(&library, gpu_cuda_pump_code, NULL, NULL, 0, NULL,
-			     NULL, 0) &&
-	    !cu.library_kernel(&kernel, library, GPU_CUDA_PUMP_NAME))
-		ret = 0;
-	atomic_store(&made, ret);
+	/* Where kernels are loaded eagerly, this would load them everywhere. */
+	if (!cu.loading_mode(&mode) && mode == LOADING_LAZY)
+		kernel = gpu_cuda_code_make(gpu_cuda_pump_code,
+					    GPU_CUDA_PUMP_NAME);
+	if (kernel)
+		gpu_cuda_carry_make();
+	atomic_store(&made, kernel ? 0 : -ENOSYS);
 	return NULL;
 }
 
@@ -133,19 +99,6 @@ static void join_maker(void)
 {
 	if (getpid() == maker_pid)
 		pthread_join(maker, NULL);
-}
-
-/* The application's signals are not for it. */
-static int start_maker(void)
-{
-	sigset_t all, old;
-	int ret;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&maker, NULL, make_kernel, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return ret;
 }
 
 /* 80 to 120 ms, or 0.4 when the driver has it in its cache on disk. */
@@ -158,26 +111,11 @@ static int prepare(void)
 	if (!atomic_compare_exchange_strong(&made, &none, -EAGAIN))
 		return none;
 	maker_pid = getpid();
-	if (start_maker())
+	if (start_deaf_thread(&maker, make_kernels, NULL))
 		atomic_store(&made, -ENOSYS);
 	else
 		atexit(join_maker);
 	return atomic_load(&made);
-}
-
-/*
- * Waiting first, so that in the meantime others can still call the driver.
- * That ends a capture that is under way; of those that it can tell us about, we
- * keep away.
- */
-static int get_function(void **function)
-{
-	int status = 0;
-	int ret = cu.capturing(NULL, &status);
-
-	if (!ret)
-		ret = cu.ctx_sync();
-	return ret ? ret : cu.kernel_function(function, kernel);
 }
 
 static int create(struct cuda_pumps *pumps, unsigned int nr)
@@ -185,18 +123,15 @@ static int create(struct cuda_pumps *pumps, unsigned int nr)
 	int least = 0, greatest = 0, khz = 0;
 	int ret, dev;
 
-	ret = cu.ctx_current(&pumps->ctx);
-	if (!ret)
-		ret = cu.ctx_id(pumps->ctx, &pumps->ctx_id);
-	if (!ret)
-		ret = cu.device_get(&dev, (int)pumps->index);
+	ret = cu.device_get(&dev, (int)pumps->code.index);
 	if (!ret)
 		ret = cu.device_attribute(&khz, CLOCK_RATE, dev);
+	if (!ret)
+		ret = gpu_cuda_code_bring(&pumps->code, kernel);
 	if (ret)
 		return gpu_cuda_errno(ret);
 	pumps->mhz = khz > 1000 ? (unsigned int)khz / 1000 : 1;
 	cu.priorities(&least, &greatest);
-	ret = get_function(&pumps->function);
 	for (unsigned int i = 0; !ret && i < nr; i++)
 		ret = cu.stream_create(&pumps->streams[i], STREAM_NON_BLOCKING,
 				       greatest);
@@ -213,7 +148,7 @@ static int open_pumps(unsigned int index, unsigned int nr, void **pumps)
 		return ret;
 	new = calloc(1, sizeof(*new));
 	if (new) {
-		new->index = index;
+		new->code.index = index;
 		ret = create(new, nr);
 	} else {
 		ret = -ENOMEM;
@@ -231,7 +166,7 @@ static void close_pumps(void *opaque, bool over)
 	struct cuda_pumps *pumps = opaque;
 
 	/* Code that has yet to run must stay. */
-	if (!over || gpu_cuda_enter(pumps->index)) {
+	if (!over || gpu_cuda_enter(pumps->code.index)) {
 		free(pumps);
 		return;
 	}
@@ -247,11 +182,11 @@ static int start_turn(void *opaque, unsigned int pump,
 	uint32_t linger_us = linger_ns / 1000, life_us = life_ns / 1000;
 	void *params[] = { &board, &turn, &linger_us, &life_us, &pumps->mhz,
 			   &pump };
-	int ret = gpu_cuda_enter(pumps->index);
+	int ret = gpu_cuda_enter(pumps->code.index);
 
 	if (ret)
 		return ret;
-	ret = gpu_cuda_errno(cu.launch(pumps->function, PUMP_BLOCKS, 1, 1,
+	ret = gpu_cuda_errno(cu.launch(pumps->code.function, PUMP_BLOCKS, 1, 1,
 				       PUMP_SLOTS / PUMP_BLOCKS * 32, 1, 1, 0,
 				       pumps->streams[pump], params, NULL));
 	gpu_cuda_leave();
@@ -261,7 +196,7 @@ static int start_turn(void *opaque, unsigned int pump,
 static int poll_pump(void *opaque, unsigned int pump)
 {
 	struct cuda_pumps *pumps = opaque;
-	int ret = gpu_cuda_enter(pumps->index);
+	int ret = gpu_cuda_enter(pumps->code.index);
 
 	if (ret)
 		return ret;
@@ -270,33 +205,28 @@ static int poll_pump(void *opaque, unsigned int pump)
 	return ret == CU_NOT_READY ? 0 : gpu_cuda_errno(ret);
 }
 
-/* By number: in a new context the driver faults on queues of the old one. */
 static bool is_alive(void *opaque)
 {
 	const struct cuda_pumps *pumps = opaque;
-	uint64_t id = 0;
 
-	return !cu.ctx_id(pumps->ctx, &id) && id == pumps->ctx_id;
+	return gpu_cuda_code_alive(&pumps->code);
 }
 
-/* The byte at @addr, and @length bytes of what the driver has as one range. */
-static bool has_access(unsigned int index, uint64_t addr, uint64_t length)
+/*
+ * The byte at @addr, and @length bytes of what the driver has as one range.
+ * @all: that range, when all of it is one allocation.
+ */
+static bool has_access(unsigned int index, uint64_t addr, uint64_t length,
+		       struct gpu_range *all)
 {
-	static const int what[] = { POINTER_MEMORY_TYPE, POINTER_IS_MANAGED,
-				    POINTER_DEVICE_ORDINAL,
-				    POINTER_RANGE_START, POINTER_RANGE_SIZE,
-				    POINTER_ACCESS };
-	unsigned int type = 0, managed = 0, access = 0;
-	uint64_t base = 0;
-	size_t bytes = 0;
-	int ordinal = -1;
-	void *data[] = { &type, &managed, &ordinal, &base, &bytes, &access };
+	bool whole;
 
-	if (cu.attributes(sizeof(what) / sizeof(what[0]), what, data, addr))
+	if (!gpu_cuda_code_reaches(index, addr, all, &whole) ||
+	    length > all->end - addr)
 		return false;
-	return type == MEMORY_DEVICE && !managed &&
-	       ordinal == (int)index && access == ACCESS_READ_WRITE &&
-	       addr >= base && length <= bytes && addr - base <= bytes - length;
+	if (!whole)
+		*all = (struct gpu_range){ 0, 0 };
+	return true;
 }
 
 /*
@@ -304,17 +234,22 @@ static bool has_access(unsigned int index, uint64_t addr, uint64_t length)
  * with it.  A range may be an address range of which only some is mapped, so
  * both ends count; and access is that of the current context's GPU.
  */
-static bool reaches(unsigned int index, uint64_t addr, uint64_t length)
+static bool reaches(unsigned int index, uint64_t addr, uint64_t length,
+		    struct gpu_range *around)
 {
 	uint64_t last = addr + length - 1;
+	struct gpu_range all;
 	bool reached;
 
 	if (gpu_cuda_enter(index))
 		return false;
-	reached = has_access(index, addr, length) &&
-		  (addr / MAPPED_UNIT == last / MAPPED_UNIT ||
-		   has_access(index, last, 1));
+	reached = has_access(index, addr, length, &all) &&
+		  (all.end || addr / GPU_CUDA_MAPPED_UNIT ==
+			      last / GPU_CUDA_MAPPED_UNIT ||
+		   has_access(index, last, 1, &all));
 	gpu_cuda_leave();
+	if (reached)
+		*around = all;
 	return reached;
 }
 

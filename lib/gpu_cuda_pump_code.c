@@ -9,6 +9,7 @@
  */
 #include <stddef.h>
 
+#include "gpu_cuda_code.h"
 #include "gpu_cuda_pump.h"
 #include "pump.h"
 
@@ -24,20 +25,8 @@ _Static_assert(PUMP_BLOCKS == 4, "blocks");
 _Static_assert(PUMP_SLOTS / PUMP_BLOCKS * 32 <= 256, "threads");
 _Static_assert(PUMPS == 2, "state");
 
-/* The n-th 16 bytes of this thread, if there are so many. */
-#define LOAD(n, at, bytes)						\
-	"add.u64 %x, %i, " #at ";\n"					\
-	"setp.lt.u64 %in" #n ", %x, %units;\n"				\
-	"@%in" #n " ld.relaxed.sys.global.v4.u32 "			\
-	"{%a" #n ", %b" #n ", %c" #n ", %d" #n "}, [%src+" #bytes "];\n"
-#define STORE(n, bytes)							\
-	"@%in" #n " st.global.v4.u32 [%dst+" #bytes "], "		\
-	"{%a" #n ", %b" #n ", %c" #n ", %d" #n "};\n"
-
 const char gpu_cuda_pump_code[] =
-".version 6.4\n"
-".target sm_70\n"
-".address_size 64\n"
+GPU_CUDA_HEAD
 /* Of each pump: the turn that ends, and how many orders were taken. */
 ".global .align 8 .b32 state[4];\n"
 ".visible .entry " GPU_CUDA_PUMP_NAME "(\n"
@@ -158,10 +147,14 @@ const char gpu_cuda_pump_code[] =
 " shl.b64 %x, %i, 4;\n"
 " add.u64 %src, %from, %x;\n"
 " add.u64 %dst, %to, %x;\n"
-LOAD(0, 0, 0) LOAD(1, 32, 512) LOAD(2, 64, 1024) LOAD(3, 96, 1536)
-LOAD(4, 128, 2048) LOAD(5, 160, 2560) LOAD(6, 192, 3072) LOAD(7, 224, 3584)
-STORE(0, 0) STORE(1, 512) STORE(2, 1024) STORE(3, 1536)
-STORE(4, 2048) STORE(5, 2560) STORE(6, 3072) STORE(7, 3584)
+GPU_CUDA_LOAD(0, 0, 0) GPU_CUDA_LOAD(1, 32, 512)
+GPU_CUDA_LOAD(2, 64, 1024) GPU_CUDA_LOAD(3, 96, 1536)
+GPU_CUDA_LOAD(4, 128, 2048) GPU_CUDA_LOAD(5, 160, 2560)
+GPU_CUDA_LOAD(6, 192, 3072) GPU_CUDA_LOAD(7, 224, 3584)
+GPU_CUDA_STORE(0, 0) GPU_CUDA_STORE(1, 512)
+GPU_CUDA_STORE(2, 1024) GPU_CUDA_STORE(3, 1536)
+GPU_CUDA_STORE(4, 2048) GPU_CUDA_STORE(5, 2560)
+GPU_CUDA_STORE(6, 3072) GPU_CUDA_STORE(7, 3584)
 " add.u64 %i, %i, 256;\n"
 " sub.u64 %x, %i, %me;\n"
 " setp.lt.u64 %p, %x, %units;\n"

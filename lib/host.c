@@ -5,32 +5,42 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common.h"
+#include "ferry_crew.h"
 #include "host_job.h"
 #include "libnvfs.h"
 
 #define PAGE		4096ULL
-/* Small requests that share a job, and a buffer. */
+/* Small requests that share a job; in a part of it, of which some are wanted. */
 #define GATHER_MOST	256U
 #define GATHER_PART	32U
+#define GATHER_LEAST	8U
+#define GATHER_PARTS	16U
 /* Requests that follow one another so closely are a burst. */
 #define BURST_NS	200000U
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
-/* How long host_warm() waits for code. */
-#define PREPARE_NS	2000000U
+/*
+ * How long host_warm() waits for code: 1 to 2 ms, now and then 5, when the driver
+ * has it in its cache; so long for nothing when it has not.
+ */
+#define PREPARE_NS	20000000U
 
 /*
  * Found on an H200 with 16 CPUs: see docs/throughput.md.  Bytes, if not said.
  * Below SPLIT_MIN one thread is faster; from WAKE_MIN on it is worth it to wake
- * others; up to JOINT_MAX they share a buffer and a copy; above, and alone, a
- * thread reads ALONE_MIN to PART_MAX at a time, PARTS_EACH times or more.
+ * others, and from LARGE on, some more of them.  What several threads read
+ * through the page cache, and all up to JOINT_MAX, they read jointly; otherwise
+ * and alone a thread takes ALONE_MIN to PART_MAX at a time, PARTS_EACH times or
+ * more.
  */
 #define PARALLEL	8U
+#define PARALLEL_LARGE	16U
+#define PARALLEL_SMALL	4U
+#define LARGE		(1ULL << 20)
 #define SPLIT_MIN	(32ULL << 10)
-#define PART_MIN	(16ULL << 10)
 #define PART_MAX	(1ULL << 20)
 #define ALONE_MIN	(256ULL << 10)
 #define JOINT_MAX	(1ULL << 20)
@@ -126,14 +136,6 @@ void host_put(void)
 	pthread_mutex_unlock(&host.opening);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static unsigned int nr_slots(void)
 {
 	uint64_t nr = host.pool.pinned_bytes / host.pool.slot_bytes;
@@ -176,6 +178,10 @@ static int open_port(unsigned int gpu, struct port **port)
 	return 0;
 }
 
+/*
+ * Of a GPU that the application has reset since, none: buffers that were pinned
+ * and queues are gone.
+ */
 static int get_port(unsigned int gpu, struct port **port)
 {
 	int ret = 0;
@@ -187,7 +193,7 @@ static int get_port(unsigned int gpu, struct port **port)
 		return -ENODEV;
 	*port = atomic_load_explicit(&host.ports[gpu], memory_order_acquire);
 	if (*port)
-		return 0;
+		return slots_alive(&(*port)->slots) ? 0 : -EIO;
 	pthread_mutex_lock(&host.lock);
 	*port = atomic_load(&host.ports[gpu]);
 	if (!*port)
@@ -273,7 +279,9 @@ static bool is_alone(const struct engine_req *req)
 /* How many threads there are for one request, the caller's included. */
 static unsigned int ways(uint64_t window)
 {
-	unsigned int most = host.pool.parallel ? host.pool.parallel : PARALLEL;
+	unsigned int most = host.pool.parallel ? host.pool.parallel :
+			    window >= LARGE ? PARALLEL_LARGE :
+			    window <= PUMP_MAX ? PARALLEL_SMALL : PARALLEL;
 	unsigned int busy = crew_busy();
 	unsigned int cpus = crew_cpus();
 	uint64_t parts = window / PART_MIN;
@@ -293,8 +301,6 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 {
 	uint64_t window = job->window;
 
-	if (job->is_joint)
-		return clamp(window / (2 * nr), PART_MIN, window);
 	if (nr > 1)
 		return clamp(window / (PARTS_EACH * nr), ALONE_MIN, PART_MAX);
 	if (window <= ALONE_MIN)
@@ -303,19 +309,32 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 	       clamp(window / 2, ALONE_MIN, PART_MAX);
 }
 
+/* A small one also when it is read by one thread: its copy can begin early. */
+static bool is_joint(const struct job *job, unsigned int nr)
+{
+	if (!job->port || job->write || is_serial(job->req))
+		return false;
+	if (nr == 1)
+		return job->req->file->align == 1 && job->window > PART_MIN &&
+		       job->window <= PUMP_MAX && crew_busy() <= CROWD;
+	return job->window <= JOINT_MAX || job->req->file->align == 1;
+}
+
 static void shape_one(struct job *job)
 {
 	const struct engine_req *req = job->req;
 	uint64_t grain = req->file->align > PAGE ? req->file->align : PAGE;
 	unsigned int nr = is_serial(req) ? 1 : ways(job->window);
 
-	job->is_joint = job->port && nr > 1 && !job->write &&
-			job->window <= JOINT_MAX &&
-			job->window + grain <= host.pool.slot_bytes;
-	job->stride = clamp(round_up(part_of(job, nr), grain), grain,
-			    host.pool.slot_bytes);
-	job->nr_parts = (uint32_t)((job->window + job->stride - 1) /
-				   job->stride);
+	job->is_joint = is_joint(job, nr);
+	if (job->is_joint) {
+		joint_shape(job, nr, host.pool.slot_bytes);
+	} else {
+		job->stride = clamp(round_up(part_of(job, nr), grain), grain,
+				    host.pool.slot_bytes);
+		job->nr_parts = (uint32_t)((job->window + job->stride - 1) /
+					   job->stride);
+	}
 	job->helpers = nr - 1;
 	if (job->helpers >= job->nr_parts)
 		job->helpers = job->nr_parts ? job->nr_parts - 1 : 0;
@@ -422,20 +441,13 @@ int host_run(struct engine_req *req)
 
 /* Submitted requests. */
 
-/* A request that was cancelled ends here. */
-static bool starts(struct engine_req *req)
-{
-	if (req_claim(req, REQ_RUNNING))
-		return true;
-	req->error = -ECANCELED;
-	return false;
-}
-
 static int begin_posted(struct job *job)
 {
+	uint64_t bytes = job->nr_many * job->stride;
+
 	if (job->error)
 		return job->error;
-	if (job->req && !starts(job->req))
+	if (job->req && !req_claim(job->req, REQ_RUNNING))
 		return -ECANCELED;
 	job->error = get_port(job->gpu, &job->port);
 	if (job->error)
@@ -444,9 +456,7 @@ static int begin_posted(struct job *job)
 		shape_one(job);
 	else
 		job->helpers = (unsigned int)clamp(job->nr_parts, 1,
-			job->waits ? crew_threads() : ways(UINT64_MAX)) - 1;
-	for (uint32_t i = 0; i < job->nr_many; i++)
-		starts(job->many[i]);
+			job->waits ? crew_threads() : ways(bytes)) - 1;
 	return job_begin(job);
 }
 
@@ -477,7 +487,8 @@ static void posted_end(struct crew_task *task)
 	crew_busy_add(-1);
 	if (job->req)
 		each(job->req);
-	for (uint32_t i = 0; i < job->nr_many; i++)
+	/* Otherwise each was told of when its part was done. */
+	for (uint32_t i = 0; job->error && i < job->nr_many; i++)
 		each(job->many[i]);
 	free(job);
 }
@@ -514,12 +525,16 @@ static unsigned int count_alike(struct engine_req *const *reqs, unsigned int nr)
 }
 
 /*
- * Each thread takes some at a time, so that their copies are one group; but
- * where it has to wait for a drive, as few as keep all threads waiting.
+ * Each thread takes some at a time, so that their copies are one group, and the
+ * driver is asked once; but not so many that others have none.  Where it has to
+ * wait for a drive, as few as keep all threads waiting.
  */
 static void shape_many(struct job *job)
 {
-	uint64_t stride = PAGE, most = GATHER_PART;
+	uint64_t most = clamp(job->nr_many / GATHER_PARTS, GATHER_LEAST,
+			      GATHER_PART);
+	uint64_t stride = PAGE;
+	bool waits = false;
 
 	for (uint32_t i = 0; i < job->nr_many; i++) {
 		const struct engine_req *req = job->many[i];
@@ -527,11 +542,12 @@ static void shape_many(struct job *job)
 
 		if (room > stride)
 			stride = room;
-		if (req->file->align > 1)
-			most = clamp(job->nr_many / crew_threads(), 1, most);
+		waits |= req->file->align > 1;
 	}
+	if (waits)
+		most = clamp(job->nr_many / crew_threads(), 1, most);
 	job->stride = stride;
-	job->waits = most < GATHER_PART;
+	job->waits = waits;
 	job->per_part = (uint32_t)clamp(host.pool.slot_bytes / stride, 1, most);
 	job->nr_parts = (job->nr_many + job->per_part - 1) / job->per_part;
 }
@@ -592,6 +608,31 @@ int host_submit(struct engine_req *const *reqs, unsigned int nr,
 	for (unsigned int i = 0; ret && i < nr_tasks; i++)
 		free(tasks[i]);
 	free(tasks);
+	return ret;
+}
+
+/* Its shape is known before anybody joins, as nobody need be called later. */
+int host_submit_apart(struct engine_req *req,
+		      void (*each)(struct engine_req *req))
+{
+	struct job *job = make_job(&req, 1);
+	int ret;
+
+	if (!job)
+		return -ENOMEM;
+	ret = job->error;
+	if (!ret) {
+		job->each = each;
+		job->task.work = offered_work;
+		req_claim(req, REQ_RUNNING);
+		shape_one(job);
+		crew_busy_add(1);
+		ret = ferry_post(&job->task, job->helpers + 1);
+		if (ret)
+			crew_busy_add(-1);
+	}
+	if (ret)
+		free(job);
 	return ret;
 }
 

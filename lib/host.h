@@ -31,6 +31,12 @@ int host_run(struct engine_req *req);
  */
 int host_submit(struct engine_req *const *reqs, unsigned int nr,
 		void (*each)(struct engine_req *req));
+/*
+ * The same for one of host memory, by threads that never call the GPU's driver.
+ * 0, or an error with which it was not started.
+ */
+int host_submit_apart(struct engine_req *req,
+		      void (*each)(struct engine_req *req));
 
 /*
  * engine_req.priv.state of a submitted request.  Who does something with it that
@@ -50,6 +56,9 @@ static inline bool req_claim(struct engine_req *req, int state)
 
 /* As engine_cancel(), without calling anything: 0 or -EALREADY. */
 int host_cancel(struct engine_req *req);
+
+/* host_job.c: the GPU will read what this CPU has just written. */
+void host_demote(const char *host, uint64_t length);
 
 /* host_file.c: what pread(2) and pwrite(2) leave to be done. */
 

@@ -123,6 +123,7 @@ int engine_file_init(struct engine_file *file, int fd)
 	file->fd = fd;
 	file->twin = -1;
 	file->direct = -1;
+	file->no_direct = false;
 	file->flags = flags;
 	file->align = flags & O_DIRECT ? direct_align(fd) : 1;
 	file->seekable = lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;

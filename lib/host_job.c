@@ -2,15 +2,20 @@
 /* Parts: file on one side, copy engine on the other. */
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <emmintrin.h>
 #endif
 #include <errno.h>
 #include <string.h>
 
+#include "common.h"
 #include "host_job.h"
 #include "ring.h"
 
 /* CPUID 7.0, ECX */
 #define HAS_CLDEMOTE	(1U << 25)
+
+/* What is read at a time, to be written past the cache; on the stack. */
+#define READ_NEAR	(16U << 10)
 
 /* Buffers of one thread: one being read, one being copied, two in between. */
 #define HAND_BUFFERS	4U
@@ -45,13 +50,8 @@ struct hand {
 	struct buffer buffers[HAND_BUFFERS];
 };
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Where the good bytes end, and why.  The first stop counts. */
-static void stop_at(struct job *job, uint64_t position, int error)
+void job_stop_at(struct job *job, uint64_t position, int error)
 {
 	while (atomic_flag_test_and_set(&job->stop_lock))
 		crew_relax(0);
@@ -70,7 +70,7 @@ static void stop_at(struct job *job, uint64_t position, int error)
  * have copies that take less time than the pause after them, or a job has many
  * small ones, they are grouped.
  */
-static struct lane *lane_of(struct job *job)
+struct lane *job_lane(struct job *job)
 {
 	static _Atomic unsigned int threads;
 	static _Thread_local unsigned int mine;
@@ -106,6 +106,106 @@ static int wait_for(struct lane *lane, struct lane_copy *copies,
 static uint64_t lead_of(const struct engine_req *req)
 {
 	return req->write ? 0 : req->file_offset % req->file->align;
+}
+
+/*
+ * Bytes that a CPU has just written lie in its own cache, which hands them out at
+ * no more than 8 GB/s: to the copy engine, to code on the GPU, and when it is told
+ * to give them up.  Twice as fast is to read into a bit of memory that stays in
+ * the cache, and to write from there past it; but not when many threads do that,
+ * because then they wait for memory.
+ */
+static bool goes_past(const struct job *job)
+{
+#if defined(__x86_64__)
+	unsigned int threads = crew_busy();
+
+	if (job->window > PUMP_MAX)
+		threads *= job->helpers + 1;
+	return job->req->file->align == 1 && threads <= CROWD;
+#else
+	(void)job;
+	return false;
+#endif
+}
+
+/* Both at an address that divides by 16. */
+static void copy_past(char *to, const char *from, uint64_t length)
+{
+#if defined(__x86_64__)
+	uint64_t whole = length / 16 * 16;
+
+	for (uint64_t i = 0; i < whole; i += 16)
+		_mm_stream_si128((__m128i *)(void *)(to + i),
+				 *(const __m128i *)(const void *)(from + i));
+	memcpy(to + whole, from + whole, length - whole);
+#else
+	memcpy(to, from, length);
+#endif
+}
+
+static uint64_t read_past(struct engine_file *file, char *host, uint64_t length,
+			  uint64_t offset, int *error)
+{
+	_Alignas(64) char near[READ_NEAR];
+	uint64_t done = 0, want, got;
+
+	do {
+		want = min64(sizeof(near), length - done);
+		got = host_file_read(file, near, want, offset + done, error);
+		copy_past(host + done, near, got);
+		done += got;
+	} while (done < length && got == want);
+#if defined(__x86_64__)
+	_mm_sfence();
+#endif
+	return done;
+}
+
+/*
+ * What many threads read is faster given up: 16 of them, 1 MiB at a time, got 31
+ * GB/s without, and 45 GB/s with that.
+ */
+void host_demote(const char *host, uint64_t length)
+{
+#if defined(__x86_64__)
+	static _Atomic int known;
+	unsigned int a, b, c = 0, d;
+
+	if (!atomic_load_explicit(&known, memory_order_relaxed))
+		atomic_store(&known, __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+				     (c & HAS_CLDEMOTE) ? 1 : -1);
+	if (atomic_load_explicit(&known, memory_order_relaxed) < 0)
+		return;
+	for (uint64_t i = 0; i < length; i += 64)
+		__asm__ volatile("cldemote %0" : : "m"(host[i]));
+#else
+	(void)host;
+	(void)length;
+#endif
+}
+
+static uint64_t read_part(struct job *job, char *host, uint64_t length,
+			  uint64_t offset, int *error)
+{
+	struct engine_file *file = job->req->file;
+	uint64_t done = 0, step, now;
+
+	/* So few do not matter. */
+	if (!job->port || job->window <= PART_MIN)
+		return host_file_read(file, host, length, offset, error);
+	if (goes_past(job))
+		return read_past(file, host, length, offset, error);
+	/* A drive is asked for all of it. */
+	step = file->align > 1 ? length : READ_STEP;
+	do {
+		now = host_file_read(file, host + done,
+				     min64(step, length - done), offset + done,
+				     error);
+		host_demote(host + done, now);
+		done += now;
+	} while (done < length && now == step);
+	return done;
 }
 
 /* Some small requests. */
@@ -203,6 +303,12 @@ static void do_many(struct job *job, struct buffer *buffer, struct ring *ring)
 	uint32_t first = buffer->part * job->per_part;
 	struct ring_read reads[RING_DEPTH];
 
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
+		struct engine_req *req = job->many[first + i];
+
+		if (!req_claim(req, REQ_RUNNING))
+			req->error = -ECANCELED;
+	}
 	if (ring)
 		start_many(job, buffer, ring, reads);
 	for (uint32_t i = 0; i < many_in(job, buffer->part); i++) {
@@ -216,6 +322,15 @@ static void do_many(struct job *job, struct buffer *buffer, struct ring *ring)
 		else
 			do_small(req, buffer->host + i * job->stride);
 	}
+}
+
+/* They are their owner's again. */
+static void end_many(struct job *job, struct buffer *buffer)
+{
+	uint32_t first = buffer->part * job->per_part;
+
+	for (uint32_t i = 0; i < many_in(job, buffer->part); i++)
+		job->each(job->many[first + i]);
 }
 
 /* Whose memory is it that can't be copied?  Rare, so one by one. */
@@ -261,33 +376,8 @@ static void plan_one(struct job *job, struct buffer *buffer)
 	buffer->nr_copies = 1;
 }
 
-/*
- * Bytes that a CPU has just written lie in its own cache, from where the copy
- * engine gets them more slowly than from the shared one or from memory: 16
- * threads that each read 1 MiB at a time got 31 GB/s, and 45 GB/s when each
- * line is given up first.
- */
-static void demote(const char *host, uint64_t length)
-{
-#if defined(__x86_64__)
-	static _Atomic int known;
-	unsigned int a, b, c = 0, d;
-
-	if (!atomic_load_explicit(&known, memory_order_relaxed))
-		atomic_store(&known, __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-				     (c & HAS_CLDEMOTE) ? 1 : -1);
-	if (atomic_load_explicit(&known, memory_order_relaxed) < 0)
-		return;
-	for (uint64_t i = 0; i < length; i += 64)
-		__asm__ volatile("cldemote %0" : : "m"(host[i]));
-#else
-	(void)host;
-	(void)length;
-#endif
-}
-
-/* File and @host; positions are of the window. */
-static void do_part(struct job *job, uint32_t part, char *host)
+/* Positions are of the window. */
+void job_do_part(struct job *job, uint32_t part, char *host)
 {
 	struct engine_req *req = job->req;
 	uint64_t start = part * job->stride;
@@ -304,12 +394,10 @@ static void do_part(struct job *job, uint32_t part, char *host)
 		uint64_t align = job->port ? req->file->align : 1;
 		uint64_t whole = (length + align - 1) / align * align;
 
-		done = host_file_read(req->file, host, whole, offset, &error);
-		if (job->port)
-			demote(host, done);
+		done = read_part(job, host, whole, offset, &error);
 	}
 	if (done < length)
-		stop_at(job, start + done, error);
+		job_stop_at(job, start + done, error);
 }
 
 /* A thread's buffers. */
@@ -317,10 +405,11 @@ static void do_part(struct job *job, uint32_t part, char *host)
 /* From a drive, mostly, and more than pread(2) does in one go. */
 static bool reads_drive(const struct job *job)
 {
-	const struct engine_req *one = job->req ? job->req : job->many[0];
-
-	return !job->write && one->file->align > 1 &&
-	       (!job->req || job->nr_parts > 1);
+	if (job->write)
+		return false;
+	/* The first ones of many may be their owner's again. */
+	return job->req ? job->req->file->align > 1 && job->nr_parts > 1 :
+			  job->waits;
 }
 
 static bool open_hand(struct hand *hand, struct job *job, bool first)
@@ -333,7 +422,7 @@ static bool open_hand(struct hand *hand, struct job *job, bool first)
 	if (hand->slot < 0)
 		return false;
 	hand->pinned = slots->all[hand->slot].pinned;
-	hand->lane = lane_of(job);
+	hand->lane = job_lane(job);
 	hand->ring = reads_drive(job) ? slots_ring(slots, hand->slot) : NULL;
 	hand->nr = (unsigned int)min64(slots->bytes / bytes, HAND_BUFFERS);
 	for (unsigned int i = 0; i < hand->nr; i++) {
@@ -359,7 +448,7 @@ static void start(struct hand *hand, struct buffer *buffer)
 static void transfer(struct hand *hand, struct buffer *buffer)
 {
 	if (hand->job->req)
-		do_part(hand->job, buffer->part, buffer->host);
+		job_do_part(hand->job, buffer->part, buffer->host);
 	else
 		do_many(hand->job, buffer, hand->ring);
 }
@@ -375,12 +464,14 @@ static void land(struct hand *hand, struct buffer *buffer)
 	buffer->busy = false;
 	error = wait_for(hand->lane, buffer->copies, buffer->nr_copies);
 	if (error && job->req)
-		stop_at(job, buffer->part * job->stride +
-			(buffer->part ? 0 : job->lead), error);
+		job_stop_at(job, buffer->part * job->stride +
+			    (buffer->part ? 0 : job->lead), error);
 	else if (error)
 		blame(job, buffer);
 	if (job->write)
 		transfer(hand, buffer);
+	if (!job->req)
+		end_many(job, buffer);
 }
 
 /* Begin to read a part by the ring; false: it is not for that. */
@@ -473,21 +564,22 @@ static void work_alone(struct job *job, bool first)
 	slots_put(&job->port->slots, hand.slot);
 }
 
-/* Into host memory, or one buffer. */
-static void work_on(struct job *job, char *host)
+/* Into host memory. */
+static void work_on(struct job *job)
 {
+	char *host = (char *)(uintptr_t)job->req->addr;
 	uint32_t part;
 
 	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts)
-		do_part(job, part, host + part * job->stride);
+		job_do_part(job, part, host + part * job->stride);
 }
 
 void job_work(struct job *job, bool first)
 {
 	if (!job->port)
-		work_on(job, (char *)(uintptr_t)job->req->addr);
+		work_on(job);
 	else if (job->is_joint)
-		work_on(job, job->joint);
+		joint_work(job, first);
 	else
 		work_alone(job, first);
 }
@@ -498,38 +590,14 @@ int job_begin(struct job *job)
 
 	if (!job->port)
 		return 0;
+	if (job->is_joint)
+		return joint_begin(job);
 	/* So that there is one, now or later. */
 	slot = slots_wait(&job->port->slots);
 	if (slot < 0)
 		return slot;
-	if (job->is_joint) {
-		job->joint_slot = slot;
-		job->joint = job->port->slots.all[slot].host;
-	} else {
-		slots_put(&job->port->slots, slot);
-	}
+	slots_put(&job->port->slots, slot);
 	return 0;
-}
-
-static void finish_joint(struct job *job)
-{
-	struct lane *lane = lane_of(job);
-	uint64_t end = min64(job->window, atomic_load(&job->stop));
-	struct lane_copy copy = {
-		.copy.gpu = job->req->addr,
-		.copy.host = job->joint + job->lead,
-		.pinned = job->port->slots.all[job->joint_slot].pinned,
-	};
-	int error;
-
-	if (end > job->lead) {
-		copy.copy.length = end - job->lead;
-		lane_push(lane, &copy, 1);
-		error = wait_for(lane, &copy, 1);
-		if (error)
-			stop_at(job, job->lead, error);
-	}
-	slots_put(&job->port->slots, job->joint_slot);
 }
 
 void job_finish(struct job *job)
@@ -539,7 +607,7 @@ void job_finish(struct job *job)
 	if (!job->req)
 		return;
 	if (job->is_joint)
-		finish_joint(job);
+		joint_finish(job);
 	end = min64(job->window, atomic_load(&job->stop));
 	job->req->done = end > job->lead ? end - job->lead : 0;
 	job->req->error = end < job->window ? job->stop_error : 0;

@@ -8,8 +8,8 @@
  * A buffer stays with its thread as far as possible: bytes that another CPU
  * wrote last take twice as long to overwrite.
  *
- * A request that is too small for that but large enough to be read by several
- * threads is joint: they read into one buffer, and one copy takes it all.
+ * A read of the page cache by several threads is joint: they read into one
+ * buffer, and each copy takes what all of them have read (host_joint.c).
  */
 #ifndef LIBNVFS_HOST_JOB_H
 #define LIBNVFS_HOST_JOB_H
@@ -29,6 +29,17 @@
 /* So many requests at a time keep the copy engine busy without our help. */
 #define CROWD		8U
 
+/* Bytes of a part at least, where several threads work on a request. */
+#define PART_MIN	(16U << 10)
+/*
+ * Read at a time by one thread, and given up by its CPU's cache: while the next
+ * is read these bytes are still on their way out of it.
+ */
+#define READ_STEP	(64U << 10)
+/* Copies of a joint job at a time, and buffers. */
+#define JOINT_SPANS	8U
+#define JOINT_SLOTS	2U
+
 /* What there is for each GPU. */
 struct port {
 	const struct gpu_driver *driver;
@@ -37,6 +48,49 @@ struct port {
 	struct pumps pumps;
 	struct lane in[PORT_LANES];
 	struct lane out[PORT_LANES];
+};
+
+/*
+ * A small request is one span, and the pump can have it part by part, from each
+ * thread that has read one: not decided yet, or so, or not; or the pump takes
+ * nothing at all just now.
+ */
+enum joint_share { JOINT_UNDECIDED, JOINT_SHARED, JOINT_WHOLE, JOINT_NO_PUMP };
+
+/**
+ * struct joint - what the threads of a joint job share
+ * @slots: @nr_slots, whose buffers they fill, round and round, in spans of
+ *	@span bytes, @per_slot in each; the first span, and the last, may be cut
+ *	in two
+ * @ring: how many there is room for
+ * @nr: of the whole request, from 0 on
+ * @last: where the last one begins, if that is not where others would
+ * @share: one of enum joint_share
+ * @trip: of all threads, with JOINT_SHARED
+ * @landed: so many have been copied, from the first on, and their room is free
+ * @collecting: whoever has it looks what has landed
+ * @spans: by number, in turns; @read: parts of it that were read; @pushed: its
+ *	copy was started
+ */
+struct joint {
+	int slots[JOINT_SLOTS];
+	uint32_t nr_slots;
+	uint32_t per_slot;
+	bool pinned;
+	struct lane *lane;
+	uint64_t span;
+	uint64_t last;
+	uint32_t ring;
+	uint32_t nr;
+	_Atomic int share;
+	struct pump_trip trip;
+	_Alignas(64) _Atomic uint32_t landed;
+	_Atomic bool collecting;
+	struct {
+		_Alignas(64) _Atomic uint32_t read;
+		_Atomic bool pushed;
+		struct lane_copy copy;
+	} spans[JOINT_SPANS];
 };
 
 /**
@@ -57,7 +111,7 @@ struct port {
  * @nr_parts: parts
  * @next: the next part to draw
  * @waits: for a drive rather than for the CPU
- * @joint: the one buffer of a joint job, whose number is @joint_slot
+ * @joint: if @is_joint
  * @stop: nothing from here on is good, counted from the start of the window
  * @stop_error: and that is why; 0: the file ends there
  * @stop_lock: guards @stop_error
@@ -82,8 +136,7 @@ struct job {
 	uint64_t lead;
 	uint64_t window;
 	uint64_t stride;
-	char *joint;
-	int joint_slot;
+	struct joint joint;
 	int stop_error;
 	atomic_flag stop_lock;
 	_Atomic uint64_t stop;
@@ -103,5 +156,21 @@ void job_work(struct job *job, bool first);
 void job_finish(struct job *job);
 /* It ends with @error, and nothing was done. */
 void job_fail(struct job *job, int error);
+
+/* Of all kinds of jobs. */
+
+/* File and @host: part @part of it. */
+void job_do_part(struct job *job, uint32_t part, char *host);
+/* Bytes from @position of the window on are no good; @error: why, 0: the end. */
+void job_stop_at(struct job *job, uint64_t position, int error);
+struct lane *job_lane(struct job *job);
+
+/* host_joint.c: the same for a joint job, which has a port. */
+
+/* Cut it for @nr threads: into parts, and these into spans. */
+void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes);
+int joint_begin(struct job *job);
+void joint_work(struct job *job, bool first);
+void joint_finish(struct job *job);
 
 #endif /* LIBNVFS_HOST_JOB_H */

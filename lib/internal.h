@@ -8,7 +8,10 @@
 
 #include "libnvfs.h"
 
+struct account;
 struct gpu_driver;
+struct stream_word;
+struct engine_file;
 
 #define NVFS_EXPORT		__attribute__((visibility("default")))
 #define BLOCK_SIZE		4096ULL
@@ -21,9 +24,12 @@ struct gpu_driver;
  * @module_error: 0 or why not
  * @fork_gen: of the process that opened it
  * @lock: protects the fields below
- * @nr_children: buffers and regions that are left
+ * @nr_children: buffers, regions and what libnvfs_async.h opens that are left
  * @gpu: NULL until somebody needed it
  * @uses_host: a request went through host memory
+ * @uses_engine: it is one of the engine's users
+ * @account: of its requests
+ * @words: of requests in streams, used by none; see stream.c
  */
 struct nvfs {
 	int fd;
@@ -33,6 +39,9 @@ struct nvfs {
 	unsigned int nr_children;
 	const struct gpu_driver *gpu;
 	bool uses_host;
+	bool uses_engine;
+	struct account *account;
+	struct stream_word *words;
 };
 
 /* @alloc_addr is what the driver gave, @addr is that, aligned. */
@@ -74,7 +83,10 @@ struct nvfs_region {
 int ctx_check(const struct nvfs *nvfs);
 /* ctx.c: the GPU driver, loading it when it is not there yet. */
 int ctx_gpu(struct nvfs *nvfs, const struct gpu_driver **driver);
-/* ctx.c: a buffer or region comes (+1) or goes (-1). */
+/* ctx.c: the same, for a GPU that must be there: -ENODEV. */
+int ctx_gpu_at(struct nvfs *nvfs, unsigned int index,
+	       const struct gpu_driver **driver);
+/* ctx.c: something that hangs on it comes (+1) or goes (-1). */
 void ctx_count_child(struct nvfs *nvfs, int change);
 
 /**
@@ -84,6 +96,7 @@ void ctx_count_child(struct nvfs *nvfs, int change);
  * @length: bytes
  * @fd: the file
  * @write: GPU to file
+ * @file: what is remembered about it; NULL: nothing, it is looked at once more
  */
 struct span {
 	uint64_t region_offset;
@@ -91,7 +104,18 @@ struct span {
 	uint64_t length;
 	int fd;
 	bool write;
+	struct engine_file *file;
 };
+
+/* Through whose host memory a request may go. */
+enum span_bounce { SPAN_DIRECT, SPAN_BOUNCE, SPAN_MODULE_BOUNCE };
+
+/*
+ * io.c: nvfs_read() and nvfs_write().  With SPAN_MODULE_BOUNCE nobody but the
+ * module is asked, and no GPU driver.
+ */
+ssize_t span_move(struct nvfs_region *region, struct span span,
+		  enum span_bounce bounce, struct nvfs_result *res);
 
 /*
  * bounce.c: move @span through host memory.  @done says how many bytes are

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi.h"
+#include "account.h"
 #include "internal.h"
 
 static void advance(struct span *span, uint64_t bytes)
@@ -148,18 +149,20 @@ static int move_mixed(struct nvfs_region *region, struct span *span,
 }
 
 static int move(struct nvfs_region *region, struct span *span,
-		bool allow_bounce, struct nvfs_result *res)
+		enum span_bounce bounce, struct nvfs_result *res)
 {
 	uint64_t head, middle;
 	int ret;
 
 	if (region->error) {
 		res->reason = region->reason;
-		return allow_bounce ? move_bounced(region, span, res) :
-				      region->error;
+		return bounce == SPAN_BOUNCE ? move_bounced(region, span, res) :
+					       region->error;
 	}
+	if (bounce == SPAN_MODULE_BOUNCE)
+		return move_by_module(region, span, NVFS_RW_BOUNCE, res);
 	ret = move_direct(region, span, res);
-	if (ret != -EREMOTEIO || !allow_bounce)
+	if (ret != -EREMOTEIO || bounce == SPAN_DIRECT)
 		return ret;
 	if (res->reason != NVFS_REASON_ALIGN)
 		return move_bounced(region, span, res);
@@ -177,11 +180,8 @@ static uint32_t route_of(const struct nvfs_result *res)
 	return res->bounce ? NVFS_ROUTE_BOUNCE : NVFS_ROUTE_NONE;
 }
 
-static int check(const struct nvfs_region *region, const struct span *span,
-		 unsigned int flags)
+static int check(const struct nvfs_region *region, const struct span *span)
 {
-	if (flags & ~NVFS_IO_ALLOW_BOUNCE)
-		return -EINVAL;
 	if (span->length > SSIZE_MAX ||
 	    add_overflows(span->region_offset, span->length) ||
 	    span->file_offset > INT64_MAX - span->length)
@@ -191,23 +191,35 @@ static int check(const struct nvfs_region *region, const struct span *span,
 	return ctx_check(region->nvfs);
 }
 
+ssize_t span_move(struct nvfs_region *region, struct span span,
+		  enum span_bounce bounce, struct nvfs_result *res)
+{
+	uint64_t length = span.length;
+	int ret;
+
+	memset(res, 0, sizeof(*res));
+	ret = check(region, &span);
+	if (ret)
+		return ret;
+	ret = move(region, &span, bounce, res);
+	res->done = length - span.length;
+	res->route = route_of(res);
+	account_add(region->nvfs->account, span.write, res, ret);
+	return ret ? ret : (ssize_t)res->done;
+}
+
 static ssize_t request(struct nvfs_region *region, struct span span,
 		       unsigned int flags, struct nvfs_result *res)
 {
 	struct nvfs_result dummy;
-	uint64_t length = span.length;
-	int ret;
 
 	if (!res)
 		res = &dummy;
+	if (!(flags & ~NVFS_IO_ALLOW_BOUNCE))
+		return span_move(region, span, flags ? SPAN_BOUNCE :
+						       SPAN_DIRECT, res);
 	memset(res, 0, sizeof(*res));
-	ret = check(region, &span, flags);
-	if (ret)
-		return ret;
-	ret = move(region, &span, flags & NVFS_IO_ALLOW_BOUNCE, res);
-	res->done = length - span.length;
-	res->route = route_of(res);
-	return ret ? ret : (ssize_t)res->done;
+	return -EINVAL;
 }
 
 NVFS_EXPORT ssize_t nvfs_read(struct nvfs_region *region,

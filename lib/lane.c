@@ -77,18 +77,31 @@ static void push(struct lane *lane, struct lane_copy *first,
 	lane_drive(lane);
 }
 
-static bool try_pump(struct lane *lane, struct lane_copy *copy)
+/* Is it one for the pump? */
+static bool suits_pump(const struct lane *lane, const struct lane_copy *copy)
 {
-	copy->pumped = lane->pumps && copy->pinned &&
-		       copy->copy.length <= PUMP_MAX &&
-		       pump_begin(lane->pumps, &copy->trip, &copy->copy,
-				  lane->out);
+	return lane->pumps && copy->pinned && copy->copy.length <= PUMP_MAX;
+}
+
+/* @asked, @pass: once for all copies of a push. */
+static bool try_pump(struct lane *lane, struct lane_copy *copy,
+		     struct pump_pass *pass, bool *asked)
+{
+	copy->pumped = false;
+	if (!suits_pump(lane, copy))
+		return false;
+	if (!*asked)
+		pump_ask(lane->pumps, pass);
+	*asked = true;
+	copy->pumped = pump_begin(pass, &copy->trip, &copy->copy, lane->out);
 	return copy->pumped;
 }
 
 void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr)
 {
 	struct lane_copy *first = NULL, *last = NULL;
+	struct pump_pass pass;
+	bool asked = false;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		atomic_store_explicit(&copies[i].state, LANE_BUSY,
@@ -96,7 +109,8 @@ void lane_push(struct lane *lane, struct lane_copy *copies, unsigned int nr)
 		if (!lane->queue) {
 			copies[i].pumped = false;
 			end(&copies[i], copy_now(lane, &copies[i].copy));
-		} else if (!try_pump(lane, &copies[i])) {
+		} else if (!try_pump(lane, &copies[i], &pass,
+				     &asked)) {
 			if (last)
 				last->next = &copies[i];
 			else

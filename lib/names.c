@@ -102,7 +102,7 @@ static const struct reason own_reasons[] = {
 		"See the kernel log, and nvfs check.",
 	}, {
 		"not-wanted", "the caller forbade the direct way",
-		"Allow it: properties.force_compat_mode in cufile.json.",
+		"Allow it: force_compat_mode and denylist in cufile.json.",
 	},
 };
 

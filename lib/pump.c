@@ -9,8 +9,8 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "common.h"
 #include "pump.h"
 
 #define PUMP_SHUT	(1ULL << 63)
@@ -31,14 +31,6 @@
 #define REST_MOST_NS	1000000000U
 /* How many looks at the board between two at the clock. */
 #define LOOKS		256U
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 void pumps_init(struct pumps *pumps, const struct gpu_driver *driver,
 		unsigned int index)
@@ -225,18 +217,40 @@ static bool fits(uint64_t host, uint64_t gpu)
 	       gpu < PUMP_OUT;
 }
 
-bool pump_begin(struct pumps *pumps, struct pump_trip *trip,
+bool pump_ask(struct pumps *pumps, struct pump_pass *pass)
+{
+	struct pump *pump = my_pump(pumps);
+	bool open = is_there(pump) && is_open(pump);
+
+	*pass = (struct pump_pass){ .pump = open ? pump : NULL };
+	return open;
+}
+
+/* What was refused is not remembered, whatever was said of it. */
+static bool reaches(struct pump_pass *pass, const struct gpu_copy *copy)
+{
+	const struct gpu_range *reached = &pass->reached;
+	const struct pump *pump = pass->pump;
+	struct gpu_range around = { 0, 0 };
+
+	if (copy->gpu >= reached->first && copy->gpu < reached->end &&
+	    copy->length <= reached->end - copy->gpu)
+		return true;
+	if (!pump->driver->pumps->reaches(pump->index, copy->gpu, copy->length,
+					  &around))
+		return false;
+	pass->reached = around;
+	return true;
+}
+
+bool pump_begin(struct pump_pass *pass, struct pump_trip *trip,
 		const struct gpu_copy *copy, bool out)
 {
-	uint64_t host = (uintptr_t)copy->host;
-	struct pump *pump = my_pump(pumps);
-
-	if (!fits(host, copy->gpu) || !is_there(pump) || !is_open(pump) ||
-	    !pump->driver->pumps->reaches(pump->index, copy->gpu,
-					  copy->length))
+	if (!pass->pump || !fits((uintptr_t)copy->host, copy->gpu) ||
+	    !reaches(pass, copy))
 		return false;
 	*trip = (struct pump_trip){
-		.pump = pump,
+		.pump = pass->pump,
 		.copy = *copy,
 		.out = out,
 	};
@@ -265,12 +279,14 @@ static unsigned int lowest(uint64_t mask)
 	return (unsigned int)__builtin_ctzll(mask);
 }
 
-static void give(struct pump_trip *trip, unsigned int i)
+/* Bytes of the copy from @first on, as many as go into an order: how many. */
+static uint64_t give(const struct pump_trip *trip, uint64_t first,
+		     unsigned int i)
 {
 	struct pump_slot *slot = &trip->pump->board->slots[i];
-	uint64_t gpu = trip->copy.gpu + trip->handed;
-	uint64_t host = (uintptr_t)trip->copy.host + trip->handed;
-	uint64_t left = trip->copy.length - trip->handed;
+	uint64_t gpu = trip->copy.gpu + first;
+	uint64_t host = (uintptr_t)trip->copy.host + first;
+	uint64_t left = trip->copy.length - first;
 	uint64_t length = PUMP_PIECE - gpu % 16;
 	uint64_t tag = pump_tag(++trip->pump->orders[i]);
 
@@ -281,7 +297,7 @@ static void give(struct pump_trip *trip, unsigned int i)
 	atomic_store_explicit(&slot->order[1], tag | host |
 			      (length - 1) << PUMP_HOST_BITS,
 			      memory_order_release);
-	trip->handed += length;
+	return length;
 }
 
 static void hand_out(struct pump_trip *trip)
@@ -291,8 +307,59 @@ static void hand_out(struct pump_trip *trip)
 
 	trip->held |= got;
 	for (; got && trip->handed < trip->copy.length; got &= got - 1)
-		give(trip, lowest(got));
+		trip->handed += give(trip, trip->handed, lowest(got));
 	/* Never more than were needed. */
+}
+
+bool pump_share(struct pump_pass *pass, struct pump_trip *trip,
+		const struct gpu_copy *copy, bool out)
+{
+	uint64_t nr = (copy->length + PUMP_PIECE - 1) / PUMP_PIECE, got;
+
+	if (!pass->pump || copy->gpu % 16 || copy->length > PUMP_MAX ||
+	    !fits((uintptr_t)copy->host, copy->gpu) || !reaches(pass, copy))
+		return false;
+	got = claim(pass->pump, nr);
+	if ((uint64_t)__builtin_popcountll(got) < nr) {
+		atomic_fetch_or(&pass->pump->free, got);
+		return false;
+	}
+	*trip = (struct pump_trip){
+		.pump = pass->pump,
+		.copy = *copy,
+		.out = out,
+	};
+	for (unsigned int i = 0; got; got &= got - 1)
+		trip->places[i++] = (uint8_t)lowest(got);
+	return true;
+}
+
+void pump_give(struct pump_trip *trip, uint64_t first, uint64_t length)
+{
+	uint32_t given = 0;
+
+	for (uint64_t end = first + length; first < end; first += PUMP_PIECE) {
+		give(trip, first, trip->places[first / PUMP_PIECE]);
+		given |= 1U << first / PUMP_PIECE;
+	}
+	atomic_fetch_or(&trip->given, given);
+}
+
+void pump_gather(struct pump_trip *trip)
+{
+	uint64_t nr = (trip->copy.length + PUMP_PIECE - 1) / PUMP_PIECE;
+	uint32_t given = atomic_load(&trip->given);
+	uint64_t unused = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		if (given >> i & 1)
+			trip->held |= 1ULL << trip->places[i];
+		else
+			unused |= 1ULL << trip->places[i];
+	}
+	trip->failed = unused;
+	trip->handed = trip->copy.length;
+	atomic_fetch_or(&trip->pump->free, unused);
 }
 
 static bool is_done(struct pump *pump, unsigned int i)

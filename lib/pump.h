@@ -112,6 +112,17 @@ struct pumps {
 };
 
 /**
+ * struct pump_pass - leave to have copies made; asked for once for those that
+ *	are at hand, because the driver has one lock for all threads
+ * @pump: which one makes them, or NULL
+ * @reached: addresses that it may be given
+ */
+struct pump_pass {
+	struct pump *pump;
+	struct gpu_range reached;
+};
+
+/**
  * struct pump_trip - one copy on its way
  * @pump: which one has it
  * @copy: what
@@ -121,6 +132,8 @@ struct pumps {
  * @held: slots
  * @looks: how often was looked
  * @since_ns: when it first had to wait for long
+ * @places: of a shared one: the slot of each piece
+ * @given: of a shared one: a bit for each piece for which there was an order
  */
 struct pump_trip {
 	struct pump *pump;
@@ -131,6 +144,8 @@ struct pump_trip {
 	uint64_t held;
 	unsigned int looks;
 	uint64_t since_ns;
+	uint8_t places[PUMP_MAX / PUMP_PIECE];
+	_Atomic uint32_t given;
 };
 
 void pumps_init(struct pumps *pumps, const struct gpu_driver *driver,
@@ -143,12 +158,24 @@ int pumps_open(struct pumps *pumps);
  */
 bool pumps_close(struct pumps *pumps);
 
+/* Does one take copies now?  The pass is for those that are begun at once. */
+bool pump_ask(struct pumps *pumps, struct pump_pass *pass);
 /*
  * Take a copy, or not: then it can't be taken, or not now.  Who has one taken
  * goes on with it.
  */
-bool pump_begin(struct pumps *pumps, struct pump_trip *trip,
+bool pump_begin(struct pump_pass *pass, struct pump_trip *trip,
 		const struct gpu_copy *copy, bool out);
+/*
+ * A shared trip: several threads give orders, each for bytes that it has put
+ * there itself.  Not with every copy that pump_begin() takes.
+ */
+bool pump_share(struct pump_pass *pass, struct pump_trip *trip,
+		const struct gpu_copy *copy, bool out);
+/* Bytes from @first on: whole pieces, or up to the end.  Not the same twice. */
+void pump_give(struct pump_trip *trip, uint64_t first, uint64_t length);
+/* All that could be given was: from now on it is a trip like others. */
+void pump_gather(struct pump_trip *trip);
 /*
  * Go on with it; by one thread, until it is over: PUMP_BUSY, 0, or -ECANCELED:
  * some of it may have been copied, and nobody will go on with the rest.

@@ -19,8 +19,10 @@ CUFILE_SRC	:= $(sort $(wildcard lib/cufile/*.c))
 CUFILE_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/%.o)
 CUFILE_SO	:= $(BUILD)/lib/libcufile.so.0
 CUFILE_FILES	:= $(CUFILE_SO) $(BUILD)/lib/libcufile.so
+LIB_HEADERS	:= lib/include/libnvfs.h lib/include/libnvfs_async.h \
+		   include/uapi/nvfs.h include/cufile.h
 
-.PHONY: lib install-lib man install-man lib-unit-tests
+.PHONY: lib install-lib uninstall-lib man install-man uninstall-man lib-unit-tests
 
 all: lib man
 
@@ -61,11 +63,14 @@ $(CUFILE_SO): $(CUFILE_OBJ) $(LIB_OBJ) lib/libcufile.map
 $(BUILD)/lib/libcufile.so: $(CUFILE_SO)
 	$(Q)ln -sf libcufile.so.0 $@
 
-$(BUILD)/lib/libnvfs.pc: lib/libnvfs.pc.in
+# Made anew when PREFIX is another one than before.
+$(BUILD)/lib/libnvfs.pc: lib/libnvfs.pc.in FORCE
 	$(Q)mkdir -p $(@D)
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@INCLUDEDIR@|$(PREFIX)/include|' \
-		-e 's|@VERSION@|$(LIB_VERSION)|' $< > $@
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' \
+		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+		-e 's|@INCLUDEDIR@|$${prefix}/include|' \
+		-e 's|@VERSION@|$(LIB_VERSION)|' $< > $@.new
+	$(Q)if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 install: install-lib install-man
 
@@ -79,11 +84,26 @@ install-lib: $(LIB_FILES) $(CUFILE_FILES)
 	install -m 755 $(CUFILE_SO) $(DESTDIR)$(LIBDIR)/libcufile.so.$(LIB_VERSION)
 	ln -sf libcufile.so.$(LIB_VERSION) $(DESTDIR)$(LIBDIR)/libcufile.so.0
 	ln -sf libcufile.so.0 $(DESTDIR)$(LIBDIR)/libcufile.so
-	install -m 644 lib/include/libnvfs.h include/uapi/nvfs.h include/cufile.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(LIB_HEADERS) $(DESTDIR)$(PREFIX)/include
+	$(if $(DESTDIR),,ldconfig)
+
+uninstall: uninstall-lib uninstall-man
+
+uninstall-lib:
+	$(call unlink,$(DESTDIR)$(LIBDIR)/libnvfs.so,libnvfs.so.0)
+	$(call unlink,$(DESTDIR)$(LIBDIR)/libnvfs.so.0,libnvfs.so.$(LIB_VERSION))
+	$(call unlink,$(DESTDIR)$(LIBDIR)/libcufile.so,libcufile.so.0)
+	$(call unlink,$(DESTDIR)$(LIBDIR)/libcufile.so.0,libcufile.so.$(LIB_VERSION))
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/, libnvfs.so.$(LIB_VERSION) \
+		libcufile.so.$(LIB_VERSION) libnvfs.a pkgconfig/libnvfs.pc) \
+		$(addprefix $(DESTDIR)$(PREFIX)/include/, $(notdir $(LIB_HEADERS)))
+	$(if $(DESTDIR),,ldconfig)
 
 # Manual pages: only where scdoc is.
 MAN_SRC		:= $(sort $(wildcard docs/man/*.scd))
 MAN_PAGES	:= $(if $(shell command -v scdoc),$(MAN_SRC:docs/man/%.scd=$(BUILD)/man/%))
+# Where page $(1) is installed: its name ends with its section.
+man_place	= $(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$(1)))/$(notdir $(1))
 
 man: $(MAN_PAGES) ## build the manual pages (needs scdoc)
 
@@ -93,7 +113,11 @@ $(MAN_PAGES): $(BUILD)/man/%: docs/man/%.scd
 	$(Q)scdoc < $< > $@
 
 install-man: $(MAN_PAGES)
-	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$(page)))/$(notdir $(page)) &&) true
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_place,$(page)) &&) true
+	$(if $(MAN_PAGES),,@echo 'manual pages are left out: scdoc is missing (Debian: apt-get install scdoc)')
+
+uninstall-man:
+	rm -f $(foreach page,$(MAN_SRC:docs/man/%.scd=%),$(call man_place,$(page)))
 
 # Unit tests: library and command once more, with sanitizers, in one archive
 # without main().  tests/rules.mk runs what LIB_UNIT_TESTS names.
@@ -108,6 +132,12 @@ UNIT_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/unit/%.o) \
 UNIT_SRC	:= $(sort $(wildcard tests/unit/lib_*.c))
 LIB_UNIT_TESTS	:= $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 
+# These are the libamdhip64 that the library finds in them (lib_hip_model.h).
+HIP_TESTS	:= $(foreach test,lib_hip lib_hip_stream lib_engine_hip whole_hip,\
+		   $(BUILD)/tests/unit/$(test) $(BUILD)/tests/unit/tsan_$(test))
+
+$(HIP_TESTS): private LIB_LIBS += -rdynamic
+
 # libcufile alone, over an engine that the tests play (cufile_mock.h).
 CUFILE_UNIT_OBJ	:= $(CUFILE_SRC:%.c=$(BUILD)/obj/unit/%.o)
 CUFILE_UNIT_SRC	:= $(sort $(wildcard tests/unit/cufile_*.c))
@@ -118,7 +148,9 @@ TSAN_CFLAGS	= $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) 
 		  -fsanitize=thread
 TSAN_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/tsan/%.o)
 TSAN_TESTS	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/tsan_%,\
-		   $(wildcard tests/unit/lib_engine*.c) tests/unit/lib_pump.c)
+		   $(wildcard tests/unit/lib_engine*.c) tests/unit/lib_account.c \
+		   tests/unit/lib_file.c tests/unit/lib_queue.c \
+		   tests/unit/lib_pump.c)
 
 lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS) $(TSAN_TESTS)
 
@@ -163,9 +195,11 @@ $(WHOLE_TSAN): $(BUILD)/tests/unit/tsan_%: tests/unit/%.c $(CUFILE_TSAN_OBJ) $(T
 
 # Some of them once more, over the objects that are shipped, for valgrind: those
 # that do not take minutes with it.
-VALGRIND_CUFILE	:= cufile_driver cufile_misuse cufile_requests
+VALGRIND_CUFILE	:= cufile_config cufile_driver cufile_log cufile_misuse \
+		   cufile_objects cufile_requests cufile_stats
 VALGRIND_LIB	:= lib_engine_batch lib_engine_lost lib_engine_route \
-		   lib_engine_submit lib_io lib_region whole_cufile
+		   lib_engine_submit lib_file lib_io lib_queue lib_region \
+		   whole_cufile
 VALGRIND_TESTS	:= $(addprefix $(BUILD)/tests/valgrind/,$(VALGRIND_CUFILE) $(VALGRIND_LIB))
 VALGRIND_CFLAGS	= $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS))
 
@@ -205,8 +239,29 @@ $(BUILD)/obj/unit/all.a: $(UNIT_OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 # As the tool is linked: what reads a cufile.json.
-$(BUILD)/tests/unit/lib_check: $(BUILD)/obj/unit/lib/cufile/config_json.o \
-	$(BUILD)/obj/unit/lib/cufile/config_table.o
+$(BUILD)/tests/unit/lib_check: $(addprefix $(BUILD)/obj/unit/lib/cufile/,\
+	config_env.o config_json.o config_keys.o config_table.o)
+
+# So that the engine takes no requests, or takes its time.
+$(BUILD)/tests/unit/lib_queue $(BUILD)/tests/unit/tsan_lib_queue \
+$(BUILD)/tests/valgrind/lib_queue: private LIB_LIBS += -Wl,--wrap=engine_submit
+
+# So that files are mounted, and on a device, as the test says.
+$(BUILD)/tests/unit/cufile_deny: private LIB_LIBS += -Wl,--wrap=cf_mount_of,--wrap=fstat
+
+# The examples of libnvfs(3), as C: the first is a part of a function.
+EXAMPLE		:= $(BUILD)/obj/unit/example/libnvfs_example.h
+
+$(EXAMPLE): docs/man/libnvfs.3.scd lib/rules.mk
+	$(Q)mkdir -p $(@D)
+	$(Q)awk '/^# / { synopsis = /SYNOPSIS/ } synopsis { next } /^```/ { \
+		if (on) { if (nr == 1) print "return 0;\n}" } \
+		else if (++nr == 1) print "static inline int first_example(int fd)\n{"; \
+		on = !on; next } \
+	on { gsub(/\\\\/, "\\"); print }' $< > $@
+
+$(BUILD)/tests/unit/lib_example: private UNIT_CFLAGS += -I$(dir $(EXAMPLE))
+$(BUILD)/tests/unit/lib_example: $(EXAMPLE)
 
 $(LIB_UNIT_TESTS): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/obj/unit/all.a $(LIB_SO)
 	$(call say,LD,$@)

@@ -21,16 +21,33 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 	pthread_cond_init(&slots->freed, NULL);
 }
 
+static uint64_t context_of(const struct slots *slots)
+{
+	const struct gpu_copies *copies = slots->driver->copies;
+
+	return copies && copies->context ? copies->context(slots->index) : 0;
+}
+
+bool slots_alive(const struct slots *slots)
+{
+	uint64_t context = atomic_load_explicit(&slots->context,
+						memory_order_relaxed);
+
+	return !context || context == context_of(slots);
+}
+
 void slots_close(struct slots *slots)
 {
+	bool alive = slots_alive(slots);
+
 	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++) {
 		/* First, because it knows the memory. */
 		ring_close(slots->all[i].ring);
-		if (slots->all[i].pinned)
+		if (!slots->all[i].pinned)
+			free(slots->all[i].host);
+		else if (alive)
 			slots->driver->copies->host_put(slots->index,
 							slots->all[i].host);
-		else
-			free(slots->all[i].host);
 	}
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);
@@ -65,9 +82,12 @@ static int get_memory(struct slots *slots, struct slot *slot)
 
 	slot->pinned = copies && !copies->host_get(slots->index, slots->bytes,
 						   &host);
+	if (!atomic_load(&slots->context))
+		atomic_store(&slots->context, context_of(slots));
 	/* Slower, but better than nothing. */
 	if (!slot->pinned)
-		host = aligned_alloc(PAGE, slots->bytes);
+		host = slots->only_pinned ? NULL :
+		       aligned_alloc(PAGE, slots->bytes);
 	slot->host = host;
 	return host ? 0 : -ENOMEM;
 }
@@ -80,7 +100,8 @@ static int grow(struct slots *slots)
 	if (nr == slots->max)
 		return nr ? -EAGAIN : -ENOMEM;
 	if (get_memory(slots, &slots->all[nr])) {
-		slots->max = nr;
+		if (!slots->only_pinned)
+			slots->max = nr;
 		return nr ? -EAGAIN : -ENOMEM;
 	}
 	atomic_store(&slots->all[nr].free, false);

@@ -29,6 +29,8 @@ struct slot {
  * struct slots - see above
  * @bytes: size of each
  * @max: most of them
+ * @only_pinned: what can't be pinned is not had
+ * @context: of the GPU's driver, which what is pinned goes with; 0: not known
  * @waiting: threads in slots_wait()
  * @nr: how many there are; under @lock to write
  * @all: the first @nr of them
@@ -39,6 +41,8 @@ struct slots {
 	unsigned int index;
 	uint64_t bytes;
 	unsigned int max;
+	bool only_pinned;
+	_Atomic uint64_t context;
 	_Atomic unsigned int waiting;
 	_Atomic unsigned int nr;
 	struct slot all[SLOTS_MAX];
@@ -51,6 +55,8 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 		unsigned int index, uint64_t bytes, unsigned int max);
 /* All are free. */
 void slots_close(struct slots *slots);
+/* False: the application has reset the GPU, and what was pinned is not there. */
+bool slots_alive(const struct slots *slots);
 
 /*
  * Get one without waiting for anybody, allocating when none is free and fewer

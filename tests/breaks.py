@@ -25,9 +25,9 @@ CASES = (
 )
 
 
-def demonstrate(name):
+def demonstrate(name, kernel):
     """lab/run.py with a break; its exit status and what it printed."""
-    command = [sys.executable, "lab/run.py", "--kernel", "6.12", "--size",
+    command = [sys.executable, "lab/run.py", "--kernel", kernel, "--size",
                SIZE]
     if name != "none":
         command += ["--break", name]
@@ -59,7 +59,8 @@ def run_job(run):
             continue
         began = time.monotonic()
         try:
-            verdict, why = judge(*demonstrate(name), pattern)
+            verdict, why = judge(*demonstrate(name, run.newest()),
+                                 pattern)
         except (OSError, subprocess.TimeoutExpired) as err:
             verdict, why = "FAIL", str(err)
         run.log.add("breaks", f"run.{name}", verdict,

@@ -1,19 +1,50 @@
 # SPDX-License-Identifier: MIT
 """Count and print verdicts, one line a test, from any thread."""
 
+import os
 import re
 import sys
 import threading
 from collections import Counter, defaultdict
 
 SYMBOL = {"ok": "ok  ", "FAIL": "FAIL", "skip": "skip"}
+# In the kernel log, by the words of tests/selftests/harness.c.
+KERNEL_WORD = {"ok": "ok", "FAIL": "FAIL", "skip": "SKIP"}
+KERNEL_LINE = 200  # characters of a line there at most
+
+
+def kernel_log():
+    """The host's kernel log; NVFS_TEST_KMSG names another file, or, empty, none."""
+    return os.environ.get("NVFS_TEST_KMSG", "/dev/kmsg")
+
+
+def tell_kernel(path, group, name, verdict):
+    """One line for `dmesg | grep NVFS_TEST`, where that is allowed.
+
+    Opened for each line: the kernel takes ten lines in five seconds of an open
+    file and drops the rest. Never created: there may be no such device.
+    """
+    text = f"{group}.{name}"[:KERNEL_LINE]
+    line = f"<6>NVFS_TEST: {text}: {KERNEL_WORD[verdict]}\n"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+        try:
+            os.write(fd, line.encode("ascii", "replace"))
+        finally:
+            os.close(fd)
+    except OSError:
+        pass
 
 
 class Log:
-    """All verdicts of a run. Groups are shown in the order of their first."""
+    """All verdicts of a run. Groups are shown in the order of their first.
 
-    def __init__(self, out=sys.stdout):
+    kmsg: None, or the kernel log that is told of each verdict, too
+    """
+
+    def __init__(self, out=sys.stdout, kmsg=None):
         self._out = out
+        self._kmsg = kmsg
         self._lock = threading.Lock()
         self.groups = defaultdict(Counter)
         self.failures = []
@@ -33,6 +64,8 @@ class Log:
             elif verdict == "skip":
                 self.skips[why] += 1
             print(line, file=self._out, flush=True)
+        if self._kmsg:
+            tell_kernel(self._kmsg, group, name, verdict)
 
     def say(self, text):
         """A line that is no verdict."""

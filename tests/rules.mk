@@ -4,13 +4,16 @@
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool bench failnth \
 		   module fsx batch align bounce uring \
-		   sparse states recover trace stat mmap mapend cufile \
+		   sparse states recover trace stat mmap mapend cufile cumem \
+		   queues \
 		   container users charge bpf
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
 		   fix_mod.o fix_async.o fix_map.o fix_trace.o \
 		   fix_ring.o)
+# These open the library as its clients do.
+CUFILE_TESTS	:= $(addprefix $(BUILD)/tests/selftests/, cufile cumem)
 TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)
 TEST_LINK	= $(TEST_OBJ)
 TEST_HDR	:= $(wildcard tests/selftests/*.h) include/uapi/nvfs.h
@@ -31,7 +34,9 @@ $(BUILD)/tests/selftests/%: tests/selftests/%.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -o $@ $< $(TEST_LINK) -lpthread -ldl
 
-$(BUILD)/tests/selftests/cufile: include/cufile.h $(CUFILE_SO)
+$(CUFILE_TESTS): TEST_LINK = $(TEST_OBJ) $(BUILD)/tests/obj/fix_cufile.o
+$(CUFILE_TESTS): $(BUILD)/tests/obj/fix_cufile.o $(CUFILE_SO)
+$(BUILD)/tests/obj/fix_cufile.o: include/cufile.h
 
 $(BUILD)/tests/meta/%: tests/meta/%.c $(TEST_OBJ) $(TEST_HDR)
 	$(Q)mkdir -p $(@D)
@@ -65,16 +70,20 @@ $(BUILD)/%/splat.ko: tests/meta/splat-module.c $(BUILD)/kernels/%/release
 		M=$(abspath $(BUILD)/$*/splat) modules CONFIG_DEBUG_INFO_BTF_MODULES= $(if $(V),V=$(V)) >/dev/null
 	$(Q)cp $(BUILD)/$*/splat/splat.ko $@
 
-all: $(SELFTEST_BINS) $(BREAKS)
+# The self-tests of queues run the program for real GPUs.
+all: $(SELFTEST_BINS) $(BREAKS) $(BUILD)/clients/gpu_queues
+
+# All that there are, unless the user says for which.
+KERNEL_ARGS	:= $(if $(filter command environment,$(firstword $(origin KERNELS))),$(KERNELS:%=--kernel %))
 
 .PHONY: tests-build test fsx trouble
 tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(MANY) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
 test: all tests-build ## run every test: unit, harness, guests, style (LANE=, K=)
-	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)')
+	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)') $(KERNEL_ARGS)
 
 fsx: all tests-build ## the random tester, 100,000 operations per kernel (SEED=, OPS=)
-	$(Q)tests/host/fsx.py $(if $(SEED),-s $(SEED)) $(if $(OPS),-n $(OPS))
+	$(Q)tests/host/fsx.py $(if $(SEED),-s $(SEED)) $(if $(OPS),-n $(OPS)) $(KERNEL_ARGS)
 
 trouble: all tests-build ## drives and GPUs pulled out, drives that hang or have bad sectors (ROUNDS=50)
-	$(Q)tests/host/trouble.py $(if $(ROUNDS),-n $(ROUNDS))
+	$(Q)tests/host/trouble.py $(if $(ROUNDS),-n $(ROUNDS)) $(KERNEL_ARGS)

@@ -32,8 +32,8 @@ BIN = TOP / "build/tests/selftests"
 # In this order: the last ones unload modules.
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "batch", "uring", "sparse", "recover", "trace",
-        "stat", "states", "cufile", "fsx", "mmap", "mapend", "container",
-        "users", "charge", "bench", "bpf", "module")
+        "stat", "states", "cufile", "cumem", "queues", "fsx", "mmap", "mapend",
+        "container", "users", "charge", "bench", "bpf", "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "lab", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600
@@ -50,7 +50,7 @@ class Run:
 
     def __init__(self, lane, part, kernels):
         self.lane, self.part, self.kernels = lane, part, kernels
-        self.log = report.Log()
+        self.log = report.Log(kmsg=report.kernel_log())
 
     def has(self, lane):
         """Whether this lane is part of the run."""
@@ -59,6 +59,10 @@ class Run:
     def wanted(self, name):
         """Whether -k leaves this test in."""
         return not self.part or self.part in name
+
+    def newest(self):
+        """The kernel of what runs on one only."""
+        return self.kernels[-1]
 
 
 # ------------------------------------------------------------- in the guest
@@ -155,10 +159,15 @@ def unit_job(run):
     for program in sorted((TOP / "build/tests/valgrind").glob("*")):
         if run.wanted("valgrind_" + program.name):
             unit_program(run, program, VALGRIND)
-    for module in sorted([*TOP.glob("lab/**/test_*.py"),
-                          *TOP.glob("tests/**/test_*.py")]):
+    for module in python_modules():
         if run.wanted(module.stem):
             python_tests(run, module)
+
+
+def python_modules():
+    """The unit tests of all Python code but the checks', which test themselves."""
+    return sorted(path for folder in ("bench", "lab", "tests")
+                  for path in TOP.glob(f"{folder}/**/test_*.py"))
 
 
 UNITTEST = re.compile(r"^(\w+) \(.*?\) \.\.\. (?:.*)?(ok|FAIL|ERROR|skipped)",
@@ -198,7 +207,8 @@ def check_job(run):
     try:
         done = subprocess.run(["scripts/check"], capture_output=True,
                               text=True, timeout=CHECK_LIMIT_S, check=False,
-                              cwd=TOP)
+                              cwd=TOP, env={**os.environ, "KERNELS":
+                                            " ".join(run.kernels)})
     except (OSError, subprocess.TimeoutExpired) as err:
         run.log.add("check", "(all)", "FAIL", why=str(err))
         return
@@ -286,11 +296,12 @@ def main():
     parser.add_argument("lane", nargs="?", default="all", choices=LANES)
     parser.add_argument("-k", metavar="PART", default="",
                         help="only tests whose suite.name holds PART")
-    parser.add_argument("--kernel", choices=KERNELS, help="only this kernel")
+    parser.add_argument("--kernel", action="append", choices=KERNELS,
+                        help="only this kernel; may be said again")
     parser.add_argument("--workers", type=int, default=2,
                         help="jobs at a time (%(default)s)")
     args = parser.parse_args()
-    kernels = (args.kernel,) if args.kernel else KERNELS
+    kernels = [name for name in KERNELS if name in (args.kernel or KERNELS)]
     return run_all(Run(args.lane, args.k, kernels), args.workers)
 
 

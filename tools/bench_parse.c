@@ -42,11 +42,12 @@ static const struct option long_options[] = {
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "json", no_argument, NULL, 'j' },
 	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
 /* u is only --buffered; m, n, O: gdsio's, taken where they mean what we do. */
-static const char letters[] = ":f:D:d:w:s:o:i:I:x:B:T:k:m:n:O:p:P:J:RFVUbjq";
+static const char letters[] = ":f:D:d:w:s:o:i:I:x:B:T:k:m:n:O:p:P:J:RFVUbjqh";
 
 static const char *const ops[] = {
 	[BENCH_READ] = "read",
@@ -341,14 +342,23 @@ static const char *name_of(int letter)
 	return name;
 }
 
+static void say_usage(void)
+{
+	complain("usage: nvfs bench [options] FILE [gpu:N]; see: nvfs bench --help");
+}
+
 static int take_option(int letter, char **argv, struct bench_opts *opts)
 {
 	int ret;
 
 	if (letter == ':' || letter == '?') {
 		complain(letter == ':' ? "bench: '%s' needs a value" :
-					 "bench: no option '%s'; see: man nvfs-bench",
+					 "bench: no option '%s'; see: nvfs bench --help",
 			 argv[optind - 1]);
+		return -1;
+	}
+	if (letter == 'h') {
+		say_usage();
 		return -1;
 	}
 	if (take_flag(letter, opts))
@@ -363,7 +373,7 @@ static int take_option(int letter, char **argv, struct bench_opts *opts)
 	if (ret == -E2BIG)
 		complain("bench: more than %u block sizes", BENCH_MAX_SIZES);
 	else if (ret)
-		complain("bench: %s does not take '%s'; see: man nvfs-bench",
+		complain("bench: %s does not take '%s'; see: nvfs bench --help",
 			 name_of(letter), optarg);
 	return ret ? -1 : 0;
 }
@@ -384,7 +394,7 @@ static int take_operands(int nr, char **words, struct bench_opts *opts)
 	}
 	if (opts->path)
 		return 0;
-	complain("usage: nvfs bench [options] FILE [gpu:N]; see: man nvfs-bench");
+	say_usage();
 	return -1;
 }
 

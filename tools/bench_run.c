@@ -82,6 +82,18 @@ static int get_memory(struct bench *bench)
 	return 0;
 }
 
+/*
+ * Streams copy by themselves only when the GPU has the code for it, which the
+ * driver translates for the first process on a machine.
+ */
+static void warm(const struct bench_opts *opts)
+{
+	if (opts->mode != BENCH_STREAM)
+		return;
+	while (engine_warm(opts->gpu) == -EAGAIN)
+		usleep(1000);
+}
+
 int bench_open(struct bench *bench)
 {
 	const struct bench_opts *opts = &bench->opts;
@@ -89,10 +101,13 @@ int bench_open(struct bench *bench)
 
 	if (open_engine(opts))
 		return -1;
-	if (open_files(bench) || get_memory(bench)) {
+	/* What is written may be made or grow; not before there is a GPU. */
+	if ((bench_writes(opts) && get_memory(bench)) || open_files(bench) ||
+	    (!bench->buf && get_memory(bench))) {
 		bench_close(bench);
 		return -1;
 	}
+	warm(opts);
 	if (opts->no_register)
 		return 0;
 	ret = engine_mem_add(opts->gpu, bench->addr,

@@ -2,7 +2,8 @@
 /*
  * Requests in the order of a stream, as cuFileReadAsync() puts them: a host
  * function starts each, and the stream waits for a word that its end sets.  What
- * needs the driver for its copies is made at once, one after the other.
+ * needs the driver for its copies is put there by the engine, copies included, or
+ * made at once, one after the other.
  */
 #include <errno.h>
 #include <string.h>
@@ -53,6 +54,7 @@ static void start(void *arg)
 	int ret = engine_submit(&req, 1);
 
 	if (ret) {
+		engine_unbind(req);
 		req->done = 0;
 		req->direct = 0;
 		req->error = ret;
@@ -60,6 +62,39 @@ static void start(void *arg)
 	}
 	if (gated)
 		wait_for(&slot->gate);
+}
+
+/* The engine's own place in the stream. */
+static void left(struct engine_req *req)
+{
+	struct bench_slot *slot = req->user;
+
+	slot->ended = now_ns();
+	sem_post(&slot->over);
+}
+
+static int begin(struct engine_req *req)
+{
+	(void)req;
+	return 0;
+}
+
+static bool enqueued(struct bench_slot *slot)
+{
+	struct engine_req *req = &slot->req;
+	struct engine_place place = {
+		.stream = OWN_STREAM,
+		.first = req->addr,
+		.last = req->addr + (req->length - 1),
+		.fixed = true,
+		.begin = begin,
+	};
+
+	req->complete = left;
+	if (!engine_enqueue(req, &place))
+		return true;
+	req->complete = ended;
+	return false;
 }
 
 static void run_here(struct bench_slot *slot)
@@ -72,13 +107,16 @@ static void run_here(struct bench_slot *slot)
 static int put(const struct gpu_streams *streams, struct bench_worker *worker,
 	       struct bench_slot *slot, uint32_t number)
 {
+	uint64_t first, end;
 	int ret;
 
 	slot->number = number;
 	slot->req.complete = ended;
 	slot->req.user = slot;
 	slot->began = now_ns();
-	if (streams->sync && engine_needs_driver(&slot->req)) {
+	if (engine_bind(&slot->req, &first, &end) && streams->sync) {
+		if (enqueued(slot))
+			return 0;
 		ret = streams->sync(OWN_STREAM);
 		if (ret)
 			return ret;
@@ -86,6 +124,8 @@ static int put(const struct gpu_streams *streams, struct bench_worker *worker,
 		return 0;
 	}
 	ret = streams->call(OWN_STREAM, start, slot);
+	if (ret)
+		engine_unbind(&slot->req);
 	if (ret || !worker->word)
 		return ret;
 	ret = streams->wait(OWN_STREAM, worker->word, number);
@@ -116,7 +156,7 @@ static void work(const struct gpu_streams *streams,
 {
 	unsigned int depth = worker->crew->bench->opts.depth;
 	unsigned int under_way = 0, first = 0;
-	uint32_t number = 0;
+	uint32_t number = worker->word ? *worker->word : 0;
 	bool more = true;
 	int ret;
 
@@ -143,25 +183,35 @@ static void work(const struct gpu_streams *streams,
 	}
 }
 
+/* None, where the stream can't look at it. */
+static void get_word(const struct gpu_streams *streams,
+		     struct bench_worker *worker)
+{
+	if (streams->word_get(&worker->word)) {
+		worker->word = NULL;
+	} else if (streams->word_show(OWN_STREAM, worker->word)) {
+		streams->word_put(worker->word);
+		worker->word = NULL;
+	}
+}
+
 void bench_work_in_stream(struct bench_worker *worker)
 {
 	const struct gpu_driver *driver = worker->crew->driver;
 	unsigned int gpu = worker->crew->bench->opts.gpu;
-	bool cuda = driver == &gpu_cuda;
 	int ret = driver->streams ? 0 : -EOPNOTSUPP;
 
-	if (!ret && cuda)
-		ret = gpu_cuda_enter(gpu);
+	if (!ret && driver->enter)
+		ret = driver->enter(gpu);
 	if (ret) {
 		bench_fail(worker->crew, ret, worker->file->offset);
 		return;
 	}
-	if (driver->streams->word_get(&worker->word))
-		worker->word = NULL;
+	get_word(driver->streams, worker);
 	work(driver->streams, worker);
 	drain(driver->streams);
 	if (worker->word)
 		driver->streams->word_put(worker->word);
-	if (cuda)
-		gpu_cuda_leave();
+	if (driver->leave)
+		driver->leave();
 }

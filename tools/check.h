@@ -46,6 +46,12 @@ struct mount {
 int mounts_list(const char *path, struct mount **mounts);
 void mounts_free(struct mount *mounts, int nr);
 /*
+ * The file system that @path, a file or a directory, is on: one mount, for
+ * mounts_free(), or NULL where that can't be told (no such file, a device, a
+ * kernel before 5.8).
+ */
+struct mount *mount_of(const char *mountinfo, const char *path);
+/*
  * Open a file below @dir, on the same file system, to ask about: one that is
  * there or, if there is none, a new one without a name.  A file descriptor or a
  * negative errno value.
@@ -56,7 +62,8 @@ int open_any_file(const char *dir);
 
 struct cufile_config {
 	char path[512];
-	int error;		/* -ENOENT: there is none, and need not be */
+	bool none;		/* there is no such file, and need not be */
+	int error;		/* with it libcufile does not open */
 	char why[200];
 };
 
@@ -95,6 +102,10 @@ struct subject {
 	int error;
 	struct verdict verdicts[CHECK_MAX_GPUS];
 };
+
+/* cmd_check.c: in words why a subject can't be looked at, and what helps. */
+const char *subject_text(int error);
+const char *subject_remedy(const struct subject *subject);
 
 /**
  * struct check_gpu - a GPU

@@ -104,7 +104,8 @@ static void print_config(void)
 	cufile_look(&config, tell_setting, NULL);
 	printf("{\"cmd\":\"check\",\"kind\":\"config\"");
 	put("file", config.path);
-	printf(",\"used\":%s,\"error\":", config.error ? "false" : "true");
+	printf(",\"used\":%s,\"error\":",
+	       config.error || config.none ? "false" : "true");
 	if (config.error)
 		printf("\"%s\"", errno_name(config.error));
 	else
@@ -162,8 +163,9 @@ static void print_pair(const struct check *check,
 		printf("null");
 	else
 		printf("\"%s\"", errno_name(error));
-	put("text", said ? query->text : strerror(-error));
-	put("remedy", said ? nvfs_reason_remedy(query->reason) : "");
+	put("text", said ? query->text : subject_text(error));
+	put("remedy", said ? nvfs_reason_remedy(query->reason) :
+			     subject_remedy(subject));
 	printf("}\n");
 }
 

@@ -98,6 +98,43 @@ void mounts_free(struct mount *mounts, int nr)
 	free(mounts);
 }
 
+static struct libmnt_fs *find_id(struct libmnt_table *table, uint64_t id)
+{
+	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	struct libmnt_fs *fs, *found = NULL;
+
+	while (iter && !found && !mnt_table_next_fs(table, iter, &fs)) {
+		if ((uint64_t)mnt_fs_get_id(fs) == id)
+			found = fs;
+	}
+	mnt_free_iter(iter);
+	return found;
+}
+
+struct mount *mount_of(const char *mountinfo, const char *path)
+{
+	struct libmnt_table *table;
+	struct mount *mount = NULL;
+	struct libmnt_fs *fs;
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID,
+		  &st) || !(st.stx_mask & STATX_MNT_ID) ||
+	    (!S_ISREG(st.stx_mode) && !S_ISDIR(st.stx_mode)))
+		return NULL;
+	table = mnt_new_table();
+	if (table && !mnt_table_parse_file(table, mountinfo)) {
+		fs = find_id(table, st.stx_mnt_id);
+		if (fs && mnt_fs_get_fstype(fs) && mnt_fs_get_target(fs) &&
+		    add(&mount, 0, fs)) {
+			free(mount);
+			mount = NULL;
+		}
+	}
+	mnt_unref_table(table);
+	return mount;
+}
+
 /* Does not change when it was last read, where we may choose. */
 static int open_quietly(int dir, const char *name, int flags)
 {

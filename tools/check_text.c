@@ -119,15 +119,15 @@ static void print_config(void)
 
 	title("LIBCUFILE");
 	cufile_look(&config, tell_setting, NULL);
-	if (!config.error)
-		printf(" %-18s: %s, what is not named above is as by default\n",
-		       "cufile.json", config.path);
-	else if (config.error == -ENOENT)
+	if (config.error)
+		printf(" %-18s: %s can't be used: %s (%s)\n", "cufile.json",
+		       config.path, config.why, errno_name(config.error));
+	else if (config.none)
 		printf(" %-18s: none (%s): defaults\n", "cufile.json",
 		       config.path);
 	else
-		printf(" %-18s: %s can't be used: %s (%s)\n", "cufile.json",
-		       config.path, config.why, errno_name(config.error));
+		printf(" %-18s: %s, what is not named above is as by default\n",
+		       "cufile.json", config.path);
 }
 
 static const char *word(const struct subject *subject, unsigned int gpu)
@@ -245,10 +245,10 @@ static void print_subject(const struct check *check,
 	if (subject->error == -ENOENT && subject->kind == SUBJECT_MOUNT)
 		printf(": holds no file that could be asked about; name one: nvfs check FILE\n");
 	else if (subject->error)
-		printf(": can't look: %s (%s)%s\n", strerror(-subject->error),
-		       errno_name(subject->error),
-		       subject->error == -EACCES ?
-		       ". Run as root, or as a member of group disk" : "");
+		printf(": can't look: %s (%s)%s%s\n",
+		       subject_text(subject->error), errno_name(subject->error),
+		       *subject_remedy(subject) ? ". " : "",
+		       subject_remedy(subject));
 	for (unsigned int g = 0; g < check->nr_gpus && !subject->error &&
 				 !check->module_error; g++)
 		print_why(check, subject, g);

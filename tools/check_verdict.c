@@ -62,9 +62,10 @@ static void count(const struct check *check, struct conclusion *conclusion)
 		if (subject->kind == SUBJECT_FILE && subject->error &&
 		    !conclusion->missing) {
 			conclusion->missing = true;
-			because(conclusion, errno_name(subject->error), "",
+			because(conclusion, errno_name(subject->error),
+				subject_remedy(subject),
 				"%s can't be looked at: %s", subject->path,
-				strerror(-subject->error));
+				subject_text(subject->error));
 		}
 		for (unsigned int g = 0; g < check->nr_gpus; g++) {
 			conclusion->pairs++;
@@ -73,21 +74,31 @@ static void count(const struct check *check, struct conclusion *conclusion)
 	}
 }
 
+/* "What is wrong. What helps": a sentence for each field. */
+static void because_of(struct conclusion *conclusion, const char *reason,
+		       const char *advice)
+{
+	const char *end = strstr(advice, ". ");
+
+	because(conclusion, reason, end ? end + 2 : "", "%.*s",
+		end ? (int)(end - advice) : (int)strlen(advice), advice);
+}
+
 /* Nothing could be judged, or nothing was there to judge. */
 static bool lacks_something(const struct check *check,
 			    struct conclusion *conclusion)
 {
 	if (check->module_error)
-		because(conclusion, "no-module", "",
-			"%s", module_advice(check->module_error));
+		because_of(conclusion, "no-module",
+			   module_advice(check->module_error));
 	else if (!check->info.provider_version)
 		because(conclusion, "no-provider",
 			"Load the GPU's open kernel driver (nvidia, R535 or later).",
 			"the module finds no driver that pins GPU memory");
 	else if (check->gpu_error || !check->nr_gpus)
-		because(conclusion, "no-gpu", "", "%s",
-			gpu_advice(check->gpu_error ? check->gpu_error :
-						      -ENODEV));
+		because_of(conclusion, "no-gpu",
+			   gpu_advice(check->gpu_error ? check->gpu_error :
+							 -ENODEV));
 	else if (!check->nr_subjects)
 		because(conclusion, "no-drive", "", "there is no drive");
 	else

@@ -148,6 +148,16 @@ static int add_mounts(struct check *check)
 	return ret;
 }
 
+static int add_file(struct check *check, const char *path)
+{
+	struct mount *on = mount_of(MOUNTS, path);
+	int ret = add_subject(check, SUBJECT_FILE, path, on ? on->fs : "",
+			      on ? on->source : "");
+
+	mounts_free(on, !!on);
+	return ret;
+}
+
 static int add_subjects(struct check *check, int nr, char **paths)
 {
 	int ret = 0;
@@ -157,8 +167,30 @@ static int add_subjects(struct check *check, int nr, char **paths)
 		return ret ? ret : add_mounts(check);
 	}
 	for (int i = 0; i < nr && !ret; i++)
-		ret = add_subject(check, SUBJECT_FILE, paths[i], "", "");
+		ret = add_file(check, paths[i]);
 	return ret;
+}
+
+const char *subject_text(int error)
+{
+	return error == -ESPIPE ? "this is neither a file nor a block device" :
+				  strerror(-error);
+}
+
+const char *subject_remedy(const struct subject *subject)
+{
+	bool drive = subject->kind == SUBJECT_DRIVE ||
+		     !strncmp(subject->path, "/dev/", 5);
+
+	switch (subject->error) {
+	case -EACCES:
+		return drive ? "Run as root, or as a member of group disk." :
+			       "Run as root, or as somebody who may read it.";
+	case -EPERM:
+		return drive ? "Have this container given the device." : "";
+	default:
+		return "";
+	}
 }
 
 /* Without waiting for a medium, or for the other end of a pipe. */
@@ -173,10 +205,10 @@ static int open_subject(const struct subject *subject)
 	if (fd < 0)
 		return -errno;
 	if (subject->kind == SUBJECT_DRIVE || fstat(fd, &st) ||
-	    !S_ISDIR(st.st_mode))
+	    S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
 		return fd;
 	close(fd);
-	return open_any_file(subject->path);
+	return S_ISDIR(st.st_mode) ? open_any_file(subject->path) : -ESPIPE;
 }
 
 static void judge(struct check *check, struct subject *subject)

@@ -33,8 +33,8 @@ static bool parse(int argc, char **argv, bool *json, const char **dir)
 	}
 	if (letter == -1 && optind == argc)
 		return true;
-	complain("%s: bad argument '%s'; see: nvfs help", argv[0],
-		 argv[letter == -1 ? optind : optind - 1]);
+	complain("%s: bad argument '%s'; see: nvfs %s --help", argv[0],
+		 argv[letter == -1 ? optind : optind - 1], argv[0]);
 	return false;
 }
 

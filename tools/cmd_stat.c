@@ -143,7 +143,7 @@ static unsigned int parse_interval(const char *text)
 
 static int bad(const char *what, const char *value)
 {
-	complain("stat: bad %s '%s'; see: nvfs help", what, value);
+	complain("stat: bad %s '%s'; see: nvfs stat --help", what, value);
 	return -1;
 }
 
@@ -269,9 +269,11 @@ static int print_once(const struct stat_options *opts)
 static int print_process(const struct stat_options *opts)
 {
 	struct stat_more more;
-	int ret = stat_more_read(opts->dir, &more);
 	size_t nr;
+	int ret = access(opts->dir, F_OK) ? -errno : 0;
 
+	if (!ret)
+		ret = stat_more_read(opts->dir, &more);
 	if (ret)
 		return complain_proc(opts->dir, ret);
 	nr = stat_process(&more, opts->pid, opts->form);

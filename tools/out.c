@@ -175,9 +175,9 @@ const char *gpu_advice(int error)
 {
 	switch (error) {
 	case -ENOSYS:
-		return "the GPU driver's library libcuda.so.1 can't be loaded. Install the NVIDIA driver, or set LD_LIBRARY_PATH";
+		return "no GPU driver's library (libcuda.so.1, libamdhip64.so) can be loaded. Install the driver of NVIDIA, or AMD's ROCm, or set LD_LIBRARY_PATH";
 	case -ENODEV:
-		return "the GPU driver finds no (such) GPU. See: nvidia-smi";
+		return "the GPU driver finds no (such) GPU. See: nvidia-smi, amd-smi";
 	case -ENOMEM:
 		return "not enough free GPU memory";
 	case -EAGAIN:

@@ -185,8 +185,8 @@ int parse_options(int argc, char **argv, unsigned int known,
 	while ((letter = getopt_long(argc, argv, "jq", long_options,
 				     &index)) != -1) {
 		if (letter == '?') {
-			complain("%s: bad option '%s'; see: nvfs help",
-				 argv[0], argv[optind - 1]);
+			complain("%s: bad option '%s'; see: nvfs %s --help",
+				 argv[0], argv[optind - 1], argv[0]);
 			return -1;
 		}
 		if (!(group_of(letter) & known)) {

@@ -7,7 +7,7 @@ TOOLS_OBJ	:= $(TOOLS_SRC:%.c=$(BUILD)/obj/%.o)
 # bench measures the engine, which is no public interface.
 TOOLS_CFLAGS	= $(HOST_CFLAGS) $(LIB_INCLUDES) -Ilib
 
-.PHONY: tools install-tools
+.PHONY: tools install-tools uninstall-tools
 
 all: tools
 
@@ -21,7 +21,7 @@ $(TOOLS_OBJ): $(BUILD)/obj/%.o: %.c
 	$(Q)$(CC) $(TOOLS_CFLAGS) -MMD -MP -c $< -o $@
 
 # What nvfs check needs to read a cufile.json as libcufile does.
-TOOLS_CUFILE	:= $(BUILD)/obj/lib/cufile/config_json.o $(BUILD)/obj/lib/cufile/config_table.o
+TOOLS_CUFILE	:= $(addprefix $(BUILD)/obj/lib/cufile/,config_env.o config_json.o config_keys.o config_table.o)
 
 # Linked with the archive: but for libmount, which is wherever mount(8) is, one
 # file that runs wherever it is copied.
@@ -34,5 +34,10 @@ install: install-tools
 
 install-tools: $(BUILD)/tools/nvfs
 	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/nvfs
+
+uninstall: uninstall-tools
+
+uninstall-tools:
+	rm -f $(DESTDIR)$(PREFIX)/bin/nvfs
 
 -include $(TOOLS_OBJ:.o=.d)

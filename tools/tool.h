@@ -22,12 +22,16 @@ enum {
  * @name: the word on the command line
  * @args: what follows it, for the usage line
  * @help: one line
+ * @options: a line or more for each, or NULL
+ * @page: the manual page that tells more
  * @run: @argv[0] is the sub-command's name; returns the exit status
  */
 struct command {
 	const char *name;
 	const char *args;
 	const char *help;
+	const char *options;
+	const char *page;
 	int (*run)(int argc, char **argv);
 };
 

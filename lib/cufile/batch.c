@@ -24,6 +24,7 @@ struct place {
 	void *cookie;
 	void *fh;
 	uint64_t began;
+	uint64_t submission;
 	struct engine_req req;
 };
 
@@ -101,6 +102,9 @@ CF_API CUfileError_t cuFileBatchIOSetUp(CUfileBatchHandle_t *batch_idp,
 	began = cf_stats_begin();
 	if (nr > limit()) {
 		ret.err = CU_FILE_INVALID_VALUE;
+		cf_tell_call("cuFileBatchIOSetUp", ret.err,
+			     "%u requests, and io_batchsize is %u", nr,
+			     limit());
 		goto leave;
 	}
 	batch = make(nr);
@@ -125,11 +129,12 @@ static void complete(struct engine_req *req)
 	struct batch *batch = place->batch;
 	bool locked = cancelling == batch;
 
-	cf_stats_batch_entry(place->began, req);
+	cf_stats_batch_entry(place->began, place->submission, req);
+	cf_tell_request(req);
 	cf_slot_put(&cf_handles, place->fh);
 	if (!locked)
 		pthread_mutex_lock(&batch->lock);
-	place->result = cf_event_result(req->done, req->error);
+	place->result = cf_request_result(req);
 	place->status = req->error ? CUFILE_FAILED : CUFILE_COMPLETE;
 	if (req->error == -ECANCELED) {
 		place->status = CUFILE_CANCELED;
@@ -174,6 +179,17 @@ static CUfileOpError fill(struct place *place, const CUfileIOParams_t *io)
 	return CU_FILE_SUCCESS;
 }
 
+static void tell_entry(const CUfileIOParams_t *io, unsigned int i,
+		       CUfileOpError err)
+{
+	cf_tell_call("cuFileBatchIOSubmit", err,
+		     "entry %u: mode %d, opcode %d, handle %p, %zu bytes at %lld, memory %p + %lld",
+		     i, io->mode, io->opcode, io->fh, io->u.batch.size,
+		     (long long)io->u.batch.file_offset,
+		     io->u.batch.devPtr_base,
+		     (long long)io->u.batch.devPtr_offset);
+}
+
 /* Takes @nr places, or none. */
 static CUfileOpError take(struct batch *batch, unsigned int nr,
 			  struct place **list)
@@ -211,9 +227,9 @@ static void give_back(struct batch *batch, struct place *list)
 }
 
 static void mark_busy(struct batch *batch, struct engine_req **reqs,
-		      unsigned int nr)
+		      unsigned int nr, uint64_t began)
 {
-	uint64_t began = cf_stats_begin();
+	uint64_t submission = cf_stats_submission(began);
 
 	pthread_mutex_lock(&batch->lock);
 	for (unsigned int i = 0; i < nr; i++) {
@@ -221,7 +237,7 @@ static void mark_busy(struct batch *batch, struct engine_req **reqs,
 
 		place->state = BUSY;
 		place->began = began;
-		cf_stats_count(began, CF_OP_BATCH_ENQUEUE, true);
+		place->submission = submission;
 		cf_hold();
 	}
 	batch->busy += nr;
@@ -232,6 +248,7 @@ static CUfileOpError submit(struct batch *batch, unsigned int nr,
 			    const CUfileIOParams_t *iocbp)
 {
 	struct engine_req *reqs[CF_MAX_BATCH];
+	uint64_t began = cf_stats_begin();
 	struct place *list, *place;
 	CUfileOpError err;
 	unsigned int i = 0;
@@ -241,13 +258,17 @@ static CUfileOpError submit(struct batch *batch, unsigned int nr,
 		return err;
 	for (place = list; place; place = place->next) {
 		err = fill(place, &iocbp[i]);
-		if (err)
+		if (err) {
+			tell_entry(&iocbp[i], i, err);
 			goto undo;
+		}
 		reqs[i++] = &place->req;
 	}
 	/* From here on each place belongs to the engine, until complete(). */
-	mark_busy(batch, reqs, nr);
+	mark_busy(batch, reqs, nr, began);
 	err = cf_from_errno(engine_submit(reqs, nr)).err;
+	for (unsigned int n = 0; n < nr; n++)
+		cf_stats_count(began, CF_OP_BATCH_ENQUEUE, !err);
 	if (!err)
 		return CU_FILE_SUCCESS;
 	pthread_mutex_lock(&batch->lock);
@@ -262,6 +283,20 @@ undo:
 	return err;
 }
 
+static CUfileOpError no_batch(const char *call, const void *name)
+{
+	cf_tell_call(call, CU_FILE_INVALID_VALUE, "%p is no batch", name);
+	return CU_FILE_INVALID_VALUE;
+}
+
+/* Nothing is wrong: that is how to find out that events have to be told first. */
+static void tell_full(const struct batch *batch, unsigned int nr)
+{
+	cf_log(CF_LOG_DEBUG, "call",
+	       "cuFileBatchIOSubmit(): %u requests, and it has %u places, of which each is taken until its event was told",
+	       nr, batch->nr);
+}
+
 CF_API CUfileError_t cuFileBatchIOSubmit(CUfileBatchHandle_t batch_idp,
 					 unsigned int nr,
 					 CUfileIOParams_t *iocbp,
@@ -271,8 +306,12 @@ CF_API CUfileError_t cuFileBatchIOSubmit(CUfileBatchHandle_t batch_idp,
 	CUfileOpError err;
 	uint64_t began;
 
-	if (!nr || !iocbp || flags)
+	if (!nr || !iocbp || flags) {
+		cf_tell_call("cuFileBatchIOSubmit", CU_FILE_INVALID_VALUE,
+			     "%u requests at %p, flags %#x", nr, (void *)iocbp,
+			     flags);
 		return cf_error(CU_FILE_INVALID_VALUE);
+	}
 	err = cf_enter();
 	if (err)
 		return cf_error(err);
@@ -281,9 +320,11 @@ CF_API CUfileError_t cuFileBatchIOSubmit(CUfileBatchHandle_t batch_idp,
 	if (batch) {
 		err = nr > batch->nr ? CU_FILE_BATCH_FULL :
 				       submit(batch, nr, iocbp);
+		if (err == CU_FILE_BATCH_FULL)
+			tell_full(batch, nr);
 		cf_slot_put(&cf_batches, batch_idp);
 	} else {
-		err = CU_FILE_INVALID_VALUE;
+		err = no_batch("cuFileBatchIOSubmit", batch_idp);
 	}
 	cf_stats_count(began, CF_OP_BATCH_SUBMIT, !err);
 	cf_leave();
@@ -365,8 +406,12 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 	CUfileOpError err;
 	uint64_t began;
 
-	if (!nr || !*nr || !iocbp || min_nr > *nr || bad_time(timeout))
+	if (!nr || !*nr || !iocbp || min_nr > *nr || bad_time(timeout)) {
+		cf_tell_call("cuFileBatchIOGetStatus", CU_FILE_INVALID_VALUE,
+			     "%u to %u events at %p", min_nr, nr ? *nr : 0,
+			     (void *)iocbp);
 		return cf_error(CU_FILE_INVALID_VALUE);
+	}
 	err = cf_enter();
 	if (err)
 		return cf_error(err);
@@ -379,7 +424,7 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 		pthread_mutex_unlock(&batch->lock);
 		cf_slot_put(&cf_batches, batch_idp);
 	} else {
-		err = CU_FILE_INVALID_VALUE;
+		err = no_batch("cuFileBatchIOGetStatus", batch_idp);
 	}
 	cf_stats_count(began, CF_OP_BATCH_COMPLETE, !err);
 	cf_leave();
@@ -419,7 +464,7 @@ CF_API CUfileError_t cuFileBatchIOCancel(CUfileBatchHandle_t batch_idp)
 		cancel(batch);
 		cf_slot_put(&cf_batches, batch_idp);
 	} else {
-		err = CU_FILE_INVALID_VALUE;
+		err = no_batch("cuFileBatchIOCancel", batch_idp);
 	}
 	cf_stats_count(began, CF_OP_BATCH_CANCEL, !err);
 	cf_leave();

@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cufile_priv.h"
+#include "libnvfs.h"
 
 #define BAD_BUF_FLAGS	(~(CU_FILE_RDMA_REGISTER | \
 			   CU_FILE_RDMA_RELAXED_ORDERING))
@@ -25,7 +27,6 @@ static struct buffer *buffers;
 static size_t nr, room;
 /* The longest that ever was here: how far back a look-up has to go. */
 static uint64_t longest;
-static uint64_t gpu_bytes;
 
 /* Index of the first whose base is above @addr. */
 static size_t above(uint64_t addr)
@@ -171,8 +172,6 @@ static CUfileOpError insert(const struct buffer *new)
 	nr++;
 	if (new->length > longest)
 		longest = new->length;
-	if (new->gpu != ENGINE_HOST)
-		gpu_bytes += new->length;
 	return CU_FILE_SUCCESS;
 }
 
@@ -186,15 +185,28 @@ static bool take(uint64_t base, struct buffer *old)
 	*old = buffers[--at];
 	memmove(&buffers[at], &buffers[at + 1],
 		(--nr - at) * sizeof(*buffers));
-	if (old->gpu != ENGINE_HOST)
-		gpu_bytes -= old->length;
 	return true;
 }
 
-static uint64_t pinned_limit(void)
+/* How much more of a GPU's memory may be pinned; under the lock. */
+static uint64_t room_for(unsigned int gpu, uint64_t limit)
+{
+	uint64_t pinned = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (buffers[i].gpu == gpu)
+			pinned += buffers[i].length;
+	}
+	return pinned < limit ? limit - pinned : 0;
+}
+
+/* Nothing is pinned where nobody is there to do so. */
+static uint64_t pinned_limit(const struct buffer *new)
 {
 	uint64_t limit;
 
+	if (!is_pinned(new) || nvfs_module_error(engine_nvfs()))
+		return UINT64_MAX;
 	cf_lock();
 	limit = cf_config()->size[
 		CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB] * KIB;
@@ -230,14 +242,13 @@ static CUfileOpError inspect(struct buffer *new)
 
 static CUfileOpError add(const struct buffer *new)
 {
-	uint64_t limit = pinned_limit();
+	uint64_t limit = pinned_limit(new);
 	CUfileOpError err;
 	struct buffer old;
 	int ret;
 
 	pthread_rwlock_wrlock(&lock);
-	if (new->gpu != ENGINE_HOST &&
-	    (new->length > limit || gpu_bytes > limit - new->length))
+	if (limit != UINT64_MAX && new->length > room_for(new->gpu, limit))
 		err = CU_FILE_GPU_MEMORY_PINNING_FAILED;
 	else
 		err = insert(new);
@@ -254,6 +265,20 @@ static CUfileOpError add(const struct buffer *new)
 				cf_from_errno(ret).err;
 }
 
+static void tell(const struct buffer *new, CUfileOpError err)
+{
+	char where[24] = "the host";
+
+	if (new->gpu != ENGINE_HOST)
+		snprintf(where, sizeof(where), "GPU %u", new->gpu);
+	cf_log(CF_LOG_ERROR, "buffer",
+	       "%llu bytes at %#llx, of %s, can't be registered: %d, %s%s",
+	       (unsigned long long)new->length, (unsigned long long)new->base,
+	       where, err, cufileop_status_error(err),
+	       err == CU_FILE_GPU_MEMORY_PINNING_FAILED ?
+	       ": more than max_device_pinned_mem_size_kb" : "");
+}
+
 CF_API CUfileError_t cuFileBufRegister(const void *bufPtr_base, size_t length,
 				       int flags)
 {
@@ -266,8 +291,12 @@ CF_API CUfileError_t cuFileBufRegister(const void *bufPtr_base, size_t length,
 	uint64_t began;
 
 	if (!bufPtr_base || !length || (flags & BAD_BUF_FLAGS) ||
-	    new.base + length < length)
+	    new.base + length < length) {
+		cf_tell_call("cuFileBufRegister", CU_FILE_INVALID_VALUE,
+			     "%zu bytes at %p, flags %#x", length, bufPtr_base,
+			     (unsigned int)flags);
 		return cf_error(CU_FILE_INVALID_VALUE);
+	}
 	ret = cf_enter_open();
 	if (ret.err)
 		return ret;
@@ -275,6 +304,8 @@ CF_API CUfileError_t cuFileBufRegister(const void *bufPtr_base, size_t length,
 	ret.err = inspect(&new);
 	if (!ret.err)
 		ret.err = add(&new);
+	if (ret.err)
+		tell(&new, ret.err);
 	cf_stats_register(began, new.gpu, (int64_t)length, !ret.err);
 	cf_leave();
 	return ret;
@@ -302,6 +333,9 @@ CF_API CUfileError_t cuFileBufDeregister(const void *bufPtr_base)
 		ret = cf_from_errno(engine_mem_del(old.base));
 	cf_stats_register(began, found ? old.gpu : ENGINE_HOST,
 			  found ? -(int64_t)old.length : -1, !ret.err);
+	if (ret.err)
+		cf_tell_call("cuFileBufDeregister", ret.err, "memory %p",
+			     bufPtr_base);
 	cf_leave();
 	return ret;
 }
@@ -318,6 +352,5 @@ void cf_buffers_end(void)
 	nr = 0;
 	room = 0;
 	longest = 0;
-	gpu_bytes = 0;
 	pthread_rwlock_unlock(&lock);
 }

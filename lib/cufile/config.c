@@ -57,97 +57,29 @@ static CUfileOpError to_code(int err)
 				CU_FILE_DRIVER_INVALID_PROPS;
 }
 
-static int read_files(struct cf_config *new, char *why)
+static int read_files(struct cf_config *new, const char **path, char *why)
 {
-	const char *path = secure_getenv("CUFILE_ENV_PATH_JSON");
 	int ret;
 
-	if (path && *path) {
-		ret = cf_config_read(new, path, why, WHY_SIZE);
-	} else {
-		path = SYSTEM_FILE;
-		ret = cf_config_read(new, path, why, WHY_SIZE);
-		if (ret == -ENOENT || ret == -ENOTDIR)
-			ret = 0;
-	}
-	if (ret)
-		cf_log(CF_LOG_ERROR, "config", "%s: %s", path, why);
-	return ret;
+	*path = secure_getenv("CUFILE_ENV_PATH_JSON");
+	if (*path && **path)
+		return cf_config_read(new, *path, why, WHY_SIZE);
+	*path = SYSTEM_FILE;
+	ret = cf_config_read(new, *path, why, WHY_SIZE);
+	return ret == -ENOENT || ret == -ENOTDIR ? 0 : ret;
 }
 
-static int parse_bool(const char *text, bool *value)
-{
-	static const char *const words[] = { "0", "1", "false", "true", "no",
-					     "yes", "off", "on" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcasecmp(text, words[i]))
-			continue;
-		*value = i % 2;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int environment_bools(struct cf_config *new)
-{
-	for (int i = 0; i < CF_BOOLS; i++) {
-		const char *name = cf_bool_params[i].env;
-		const char *text = name ? getenv(name) : NULL;
-
-		if (!text || !*text)
-			continue;
-		if (parse_bool(text, &new->flag[i])) {
-			cf_log(CF_LOG_ERROR, "config",
-			       "%s: true or false is expected", name);
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static int environment_strings(struct cf_config *new)
+static void apply_strings(struct cf_config *new)
 {
 	for (int i = 0; i < CF_STRINGS; i++) {
-		const char *name = cf_string_params[i].env;
-		const char *text = name ? secure_getenv(name) : NULL;
-
-		if (!text || !*text)
-			continue;
-		if (strlen(text) >= CF_MAX_STRING ||
-		    (i == CUFILE_PARAM_LOGGING_LEVEL &&
-		     !cf_log_level_known(text)))
-			return -ERANGE;
-		strcpy(new->text[i], text);
+		if (is_staged.text & (1U << i))
+			strcpy(new->text[i], staged.text[i]);
 	}
-	return 0;
-}
-
-static int environment(struct cf_config *new)
-{
-	const char *size = getenv("CUFILE_LOGFILE_MAX_SIZE_MB");
-	const char *copies = getenv("NVFS_GPU_COPIES");
-	int ret = environment_bools(new);
-
-	if (!ret)
-		ret = environment_strings(new);
-	if (!ret && size && *size) {
-		char *end;
-		long mb = strtol(size, &end, 10);
-
-		if (*end)
-			return -EINVAL;
-		if (mb != -1 && (mb < 1 || mb > 4096))
-			return -ERANGE;
-		new->log_size_mb = mb;
-	}
-	if (!ret && copies && *copies)
-		ret = parse_bool(copies, &new->gpu_copies);
-	return ret;
 }
 
 static void apply_staged(struct cf_config *new)
 {
+	apply_strings(new);
 	for (int i = 0; i < CF_SIZES; i++) {
 		if (is_staged.size & (1U << i))
 			new->size[i] = staged.size[i];
@@ -156,19 +88,73 @@ static void apply_staged(struct cf_config *new)
 		if (is_staged.flag & (1U << i))
 			new->flag[i] = staged.flag[i];
 	}
-	for (int i = 0; i < CF_STRINGS; i++) {
-		if (is_staged.text & (1U << i))
-			strcpy(new->text[i], staged.text[i]);
-	}
 	for (int i = 0; i < 2; i++) {
 		if (is_staged.slabs & (1U << i))
 			new->slabs[i] = staged.slabs[i];
+	}
+	new->called_size = is_staged.size;
+	new->called_slabs = is_staged.slabs;
+}
+
+/* What is wrong is told. */
+static int complain(int err, const struct cf_env_fault *fault)
+{
+	if (err)
+		cf_log(CF_LOG_ERROR, "config", "%s: %s is expected",
+		       fault->name, fault->expected);
+	return err;
+}
+
+static int load(struct cf_config *new)
+{
+	struct cf_env_fault fault;
+	char why[WHY_SIZE] = "";
+	const char *path;
+	int ret, file_ret;
+
+	cf_config_defaults(new);
+	file_ret = read_files(new, &path, why);
+	/* The log, also for what is wrong with the rest. */
+	ret = cf_env_strings(new, &fault);
+	apply_strings(new);
+	cf_log_open(new);
+	if (file_ret)
+		cf_log(CF_LOG_ERROR, "config", "%s: %s", path, why);
+	if (file_ret)
+		return file_ret;
+	if (complain(ret, &fault))
+		return ret;
+	ret = complain(cf_env_rest(new, &fault), &fault);
+	if (!ret)
+		apply_staged(new);
+	return ret;
+}
+
+static void log_keys(const struct cf_keys *keys)
+{
+	static const struct {
+		enum cf_level level;
+		const char *text;
+	} kinds[CF_KEY_KINDS] = {
+		[CF_KEY_UNKNOWN] = { CF_LOG_WARN, "unknown, passed over" },
+		[CF_KEY_UNUSED] = { CF_LOG_INFO, "changes nothing here" },
+	};
+
+	for (int kind = 0; kind < CF_KEY_KINDS; kind++) {
+		unsigned int nr = keys->nr[kind];
+
+		for (unsigned int i = 0; i < nr && i < CF_MAX_KEYS; i++)
+			cf_log(kinds[kind].level, "config", "%s: %s",
+			       keys->key[kind][i], kinds[kind].text);
+		if (nr > CF_MAX_KEYS)
+			cf_log(kinds[kind].level, "config",
+			       "and %u more keys: %s", nr - CF_MAX_KEYS,
+			       kinds[kind].text);
 	}
 }
 
 CUfileOpError cf_config_load(void)
 {
-	char why[WHY_SIZE] = "";
 	struct cf_config *new;
 	int ret;
 
@@ -177,21 +163,16 @@ CUfileOpError cf_config_load(void)
 	new = malloc(sizeof(*new));
 	if (!new)
 		return CU_FILE_NOMEM_ERROR;
-	cf_config_defaults(new);
-	/* For what is wrong with the rest; it is stronger than the file. */
-	ret = environment_strings(new);
-	if (!ret)
-		cf_log_open(new);
-	if (!ret)
-		ret = read_files(new, why);
-	if (!ret)
-		ret = environment(new);
+	ret = load(new);
 	if (!ret) {
-		apply_staged(new);
 		memset(&is_staged, 0, sizeof(is_staged));
 		config = *new;
 		ready = true;
 		loaded = true;
+		cf_log_open(&config);
+		log_keys(&config.keys);
+	} else {
+		cf_log_close();
 	}
 	free(new);
 	return to_code(ret);
@@ -338,9 +319,15 @@ static const struct cf_slabs initial[2] = {
 	{ 4, { 1024, 8192, 16384, 65536 }, { 128, 8, 4, 2 } },
 };
 
+/* What files of CUDA 12 and before spell out. */
+static const struct cf_slabs older = {
+	3, { 4, 1024, 16384 }, { 128, 64, 32 },
+};
+
 bool cf_slabs_are_default(const struct cf_slabs *slabs)
 {
-	return !memcmp(slabs, &initial[0], sizeof(*slabs));
+	return !memcmp(slabs, &initial[0], sizeof(*slabs)) ||
+	       !memcmp(slabs, &older, sizeof(*slabs));
 }
 
 static CUfileError_t set_slabs(int which, const size_t *sizes,

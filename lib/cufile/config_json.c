@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * cufile.json: JSON with comments.  What is not known is passed over, as there
- * are keys for file systems and network cards that nothing here looks at; what
- * is known must be of the right type and in its range.
+ * cufile.json: JSON with comments.  What is not known is passed over, but not
+ * without a word, as there are keys for file systems and network cards that
+ * nothing here looks at; what is known must be of the right type and in its
+ * range.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -60,11 +62,13 @@ static struct json_object *find(struct parse *p, const char *key)
 }
 
 static struct json_object *find_either(struct parse *p, const char *key,
-				       const char *alias)
+				       const char *const alias[2])
 {
-	struct json_object *found = key ? find(p, key) : NULL;
+	struct json_object *found = find(p, key);
 
-	return found || !alias ? found : find(p, alias);
+	for (int i = 0; i < 2 && !found && alias[i]; i++)
+		found = find(p, alias[i]);
+	return found;
 }
 
 static int get_size(struct parse *p, const char *key, struct json_object *from,
@@ -206,6 +210,75 @@ static int parse_log_size(struct parse *p)
 	return 0;
 }
 
+/*
+ * At least one byte and less than @size, none of them a control character: it
+ * goes to logs and terminals.  False: it is not so.
+ */
+static bool copy_string(struct json_object *from, char *to, size_t size)
+{
+	size_t length;
+
+	if (!json_object_is_type(from, json_type_string))
+		return false;
+	length = (size_t)json_object_get_string_len(from);
+	if (!length || length >= size)
+		return false;
+	memcpy(to, json_object_get_string(from), length + 1);
+	for (size_t i = 0; i < length; i++) {
+		if (iscntrl((unsigned char)to[i]))
+			return false;
+	}
+	return true;
+}
+
+static int parse_denied(struct parse *p, const char *section,
+			enum cf_deny_kind kind)
+{
+	struct cf_deny *deny = &p->config->deny;
+	struct json_object *from;
+	size_t nr;
+	char key[40];
+
+	snprintf(key, sizeof(key), "%s.%s", section, cf_deny_names[kind]);
+	from = find(p, key);
+	if (!from)
+		return 0;
+	if (!json_object_is_type(from, json_type_array))
+		return complain(p, -EINVAL, "%s: an array is expected", key);
+	nr = json_object_array_length(from);
+	if (nr > CF_MAX_DENY - deny->nr[kind])
+		return complain(p, -ERANGE, "%s: more than %u entries", key,
+				CF_MAX_DENY);
+	for (size_t i = 0; i < nr; i++) {
+		char *entry = deny->entry[kind][deny->nr[kind]++];
+
+		if (!copy_string(json_object_array_get_idx(from, i), entry,
+				 CF_DENY_SIZE))
+			return complain(p, -EINVAL,
+					"%s: text of 1 to %u bytes is expected",
+					key, CF_DENY_SIZE - 1);
+		if (kind == CF_DENY_MOUNTS && *entry != '/')
+			return complain(p, -EINVAL,
+					"%s: \"%s\" does not begin with /", key,
+					entry);
+	}
+	return 0;
+}
+
+/* The older name of the section, too: what either says is forbidden. */
+static int parse_deny(struct parse *p)
+{
+	int ret = 0;
+
+	for (int kind = 0; !ret && kind < CF_DENY_KINDS; kind++) {
+		ret = parse_denied(p, "denylist", (enum cf_deny_kind)kind);
+		if (!ret)
+			ret = parse_denied(p, "blacklist",
+					   (enum cf_deny_kind)kind);
+	}
+	return ret;
+}
+
 /* Ours: NVIDIA's library knows no such key. */
 static int parse_gpu_copies(struct parse *p)
 {
@@ -220,14 +293,17 @@ static int parse_gpu_copies(struct parse *p)
 	return 0;
 }
 
+/* Where the log is comes first: it shall tell what is wrong with the rest. */
 static int apply(struct parse *p)
 {
-	int ret = parse_sizes(p);
+	int ret = parse_strings(p);
 
 	if (!ret)
-		ret = parse_bools(p);
+		ret = parse_log_size(p);
 	if (!ret)
-		ret = parse_strings(p);
+		ret = parse_sizes(p);
+	if (!ret)
+		ret = parse_bools(p);
 	if (!ret)
 		ret = parse_slabs(p, "properties.posix_pool_slab_size_kb",
 				  "properties.posix_pool_slab_count",
@@ -238,8 +314,8 @@ static int apply(struct parse *p)
 			"properties.gpu_bounce_buffer_slab_config.slab_count",
 			&p->config->slabs[1]);
 	if (!ret)
-		ret = parse_gpu_copies(p);
-	return ret ? ret : parse_log_size(p);
+		ret = parse_deny(p);
+	return ret ? ret : parse_gpu_copies(p);
 }
 
 /* Nothing but white space and comments may follow the value. */
@@ -296,6 +372,8 @@ int cf_config_parse(struct cf_config *config, const char *text, size_t length,
 		ret = complain(&p, -EINVAL, "something follows byte %zu", end);
 	else
 		ret = apply(&p);
+	if (!ret)
+		cf_config_keys(&config->keys, p.root);
 	json_object_put(p.root);
 	json_tokener_free(tokener);
 	return ret;

@@ -9,42 +9,44 @@
 
 /* In the order of CUFileSizeTConfigParameter_t. */
 const struct cf_size_param cf_size_params[CF_SIZES] = {
-	{ "profile.cufile_stats", NULL, 0, 0, 3 },
-	{ "execution.max_io_queue_depth", NULL, 128, 1, 65536 },
-	{ "execution.max_io_threads", NULL, 4, 0, 1024 },
-	{ "execution.min_io_threshold_size_kb", NULL, 8192, 1, MAX_KB },
-	{ "execution.max_request_parallelism", NULL, 4, 0, 1024 },
-	{ "properties.max_direct_io_size_kb", NULL, 16384, 4, MAX_KB },
-	{ "properties.max_device_cache_size_kb", NULL, 131072, 4, MAX_KB },
-	{ "properties.per_buffer_cache_size_kb", NULL, 1024, 4, 16384 },
-	{ "properties.max_device_pinned_mem_size_kb", NULL, 33554432, 4,
+	{ "profile.cufile_stats", { NULL }, 0, 0, 3 },
+	{ "execution.max_io_queue_depth", { NULL }, 128, 1, 65536 },
+	{ "execution.max_io_threads", { NULL }, 4, 0, 1024 },
+	{ "execution.min_io_threshold_size_kb", { NULL }, 8192, 1, MAX_KB },
+	{ "execution.max_request_parallelism", { NULL }, 4, 0, 1024 },
+	{ "properties.max_direct_io_size_kb", { NULL }, 16384, 4, MAX_KB },
+	{ "properties.max_device_cache_size_kb", { NULL }, 131072, 4, MAX_KB },
+	{ "properties.per_buffer_cache_size_kb", { NULL }, 1024, 4, 16384 },
+	{ "properties.max_device_pinned_mem_size_kb", { NULL }, 33554432, 4,
 	  MAX_KB },
-	{ "properties.io_batchsize", "properties.max_batch_io_size", 128, 1,
+	{ "properties.io_batchsize",
+	  { "properties.max_batch_io_size", "profile.io_batchsize" }, 128, 1,
 	  CF_MAX_BATCH },
-	{ "properties.poll_mode_max_size_kb", NULL, 4, 0, MAX_KB },
-	{ "properties.max_batch_io_timeout_msecs", NULL, 5, 0, 3600000 },
+	{ "properties.poll_mode_max_size_kb", { NULL }, 4, 0, MAX_KB },
+	{ "properties.max_batch_io_timeout_msecs", { NULL }, 5, 0, 3600000 },
 };
 
 /* In the order of CUFileBoolConfigParameter_t. */
 const struct cf_bool_param cf_bool_params[CF_BOOLS] = {
-	{ "properties.use_poll_mode", NULL, NULL, false },
-	{ "properties.allow_compat_mode", "properties.use_compat_mode",
+	{ "properties.use_poll_mode", { NULL }, NULL, false },
+	{ "properties.allow_compat_mode", { "properties.use_compat_mode" },
 	  "CUFILE_ALLOW_COMPAT_MODE", true },
-	{ "properties.force_compat_mode", NULL, "CUFILE_FORCE_COMPAT_MODE",
+	{ "properties.force_compat_mode", { NULL }, "CUFILE_FORCE_COMPAT_MODE",
 	  false },
 	{ "miscellaneous.api_check_aggressive",
-	  "fs.misc.api_check_aggressive", NULL, false },
-	{ "execution.parallel_io", NULL, NULL, true },
-	{ "profile.nvtx", NULL, NULL, false },
-	{ "properties.allow_system_memory", NULL, NULL, true },
-	{ "properties.use_pci_p2pdma", NULL, "CUFILE_USE_PCIP2PDMA", false },
-	{ "properties.prefer_iouring", NULL, NULL, false },
-	{ "properties.force_odirect_mode", NULL, NULL, false },
-	{ "miscellaneous.skip_topology_detection", NULL,
+	  { "fs.misc.api_check_aggressive" }, NULL, false },
+	{ "execution.parallel_io", { NULL }, NULL, true },
+	{ "profile.nvtx", { NULL }, NULL, false },
+	{ "properties.allow_system_memory", { NULL }, NULL, true },
+	{ "properties.use_pci_p2pdma", { NULL }, "CUFILE_USE_PCIP2PDMA",
+	  false },
+	{ "properties.prefer_iouring", { NULL }, NULL, false },
+	{ "properties.force_odirect_mode", { NULL }, NULL, false },
+	{ "miscellaneous.skip_topology_detection", { NULL },
 	  "CUFILE_SKIP_TOPOLOGY_DETECTION", false },
-	{ "miscellaneous.stream_memops_bypass", NULL, NULL, false },
-	{ "properties.vanilla_posix_io_mode", NULL, NULL, false },
-	{ "properties.gds_fallback_io", NULL, NULL, false },
+	{ "miscellaneous.stream_memops_bypass", { NULL }, NULL, false },
+	{ "properties.vanilla_posix_io_mode", { NULL }, NULL, false },
+	{ "properties.gds_fallback_io", { NULL }, NULL, false },
 };
 
 /* In the order of CUFileStringConfigParameter_t. */
@@ -66,6 +68,13 @@ bool cf_log_level_known(const char *name)
 	}
 	return false;
 }
+
+const char *const cf_deny_names[CF_DENY_KINDS] = {
+	[CF_DENY_DRIVERS] = "drivers",
+	[CF_DENY_DEVICES] = "devices",
+	[CF_DENY_MOUNTS] = "mounts",
+	[CF_DENY_FILESYSTEMS] = "filesystems",
+};
 
 void cf_config_defaults(struct cf_config *config)
 {

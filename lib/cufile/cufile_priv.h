@@ -35,10 +35,14 @@ static inline CUfileError_t cf_error(CUfileOpError err)
 
 /* error.c: from a negative errno value of the engine; 0 is success. */
 CUfileError_t cf_from_errno(int err);
-/* As cuFileRead() returns it; sets errno where that is asked for. */
-ssize_t cf_result(uint64_t done, int err);
-/* As it stands in an event: a system error is its negative errno value. */
-ssize_t cf_event_result(uint64_t done, int err);
+/*
+ * Of a request that has ended, as it stands in an event: a system error is its
+ * negative errno value.  The second is of one that the engine would not begin.
+ */
+ssize_t cf_request_result(const struct engine_req *req);
+ssize_t cf_refused(int err);
+/* Did it fail because it could not go direct, and might not go another way? */
+bool cf_is_refusal(const struct engine_req *req);
 
 /* ---------------------------------------------------------------- config */
 
@@ -53,11 +57,55 @@ struct cf_slabs {
 	size_t count[CF_MAX_SLABS];
 };
 
+#define CF_MAX_KEYS	48U
+#define CF_KEY_SIZE	96U
+
+/**
+ * enum cf_key_kind - what does not happen that a file says
+ * @CF_KEY_UNKNOWN: nobody knows the key
+ * @CF_KEY_UNUSED: a key of NVIDIA's that nothing here looks at
+ */
+enum cf_key_kind {
+	CF_KEY_UNKNOWN, CF_KEY_UNUSED, CF_KEY_KINDS
+};
+
+/* How many keys there are of each kind, and the first of them. */
+struct cf_keys {
+	unsigned int nr[CF_KEY_KINDS];
+	char key[CF_KEY_KINDS][CF_MAX_KEYS][CF_KEY_SIZE];
+};
+
+#define CF_MAX_DENY	32U
+#define CF_DENY_SIZE	256U
+
+enum cf_deny_kind {
+	CF_DENY_DRIVERS, CF_DENY_DEVICES, CF_DENY_MOUNTS, CF_DENY_FILESYSTEMS,
+	CF_DENY_KINDS
+};
+
+/* What shall not go direct. */
+struct cf_deny {
+	unsigned int nr[CF_DENY_KINDS];
+	char entry[CF_DENY_KINDS][CF_MAX_DENY][CF_DENY_SIZE];
+};
+
+/* config_table.c: behind "denylist." */
+extern const char *const cf_deny_names[CF_DENY_KINDS];
+
+/*
+ * deny.c: shall the open file not go direct?  @why, of @size bytes, then says
+ * what forbids it.  True also where that can't be told.
+ */
+bool cf_denied(const struct cf_deny *deny, int fd, char *why, size_t size);
+
 /**
  * struct cf_config - all parameters
  * @slabs: 0: posix pool, 1: GPU bounce buffers; nr 0: default
  * @log_size_mb: most MiB of a log file; -1: any
  * @gpu_copies: may code of ours run on GPUs?
+ * @called_size, @called_slabs: by bits, which of @size and @slabs a call set
+ * @deny: files that shall not go direct
+ * @keys: of the file
  */
 struct cf_config {
 	size_t size[CF_SIZES];
@@ -66,6 +114,9 @@ struct cf_config {
 	struct cf_slabs slabs[2];
 	long log_size_mb;
 	bool gpu_copies;
+	unsigned int called_size, called_slabs;
+	struct cf_deny deny;
+	struct cf_keys keys;
 };
 
 /* config.c: what is in force (open) or staged (closed); driver lock held. */
@@ -74,16 +125,27 @@ struct cf_config *cf_config(void);
  * Fills the configuration from defaults, file, environment and what was
  * staged, in this order.  CU_FILE_DRIVER_INVALID_PROPS: the file or a variable
  * can't be understood; CU_FILE_DRIVER_UNSUPPORTED_LIMIT: a number is out of
- * its range.
+ * its range.  The log that they name is open on success, and was told of the
+ * failure.
  */
 CUfileOpError cf_config_load(void);
 /* Forgets it: the next load begins anew. */
 void cf_config_reset(void);
 
+/* config_env.c: what is in the environment; on failure, which variable is wrong. */
+struct cf_env_fault {
+	const char *name;
+	const char *expected;
+};
+
+/* Returns 0, -EINVAL or -ERANGE. */
+int cf_env_strings(struct cf_config *new, struct cf_env_fault *fault);
+int cf_env_rest(struct cf_config *new, struct cf_env_fault *fault);
+
 /* config_table.c: default, range and names of each parameter. */
 struct cf_size_param {
 	const char *key;	/* in cufile.json, with dots */
-	const char *alias;	/* or NULL */
+	const char *alias[2];	/* or NULL; the first that is there counts */
 	size_t initial;
 	size_t min;
 	size_t max;
@@ -91,7 +153,7 @@ struct cf_size_param {
 
 struct cf_bool_param {
 	const char *key;
-	const char *alias;
+	const char *alias[2];
 	const char *env;
 	bool initial;
 };
@@ -116,7 +178,10 @@ bool cf_log_level_known(const char *name);
  */
 int cf_config_parse(struct cf_config *config, const char *text, size_t length,
 		    char *why, size_t size);
-/* The same with a file; -errno of open(2) and read(2), -EFBIG. */
+/* config_keys.c: fills @keys in from what was parsed, an object. */
+struct json_object;
+void cf_config_keys(struct cf_keys *keys, struct json_object *root);
+/* As cf_config_parse() with a file; -errno of open(2) and read(2), -EFBIG. */
 int cf_config_read(struct cf_config *config, const char *path, char *why,
 		   size_t size);
 
@@ -174,8 +239,14 @@ void cf_slot_each(struct cf_slots *slots, void (*fn)(void *name));
 
 /* --------------------------------------------------------------- objects */
 
+/**
+ * struct cf_handle - an open file
+ * @file: the engine's; first, so that who has a request has the handle
+ * @told: for which reasons the log has said that requests were not direct
+ */
 struct cf_handle {
 	struct engine_file file;
+	_Atomic uint32_t told;
 	dev_t dev;
 	ino_t ino;
 	void *name;
@@ -218,13 +289,23 @@ void cf_request(struct engine_req *req, struct cf_handle *handle, bool write);
 CUfileOpError cf_request_at(struct engine_req *req, const void *base,
 			    size_t size, off_t file_offset, off_t mem_offset);
 
+/*
+ * tell.c: a request has ended; its handle is still held.  What failed is told
+ * as ERROR; what did not go direct as INFO, once for each handle and reason.
+ */
+void cf_tell_request(const struct engine_req *req);
+/* A call was refused for its arguments, which the text names: told as ERROR. */
+void cf_tell_call(const char *call, CUfileOpError err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* ----------------------------------------------------------------- stats */
 
 enum cf_op {
 	CF_OP_READ, CF_OP_WRITE, CF_OP_HANDLE_ADD, CF_OP_HANDLE_DEL,
 	CF_OP_BUF_ADD, CF_OP_BUF_DEL, CF_OP_BATCH_SUBMIT, CF_OP_BATCH_COMPLETE,
 	CF_OP_BATCH_SETUP, CF_OP_BATCH_CANCEL, CF_OP_BATCH_DESTROY,
-	CF_OP_BATCH_ENQUEUE, CF_OP_BATCH_PROCESS, CF_OPS
+	CF_OP_BATCH_ENQUEUE, CF_OP_BATCH_PROCESS, CF_OP_BATCH_ENQUEUE_HOST,
+	CF_OP_BATCH_PROCESS_HOST, CF_OP_BATCH_DIRECT, CF_OPS
 };
 
 /* 0 when nothing is counted, else microseconds. */
@@ -233,8 +314,11 @@ uint64_t cf_stats_begin(void);
 void cf_stats_count(uint64_t began, enum cf_op op, bool ok);
 /* A request has ended. */
 void cf_stats_request(uint64_t began, const struct engine_req *req);
-/* @batch: one of a batch. */
-void cf_stats_batch_entry(uint64_t began, const struct engine_req *req);
+/* Entries go to the engine together: what cf_stats_batch_entry() wants. */
+uint64_t cf_stats_submission(uint64_t began);
+/* An entry of a batch has ended. */
+void cf_stats_batch_entry(uint64_t began, uint64_t submission,
+			  const struct engine_req *req);
 void cf_stats_register(uint64_t began, unsigned int gpu, int64_t bytes,
 		       bool ok);
 void cf_stats_open(size_t level);
@@ -246,6 +330,7 @@ enum cf_level { CF_LOG_ERROR, CF_LOG_WARN, CF_LOG_INFO, CF_LOG_DEBUG };
 /* log.c: a line in the log file, where one is configured. */
 void cf_log(enum cf_level level, const char *module, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Opens it, or another one, where @config says so; else there is none. */
 void cf_log_open(const struct cf_config *config);
 void cf_log_close(void);
 

@@ -10,8 +10,14 @@
 
 #undef cuFileDriverClose
 
-/* How long an idle helper looks for work in poll mode, in microseconds. */
-#define POLL_SPIN_US	50
+/*
+ * How long an idle helper looks for work in poll mode, in microseconds: five
+ * times as long as the engine has it look without being asked.
+ */
+#define POLL_SPIN_US	1000
+/* Of the engine's buffers: the unit of their size, and the size by itself. */
+#define SLOT_UNIT_KIB	64U
+#define MAX_SLOT_KIB	4096U
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -20,6 +26,8 @@ static long references;		/* under @lock */
 static bool may_bounce;
 static bool may_be_direct;
 static bool wants_o_direct;
+/* The engine's own, which it gets back when the library is closed. */
+static struct engine_pool own_pool;
 
 /*
  * OPEN, CLOSING, and how many calls and requests are inside.  Calls come and
@@ -128,31 +136,47 @@ static CUfileOpError module_code(int err)
 
 /*
  * Only what somebody chose: the defaults of the interface, which a file of
- * NVIDIA's spells out, leave the choice to the engine.
+ * NVIDIA's spells out, leave the choice to the engine.  Nobody calls to set a
+ * number without meaning it.
  */
 static bool is_chosen(const struct cf_config *config,
 		      CUFileSizeTConfigParameter_t param)
 {
-	return config->size[param] != cf_size_params[param].initial;
+	return (config->called_size & 1U << param) ||
+	       config->size[param] != cf_size_params[param].initial;
 }
 
-static void fill_slabs(const struct cf_slabs *slabs, struct engine_pool *pool)
+static uint64_t slab_bytes(const struct cf_slabs *slabs, int i)
 {
+	uint64_t bytes;
+
+	if (__builtin_mul_overflow(slabs->size[i], KIB, &bytes) ||
+	    __builtin_mul_overflow(bytes, slabs->count[i], &bytes))
+		return UINT64_MAX;
+	return bytes;
+}
+
+static void fill_slabs(const struct cf_config *config, struct engine_pool *pool)
+{
+	const struct cf_slabs *slabs = &config->slabs[0];
 	uint64_t largest = 0, total = 0;
 
-	if (!slabs->nr || cf_slabs_are_default(slabs))
+	if (!slabs->nr ||
+	    (!(config->called_slabs & 1) && cf_slabs_are_default(slabs)))
 		return;
 	for (int i = 0; i < slabs->nr; i++) {
-		uint64_t bytes = slabs->size[i] * KIB;
-
-		total += bytes * slabs->count[i];
-		/* The larger ones are cut: many in flight beat one of them. */
-		if (bytes > largest && bytes <= 4096 * KIB)
-			largest = bytes;
+		if (__builtin_add_overflow(total, slab_bytes(slabs, i), &total))
+			total = UINT64_MAX;
+		if (slabs->size[i] > largest)
+			largest = slabs->size[i];
 	}
+	/* Larger ones are cut: many in flight beat one of them. */
+	if (largest > MAX_SLOT_KIB)
+		largest = MAX_SLOT_KIB;
 	pool->pinned_bytes = total;
-	if (largest >= 64 * KIB)
-		pool->slot_bytes = largest / (64 * KIB) * (64 * KIB);
+	if (largest >= SLOT_UNIT_KIB)
+		pool->slot_bytes = KIB * (largest -
+					  largest % SLOT_UNIT_KIB);
 }
 
 static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
@@ -167,15 +191,17 @@ static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
 			size[CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM];
 	if (!config->flag[CUFILE_PARAM_EXECUTION_PARALLEL_IO])
 		pool->parallel = 1;
-	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE])
+	if (config->flag[CUFILE_PARAM_PROPERTIES_USE_POLL_MODE] &&
+	    pool->spin_us < POLL_SPIN_US)
 		pool->spin_us = POLL_SPIN_US;
 	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
 	pool->no_pump = !config->gpu_copies;
+	/* All GPUs share it: the default, which is meant for one, would be little. */
 	if (is_chosen(config,
 		      CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))
 		pool->cache_bytes = KIB * size[
 			CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB];
-	fill_slabs(&config->slabs[0], pool);
+	fill_slabs(config, pool);
 }
 
 /* No module is fine where host memory will do, and only there. */
@@ -200,15 +226,15 @@ static CUfileOpError check_module(const struct cf_config *config)
 static CUfileError_t open_locked(void)
 {
 	struct cf_config *config = cf_config();
-	struct engine_pool pool = { 0 };
+	struct engine_pool pool;
 	CUfileOpError err;
 	int ret;
 
 	err = cf_config_load();
 	if (err)
-		goto close_log;
-	cf_log_open(config);
-	engine_pool_get(&pool);
+		return cf_error(err);
+	engine_pool_get(&own_pool);
+	pool = own_pool;
 	fill_pool(config, &pool);
 	ret = engine_pool_set(&pool);
 	if (ret && ret != -EBUSY) {
@@ -219,7 +245,7 @@ static CUfileError_t open_locked(void)
 	ret = engine_get();
 	if (ret) {
 		err = cf_from_errno(ret).err;
-		goto reset_config;
+		goto reset_pool;
 	}
 	err = check_module(config);
 	if (err)
@@ -233,9 +259,10 @@ static CUfileError_t open_locked(void)
 
 put_engine:
 	engine_put();
+reset_pool:
+	engine_pool_set(&own_pool);
 reset_config:
 	cf_config_reset();
-close_log:
 	cf_log_close();
 	return cf_error(err);
 }
@@ -286,6 +313,9 @@ static CUfileOpError close_locked(void)
 {
 	uint64_t idle = OPEN;
 
+	/* What is inside may wait for a GPU that the application has reset. */
+	if (atomic_load(&state) != OPEN)
+		engine_look_after();
 	if (!atomic_compare_exchange_strong(&state, &idle, OPEN | CLOSING))
 		return CU_FILE_DRIVER_CLOSING;
 	cf_slot_each(&cf_batches, cf_batch_end);
@@ -294,6 +324,7 @@ static CUfileOpError close_locked(void)
 	cf_streams_end();
 	log_uring();
 	engine_put();
+	engine_pool_set(&own_pool);
 	cf_log_close();
 	cf_config_reset();
 	references = 0;
@@ -414,7 +445,11 @@ CF_API CUfileError_t cuFileDriverGetProperties(CUfileDrvProps_t *props)
 	return cf_error(CU_FILE_SUCCESS);
 }
 
-/* Closed: staged, as the parameter of the same meaning.  Open: at once. */
+/*
+ * Closed: staged, as the parameter of the same meaning.  Open: what is told and
+ * what later registrations ask for changes at once; the engine's pool, helpers
+ * and cache stay as they were opened.
+ */
 static CUfileError_t set_size(CUFileSizeTConfigParameter_t param, size_t value)
 {
 	CUfileError_t ret;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "cufile_priv.h"
+#include "libnvfs.h"
 
 /* CU_FILE_SUCCESS: none of cuFile's own fits, errno says it better. */
 static CUfileOpError code_of(int err)
@@ -47,24 +48,32 @@ CUfileError_t cf_from_errno(int err)
 	}
 }
 
-/* What arrived before an error is not told: a short count means the end. */
-ssize_t cf_result(uint64_t done, int err)
+ssize_t cf_refused(int err)
 {
 	CUfileOpError code = code_of(err);
 
-	if (!err)
-		return (ssize_t)done;
-	if (code)
-		return -(ssize_t)code;
-	errno = -err;
-	return -1;
+	return code ? -(ssize_t)code : err;
 }
 
-ssize_t cf_event_result(uint64_t done, int err)
+bool cf_is_refusal(const struct engine_req *req)
 {
-	CUfileOpError code = code_of(err);
+	return req->no_bounce && req->reason &&
+	       (req->error == -EREMOTEIO ||
+		(req->error && req->reason == NVFS_REASON_NO_REGION));
+}
 
-	if (!err)
-		return (ssize_t)done;
-	return code ? -(ssize_t)code : err;
+/*
+ * What arrived before an error is not told: a short count means the end.  Files
+ * and drives have the same errno values as the engine, which found the GPU and
+ * checked the range before: what is left is theirs.
+ */
+ssize_t cf_request_result(const struct engine_req *req)
+{
+	if (!req->error)
+		return (ssize_t)req->done;
+	if (cf_is_refusal(req))
+		return -(ssize_t)CU_FILE_IO_NOT_SUPPORTED;
+	if (req->error == -ECHILD || req->error == -EFAULT)
+		return -(ssize_t)code_of(req->error);
+	return req->error;
 }

@@ -16,6 +16,8 @@
 			 STATX_ATTR_APPEND | STATX_ATTR_IMMUTABLE)
 
 #define BUCKETS		1024U
+/* Of what forbids that a file goes direct. */
+#define WHY_SIZE	(CF_DENY_SIZE + 64)
 
 /* By file descriptor; under the lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -48,6 +50,23 @@ static CUfileOpError check_file(int fd, struct cf_handle *handle)
 }
 
 /*
+ * Of what may go direct; elsewhere nobody asks where a file is.  The lists stay
+ * as they are while the library is open.
+ */
+static CUfileOpError check_denied(struct engine_file *file, char why[WHY_SIZE])
+{
+	if (!cf_may_be_direct() ||
+	    !cf_denied(&cf_config()->deny, file->fd, why, WHY_SIZE))
+		return CU_FILE_SUCCESS;
+	file->no_direct = true;
+	if (!cf_may_bounce())
+		return CU_FILE_IO_NOT_SUPPORTED;
+	cf_log(CF_LOG_INFO, "handle", "fd %d may not go direct: %s", file->fd,
+	       why);
+	return CU_FILE_SUCCESS;
+}
+
+/*
  * Makes @handle known, unless its descriptor is.  One that means another file
  * by now was closed by its owner, and no longer counts.
  */
@@ -72,7 +91,8 @@ static CUfileOpError add(struct cf_handle *handle)
 	return handle->name ? CU_FILE_SUCCESS : CU_FILE_NOMEM_ERROR;
 }
 
-static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh)
+static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh,
+			  char why[WHY_SIZE])
 {
 	struct cf_handle *handle = calloc(1, sizeof(*handle));
 	int fd = descr->handle.fd;
@@ -86,6 +106,9 @@ static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh)
 	err = cf_from_errno(engine_file_init(&handle->file, fd)).err;
 	if (err)
 		goto free_handle;
+	err = check_denied(&handle->file, why);
+	if (err)
+		goto end_file;
 	if (cf_wants_o_direct() && engine_file_force_direct(&handle->file))
 		cf_log(CF_LOG_INFO, "handle",
 		       "a file can't be opened with O_DIRECT");
@@ -117,9 +140,29 @@ static CUfileOpError check_descr(const CUfileDescr_t *descr)
 	}
 }
 
+static void tell(const CUfileDescr_t *descr, CUfileOpError err, const char *why)
+{
+	int fd = descr->handle.fd, flags;
+
+	if (descr->type != CU_FILE_HANDLE_TYPE_OPAQUE_FD) {
+		cf_tell_call("cuFileHandleRegister", err, "type %d",
+			     descr->type);
+		return;
+	}
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		cf_tell_call("cuFileHandleRegister", err,
+			     "no file is open as %d", fd);
+	else
+		cf_tell_call("cuFileHandleRegister", err,
+			     "fd %d, which is open with flags %#o%s%s", fd,
+			     (unsigned int)flags, *why ? "; " : "", why);
+}
+
 CF_API CUfileError_t cuFileHandleRegister(CUfileHandle_t *fh,
 					  CUfileDescr_t *descr)
 {
+	char why[WHY_SIZE] = "";
 	CUfileError_t ret;
 	uint64_t began;
 
@@ -131,7 +174,9 @@ CF_API CUfileError_t cuFileHandleRegister(CUfileHandle_t *fh,
 	began = cf_stats_begin();
 	ret.err = check_descr(descr);
 	if (!ret.err)
-		ret.err = make(descr, fh);
+		ret.err = make(descr, fh, why);
+	if (ret.err)
+		tell(descr, ret.err, why);
 	cf_stats_count(began, CF_OP_HANDLE_ADD, !ret.err);
 	cf_leave();
 	return ret;

@@ -20,8 +20,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Under @lock. */
 static int file = -1;
+static char open_path[PATH_MAX];
 static uint64_t room;
-/* What was said before there was a file: why an opening failed. */
+/* -1: nothing is written. */
 static atomic_int max_level = -1;
 
 static const char *const names[] = { "ERROR", "WARN", "INFO", "DEBUG" };
@@ -37,30 +38,46 @@ static int level_of(const char *name)
 	return CF_LOG_ERROR;
 }
 
+/* False: there is none, or its name is too long. */
+static bool path_of(const struct cf_config *config, char *path, size_t size)
+{
+	const char *named = config->text[CUFILE_PARAM_ENV_LOGFILE_PATH];
+	const char *dir = config->text[CUFILE_PARAM_LOG_DIR];
+	time_t now = time(NULL);
+	char day[32];
+	struct tm tm;
+
+	if (*named)
+		return snprintf(path, size, "%s", named) < (int)size;
+	if (!*dir)
+		return false;
+	localtime_r(&now, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	return snprintf(path, size, "%s/cufile_%d_%s.log", dir, (int)getpid(),
+			day) < (int)size;
+}
+
+static void close_file(void)
+{
+	if (file >= 0)
+		close(file);
+	file = -1;
+	max_level = -1;
+}
+
 void cf_log_open(const struct cf_config *config)
 {
-	const char *path = config->text[CUFILE_PARAM_ENV_LOGFILE_PATH];
-	const char *dir = config->text[CUFILE_PARAM_LOG_DIR];
-	char made[PATH_MAX];
-	struct tm tm;
-	time_t now = time(NULL);
+	char path[PATH_MAX];
 
-	if (!*path && !*dir)
-		return;
-	if (!*path) {
-		char day[32];
-
-		localtime_r(&now, &tm);
-		strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-		if (snprintf(made, sizeof(made), "%s/cufile_%d_%s.log", dir,
-			     (int)getpid(), day) >= (int)sizeof(made))
-			return;
-		path = made;
-	}
 	pthread_mutex_lock(&lock);
-	if (file < 0)
+	if (!path_of(config, path, sizeof(path))) {
+		close_file();
+	} else if (file < 0 || strcmp(path, open_path)) {
+		close_file();
+		strcpy(open_path, path);
 		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 			    O_NOFOLLOW | O_NONBLOCK, 0600);
+	}
 	room = config->log_size_mb < 0 ? UINT64_MAX :
 	       (uint64_t)config->log_size_mb << 20;
 	max_level = file < 0 ? -1 :
@@ -71,10 +88,7 @@ void cf_log_open(const struct cf_config *config)
 void cf_log_close(void)
 {
 	pthread_mutex_lock(&lock);
-	if (file >= 0)
-		close(file);
-	file = -1;
-	max_level = -1;
+	close_file();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -86,7 +100,8 @@ void cf_log(enum cf_level level, const char *module, const char *fmt, ...)
 	va_list args;
 	int n;
 
-	if ((int)level > max_level)
+	/* A child has its parent's file, and maybe a lock that nobody holds. */
+	if ((int)level > max_level || cf_forked())
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "common.h"
 #include "cufile_priv.h"
 
 #define PER_CHUNK	1024U
@@ -136,6 +137,19 @@ void cf_slot_put(struct cf_slots *slots, void *name)
 	pthread_mutex_unlock(&slots->lock);
 }
 
+/*
+ * Under the lock, which is given back meanwhile.  Requests of a GPU that was lost
+ * end only when somebody looks after them, also when it is lost now.
+ */
+static void wait_for_users(struct cf_slots *slots)
+{
+	if (!wait_a_while(&slots->idle, &slots->lock))
+		return;
+	pthread_mutex_unlock(&slots->lock);
+	engine_look_after();
+	pthread_mutex_lock(&slots->lock);
+}
+
 void *cf_slot_remove(struct cf_slots *slots, void *name)
 {
 	uint64_t generation, state;
@@ -152,7 +166,7 @@ void *cf_slot_remove(struct cf_slots *slots, void *name)
 					       state & ~LIVE));
 	pthread_mutex_lock(&slots->lock);
 	while (atomic_load(&slot->state) & USERS)
-		pthread_cond_wait(&slots->idle, &slots->lock);
+		wait_for_users(slots);
 	object = slot->object;
 	slot->object = NULL;
 	slot->next_free = slots->free;

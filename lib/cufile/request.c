@@ -36,15 +36,16 @@ CUfileOpError cf_request_at(struct engine_req *req, const void *base,
 static ssize_t run(struct engine_req *req)
 {
 	uint64_t began = cf_stats_begin();
-	int err = engine_run(req);
+	ssize_t ret;
 
+	engine_run(req);
 	cf_stats_request(began, req);
-	if (err)
-		cf_log(CF_LOG_ERROR, "request", "%s of %llu bytes at %llu: %d",
-		       req->write ? "write" : "read",
-		       (unsigned long long)req->length,
-		       (unsigned long long)req->file_offset, err);
-	return cf_result(req->done, err);
+	cf_tell_request(req);
+	ret = cf_request_result(req);
+	if (ret >= 0 || IS_CUFILE_ERR(ret))
+		return ret;
+	errno = (int)-ret;
+	return -1;
 }
 
 static ssize_t transfer(CUfileHandle_t fh, const void *base, size_t size,
@@ -53,22 +54,28 @@ static ssize_t transfer(CUfileHandle_t fh, const void *base, size_t size,
 	CUfileOpError err = cf_enter();
 	struct cf_handle *handle;
 	struct engine_req req;
-	ssize_t ret;
+	ssize_t ret = 0;
 
 	if (err)
 		return -(ssize_t)err;
 	handle = cf_slot_get(&cf_handles, fh);
-	if (!handle) {
-		cf_leave();
-		return -(ssize_t)(fh ? CU_FILE_HANDLE_NOT_REGISTERED :
-				       CU_FILE_INVALID_VALUE);
+	if (handle) {
+		cf_request(&req, handle, write);
+		err = cf_request_at(&req, base, size, file_offset, mem_offset);
+		if (!err)
+			ret = run(&req);
+		cf_slot_put(&cf_handles, fh);
+	} else {
+		err = fh ? CU_FILE_HANDLE_NOT_REGISTERED :
+			   CU_FILE_INVALID_VALUE;
 	}
-	cf_request(&req, handle, write);
-	err = cf_request_at(&req, base, size, file_offset, mem_offset);
-	ret = err ? -(ssize_t)err : run(&req);
-	cf_slot_put(&cf_handles, fh);
+	if (err)
+		cf_tell_call(write ? "cuFileWrite" : "cuFileRead", err,
+			     "handle %p, %zu bytes at %lld, memory %p + %lld",
+			     fh, size, (long long)file_offset, base,
+			     (long long)mem_offset);
 	cf_leave();
-	return ret;
+	return err ? -(ssize_t)err : ret;
 }
 
 CF_API ssize_t cuFileRead(CUfileHandle_t fh, void *bufPtr_base, size_t size,
@@ -112,8 +119,14 @@ static ssize_t transfer_all(CUfileHandle_t fh, const CUfileIOVec_t *iov,
 	CUfileOpError err = check_vectors(iov, iovcnt, flags);
 	ssize_t total = 0;
 
-	if (err || file_offset < 0)
+	if (err || file_offset < 0) {
+		cf_tell_call(write ? "cuFileWritev" : "cuFileReadv",
+			     CU_FILE_INVALID_VALUE,
+			     "handle %p, %zu vectors %p at %lld, flags %#x", fh,
+			     iovcnt, (const void *)iov, (long long)file_offset,
+			     flags);
 		return -(ssize_t)CU_FILE_INVALID_VALUE;
+	}
 	if (!iovcnt)
 		return transfer(fh, &total, 0, file_offset, 0, write);
 	for (size_t i = 0; i < iovcnt; i++) {

@@ -15,9 +15,12 @@
 static atomic_int level;
 static atomic_bool running;
 static CUfileStatsLevel3_t total;	/* by atomic operations */
-/* Under @lock: when it was started, and how long it ran before that. */
+/*
+ * Under @lock: when it was started, how long it ran before that, and the number
+ * of the newest submission of a batch.
+ */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t started, ran;
+static uint64_t started, ran, newest;
 
 static uint64_t now_us(void)
 {
@@ -34,8 +37,10 @@ static void add(uint64_t *counter, uint64_t value)
 
 uint64_t cf_stats_begin(void)
 {
-	return atomic_load_explicit(&running, memory_order_relaxed) ?
-	       now_us() : 0;
+	if (!atomic_load_explicit(&running, memory_order_relaxed) ||
+	    !atomic_load_explicit(&level, memory_order_relaxed))
+		return 0;
+	return now_us();
 }
 
 static CUfileOpCounter_t *counter_of(enum cf_op op)
@@ -55,6 +60,9 @@ static CUfileOpCounter_t *counter_of(enum cf_op op)
 		[CF_OP_BATCH_DESTROY] = &l1->batch_destroy_ops,
 		[CF_OP_BATCH_ENQUEUE] = &l1->batch_enqueued_ops,
 		[CF_OP_BATCH_PROCESS] = &l1->batch_processed_ops,
+		[CF_OP_BATCH_ENQUEUE_HOST] = &l1->batch_posix_enqueued_ops,
+		[CF_OP_BATCH_PROCESS_HOST] = &l1->batch_posix_processed_ops,
+		[CF_OP_BATCH_DIRECT] = &l1->batch_nvfs_submit_ops,
 	};
 
 	return counters[op];
@@ -91,6 +99,19 @@ static unsigned int bin_of(uint64_t bytes)
 	return bin;
 }
 
+/* At least in part; neither when no bytes were moved. */
+static bool went_direct(const struct engine_req *req)
+{
+	return req->route == NVFS_ROUTE_DIRECT ||
+	       req->route == NVFS_ROUTE_MIXED;
+}
+
+static bool went_through_host(const struct engine_req *req)
+{
+	return req->route == NVFS_ROUTE_BOUNCE ||
+	       req->route == NVFS_ROUTE_MIXED;
+}
+
 static void count_gpu(const struct engine_req *req, uint64_t us)
 {
 	CUfilePerGpuStats_t *gpu;
@@ -103,16 +124,16 @@ static void count_gpu(const struct engine_req *req, uint64_t us)
 		add(&gpu->writes_bytes, req->done);
 		add(&gpu->write_duration_us, us);
 		add(&gpu->n_total_writes, 1);
-		add(&gpu->n_nvfs_writes, req->direct > 0);
-		add(&gpu->n_posix_writes, req->direct < req->done);
+		add(&gpu->n_nvfs_writes, went_direct(req));
+		add(&gpu->n_posix_writes, went_through_host(req));
 		add(&gpu->n_unaligned_writes, unaligned);
 		add(&gpu->n_writes_err, req->error != 0);
 	} else {
 		add(&gpu->read_bytes, req->done);
 		add(&gpu->read_duration_us, us);
 		add(&gpu->n_total_reads, 1);
-		add(&gpu->n_nvfs_reads, req->direct > 0);
-		add(&gpu->n_posix_reads, req->direct < req->done);
+		add(&gpu->n_nvfs_reads, went_direct(req));
+		add(&gpu->n_posix_reads, went_through_host(req));
 		add(&gpu->n_unaligned_reads, unaligned);
 		add(&gpu->n_reads_err, req->error != 0);
 	}
@@ -144,7 +165,46 @@ void cf_stats_request(uint64_t began, const struct engine_req *req)
 		count_gpu(req, us);
 }
 
-void cf_stats_batch_entry(uint64_t began, const struct engine_req *req)
+uint64_t cf_stats_submission(uint64_t began)
+{
+	uint64_t number;
+
+	if (!began)
+		return 0;
+	pthread_mutex_lock(&lock);
+	number = ++newest;
+	__atomic_store_n(&total.detailed.basic.last_batch_read_bytes, 0,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&total.detailed.basic.last_batch_write_bytes, 0,
+			 __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&lock);
+	return number;
+}
+
+static void count_last(uint64_t submission, const struct engine_req *req)
+{
+	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+
+	pthread_mutex_lock(&lock);
+	if (submission == newest)
+		add(req->write ? &l1->last_batch_write_bytes :
+				 &l1->last_batch_read_bytes, req->done);
+	pthread_mutex_unlock(&lock);
+}
+
+/* By which way an entry goes is known only at its end. */
+static void count_way(const struct engine_req *req)
+{
+	if (went_through_host(req)) {
+		count(CF_OP_BATCH_ENQUEUE_HOST, true);
+		count(CF_OP_BATCH_PROCESS_HOST, !req->error);
+	}
+	if (went_direct(req))
+		count(CF_OP_BATCH_DIRECT, !req->error);
+}
+
+void cf_stats_batch_entry(uint64_t began, uint64_t submission,
+			  const struct engine_req *req)
 {
 	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
 	uint64_t us;
@@ -156,6 +216,8 @@ void cf_stats_batch_entry(uint64_t began, const struct engine_req *req)
 	add(req->write ? &l1->batch_write_bytes : &l1->batch_read_bytes,
 	    req->done);
 	add(&l1->batch_completion_lat_sum_us, us);
+	count_way(req);
+	count_last(submission, req);
 	if (level >= 2)
 		count_size(req);
 	if (level >= 3)

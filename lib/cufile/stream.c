@@ -8,14 +8,17 @@
  *
  * Bytes that go through host memory need the driver for the copy to the GPU, and
  * the driver lets nobody in while another thread waits in it for that stream, in
- * a cudaFree() or cudaMemcpy(), say: each would wait for the other.  Such a request
- * is made where it is asked for, when the stream has come to its end.
+ * a cudaFree() or cudaMemcpy(), say: each would wait for the other.  So the engine
+ * puts all that takes the driver into the stream at once, copies included.  Where
+ * it can't, the request is made where it is asked for, when the stream has come
+ * to its end.  What the module is to do alone is bound to its region before.
  */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "cufile_priv.h"
 
 #define ALL_FLAGS	(CU_FILE_STREAM_FIXED_BUF_OFFSET |	\
@@ -26,28 +29,41 @@
 /**
  * struct stream - one of the application's
  * @key: of the GPU driver
- * @word: where the stream looks; NULL: it can't
+ * @putting: one request after the other gets its number, its call and its wait,
+ *	or the end of a later one would be taken for that of an earlier; held over
+ *	calls of the driver, and never taken by an end.  Guards the next two
+ * @word: where the stream looks, if it can; NULL: there was no need yet
  * @last: number of the newest request
  * @registered: by the application, with @flags; otherwise flags are 0
  *
  * One that was destroyed leaves this behind until the library is closed, and a
- * new one of the same name goes on with it.
+ * new one of the same name goes on with it, flags included, until it is
+ * registered itself.
  */
 struct stream {
 	struct stream *next;
 	uint64_t key[2];
+	pthread_mutex_t putting;
 	uint32_t *word;
 	uint32_t last;
-	bool looked;
 	bool registered;
 	unsigned int flags;
 };
 
+/**
+ * struct async - a request
+ * @word: the stream's, which its end sets to @number; NULL: it can't look
+ * @must_wait: whoever starts it waits for its end, and frees it
+ * @err: the arguments were wrong when they counted
+ * @most: the size that was announced when it was asked for
+ */
 struct async {
 	struct stream *stream;
+	uint32_t *word;
 	uint32_t number;
 	bool must_wait;
 	bool ended;
+	CUfileOpError err;
 	void *fh;
 	const void *base;
 	struct cf_mem mem;
@@ -56,6 +72,7 @@ struct async {
 	off_t *mem_offset_p;
 	ssize_t *bytes_p;
 	size_t size;
+	size_t most;
 	off_t file_offset;
 	off_t mem_offset;
 	unsigned int flags;
@@ -103,13 +120,14 @@ static struct stream *find(const uint64_t key[2])
 	if (!s)
 		return NULL;
 	memcpy(s->key, key, sizeof(s->key));
+	pthread_mutex_init(&s->putting, NULL);
 	s->next = streams;
 	streams = s;
 	return s;
 }
 
 static CUfileError_t get(const struct gpu_driver *driver, CUstream handle,
-			 struct stream **stream)
+			 struct stream **stream, unsigned int *flags)
 {
 	uint64_t key[2];
 	int ret;
@@ -121,6 +139,7 @@ static CUfileError_t get(const struct gpu_driver *driver, CUstream handle,
 		return stream_error(driver, ret);
 	pthread_mutex_lock(&lock);
 	*stream = find(key);
+	*flags = *stream ? (*stream)->flags : 0;
 	pthread_mutex_unlock(&lock);
 	return cf_error(*stream ? CU_FILE_SUCCESS : CU_FILE_NOMEM_ERROR);
 }
@@ -135,16 +154,18 @@ static CUfileError_t set_flags(CUstream handle, bool registered,
 {
 	const struct gpu_driver *driver;
 	struct stream *stream;
+	unsigned int before;
 	CUfileError_t ret = cf_enter_open();
 
 	if (ret.err)
 		return ret;
 	ret = gpu_of(&driver);
 	if (!ret.err)
-		ret = get(driver, handle, &stream);
+		ret = get(driver, handle, &stream, &before);
 	if (!ret.err) {
 		pthread_mutex_lock(&lock);
-		if (stream->registered == registered)
+		/* The one that is there may be of a stream that is gone. */
+		if (!registered && !stream->registered)
 			ret.err = CU_FILE_INVALID_VALUE;
 		stream->registered = registered;
 		stream->flags = flags;
@@ -177,6 +198,7 @@ void cf_streams_end(void)
 		streams = stream->next;
 		if (stream->word && gpu)
 			driver->streams->word_put(stream->word);
+		pthread_mutex_destroy(&stream->putting);
 		free(stream);
 	}
 }
@@ -186,16 +208,16 @@ void cf_streams_end(void)
 /* The last that is done with a request, but for freeing it. */
 static void end(struct async *async, ssize_t result)
 {
-	struct stream *stream = async->stream;
-	bool free_it = !async->must_wait;
+	/* A late call of the driver may find one that was given up. */
+	bool free_it = !async->must_wait && !engine_gave_up(&async->req);
 
+	engine_unbind(&async->req);
 	*async->bytes_p = result;
 	cf_slot_put(&cf_handles, async->fh);
 	pthread_mutex_lock(&lock);
 	/* A stream that was destroyed and its namesake share the word. */
-	if (stream->word && (int32_t)(async->number - *stream->word) > 0)
-		__atomic_store_n(stream->word, async->number,
-				 __ATOMIC_RELEASE);
+	if (async->word && (int32_t)(async->number - *async->word) > 0)
+		__atomic_store_n(async->word, async->number, __ATOMIC_RELEASE);
 	async->ended = true;
 	cf_leave();
 	pthread_cond_broadcast(&progress);
@@ -204,10 +226,28 @@ static void end(struct async *async, ssize_t result)
 		free(async);
 }
 
+/* Its arguments were wrong when the stream came to it. */
+static void refuse(struct async *async, CUfileOpError err)
+{
+	cf_tell_call(async->req.write ? "cuFileWriteAsync" : "cuFileReadAsync",
+		     err, "handle %p, %zu bytes at %lld, memory %p + %lld, when the stream came to it",
+		     async->fh, async->size, (long long)async->file_offset,
+		     async->base, (long long)async->mem_offset);
+	end(async, -(ssize_t)err);
+}
+
 static void complete(struct engine_req *req)
 {
-	cf_stats_request(((struct async *)req->user)->began, req);
-	end(req->user, cf_result(req->done, req->error));
+	struct async *async = req->user;
+
+	if (async->err) {
+		refuse(async, async->err);
+		return;
+	}
+	cf_stats_request(async->began, req);
+	cf_tell_request(req);
+	/* The caller's errno is out of reach. */
+	end(async, cf_request_result(req));
 }
 
 /* The arguments as they are now, unless they were fixed before. */
@@ -233,28 +273,38 @@ static CUfileOpError prepare(struct async *async)
 	req->length = async->size;
 	req->gpu = async->mem.gpu;
 	req->no_bounce = req->gpu != ENGINE_HOST && !cf_may_bounce();
-	req->complete = complete;
-	req->user = async;
 	return cf_mem_range(&async->mem, async->base, async->mem_offset,
 			    async->size, &req->addr);
+}
+
+/*
+ * The stream waits for it, and maybe somebody in the GPU driver for the stream.
+ * What is in host memory then needs threads that he does not keep waiting.
+ */
+static int begin_it(struct engine_req *req)
+{
+	return req->gpu == ENGINE_HOST ? engine_submit_apart(req) :
+					 engine_submit(&req, 1);
 }
 
 /* By the GPU driver: the stream has come to the request. */
 static void start(void *arg)
 {
 	struct async *async = arg;
-	struct engine_req *req = &async->req;
 	bool wait = async->must_wait;
-	CUfileOpError err = prepare(async);
+	CUfileOpError err;
 	int ret;
 
+	if (!engine_begin(&async->req))
+		return;
+	err = prepare(async);
 	async->began = cf_stats_begin();
 	if (err) {
-		end(async, -(ssize_t)err);
+		refuse(async, err);
 	} else {
-		ret = engine_submit(&req, 1);
+		ret = begin_it(&async->req);
 		if (ret)
-			end(async, cf_result(0, ret));
+			end(async, cf_refused(ret));
 	}
 	if (!wait)
 		return;
@@ -265,58 +315,186 @@ static void start(void *arg)
 	free(async);
 }
 
-/* Gives the stream its word and the request its number. */
-static void number(const struct gpu_driver *driver, struct async *async)
+static bool wants_words(void)
 {
-	struct stream *stream = async->stream;
 	bool bypass;
 
 	cf_lock();
 	bypass = cf_config()->flag[CUFILE_PARAM_STREAM_MEMOPS_BYPASS];
 	cf_unlock();
-	pthread_mutex_lock(&lock);
-	if (!stream->looked && driver->streams->word_get(&stream->word))
+	return !bypass;
+}
+
+/* By the engine, in the same place; an error need not be more than that. */
+static int begin(struct engine_req *req)
+{
+	struct async *async = req->user;
+
+	async->began = cf_stats_begin();
+	async->err = prepare(async);
+	if (!async->err && async->size > async->most)
+		async->err = CU_FILE_INVALID_VALUE;
+	return async->err ? -EINVAL : 0;
+}
+
+/* ------------------------------------------- started without the driver */
+
+/* All of these under the stream's mutex. */
+
+static int get_word(const struct gpu_driver *driver, struct stream *stream)
+{
+	int ret;
+
+	if (stream->word)
+		return 0;
+	ret = driver->streams->word_get(&stream->word);
+	if (ret)
 		stream->word = NULL;
-	stream->looked = true;
+	else
+		stream->last = *stream->word;
+	return ret;
+}
+
+/*
+ * Gives the stream its word and the request its number.  What the stream can't
+ * look at now it may look at the next time.
+ */
+static int number(const struct gpu_driver *driver, CUstream handle,
+		  struct async *async, bool words)
+{
+	struct stream *stream = async->stream;
+	int ret = words ? get_word(driver, stream) : -ENOSYS;
+
+	if (!ret)
+		ret = driver->streams->word_show(handle, stream->word);
+	if (ret == -EOPNOTSUPP)
+		return ret;
+	async->word = ret ? NULL : stream->word;
 	async->number = ++stream->last;
-	async->flags = stream->flags;
-	async->must_wait = bypass || !stream->word;
+	async->must_wait = !async->word;
+	return 0;
+}
+
+/* Until its end has set it, also when its GPU is reset meanwhile. */
+static void wait_for_word(const uint32_t *word, uint32_t value)
+{
+	pthread_mutex_lock(&lock);
+	while ((int32_t)(__atomic_load_n(word, __ATOMIC_ACQUIRE) - value) < 0) {
+		if (!wait_a_while(&progress, &lock))
+			continue;
+		pthread_mutex_unlock(&lock);
+		engine_look_after();
+		pthread_mutex_lock(&lock);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
 /*
- * Puts the request into the stream.  When the call is in and the wait can't
- * follow, this thread waits instead: the request is under way.
+ * When the call is in and the wait can't follow, this thread waits instead: the
+ * request is under way.
  */
-static CUfileError_t enqueue(const struct gpu_driver *driver, CUstream handle,
-			     struct async *async)
+static CUfileError_t put(const struct gpu_driver *driver, CUstream handle,
+			 struct async *async, bool words)
 {
-	uint32_t *word = async->stream->word;
-	uint32_t value = async->number;
-	bool wait = !async->must_wait;
-	int ret;
+	uint32_t *word, value;
+	bool wait;
+	int ret = number(driver, handle, async, words);
 
-	ret = driver->streams->call(handle, start, async);
 	if (ret)
 		return stream_error(driver, ret);
-	if (!wait || !driver->streams->wait(handle, word, value))
-		return cf_error(CU_FILE_SUCCESS);
-	pthread_mutex_lock(&lock);
-	while ((int32_t)(__atomic_load_n(word, __ATOMIC_ACQUIRE) - value) < 0)
-		pthread_cond_wait(&progress, &lock);
-	pthread_mutex_unlock(&lock);
+	word = async->word;
+	value = async->number;
+	wait = !async->must_wait;
+	engine_await(&async->req);
+	ret = driver->streams->call(handle, start, async);
+	/* It has ended meanwhile, or is not in. */
+	if (ret && engine_begin(&async->req))
+		return stream_error(driver, ret);
+	if (!ret && wait && driver->streams->wait(handle, word, value))
+		wait_for_word(word, value);
 	return cf_error(CU_FILE_SUCCESS);
 }
 
-/* The arguments are not known yet, but whose memory it is. */
-static bool may_wait(struct async *async)
+/* Puts the request into the stream. */
+static CUfileError_t enqueue(const struct gpu_driver *driver, CUstream handle,
+			     struct async *async)
+{
+	struct stream *stream = async->stream;
+	bool words = wants_words();
+	CUfileError_t ret;
+
+	pthread_mutex_lock(&stream->putting);
+	ret = put(driver, handle, async, words);
+	pthread_mutex_unlock(&stream->putting);
+	return ret;
+}
+
+/* False: the offset or the size may be another when the stream comes to it. */
+static bool is_fixed(const struct async *async)
+{
+	const unsigned int both = CU_FILE_STREAM_FIXED_BUF_OFFSET |
+				  CU_FILE_STREAM_FIXED_FILE_SIZE;
+
+	return (async->flags & both) == both;
+}
+
+/* False: it could name what is not in its region, or has none. */
+static bool bind_all(struct async *async)
+{
+	uint64_t first = async->mem.first, end = async->mem.end;
+
+	if (engine_bind(&async->req, &first, &end))
+		return false;
+	if (!is_fixed(async) &&
+	    (first > async->mem.first || end < async->mem.end)) {
+		engine_unbind(&async->req);
+		return false;
+	}
+	async->mem.first = first;
+	async->mem.end = end;
+	return true;
+}
+
+/*
+ * The module will do it alone.  The arguments may not be known yet, but whose memory
+ * it is; what they are now says in which of its regions.
+ */
+static bool leave_to_module(struct async *async)
 {
 	struct engine_req *req = &async->req;
 
 	req->gpu = async->mem.gpu;
-	req->addr = (uintptr_t)async->base;
-	req->length = 1;
-	return !engine_needs_driver(req);
+	req->no_bounce = req->gpu != ENGINE_HOST && !cf_may_bounce();
+	req->length = async->size;
+	if (!async->size || cf_mem_range(&async->mem, async->base,
+					 async->mem_offset, async->size,
+					 &req->addr)) {
+		req->addr = (uintptr_t)async->base;
+		req->length = 1;
+	}
+	return bind_all(async);
+}
+
+/* ---------------------------------------------------- what needs the driver */
+
+/* False: not that way, and nothing has happened. */
+static bool enqueue_all(CUstream handle, struct async *async)
+{
+	struct engine_req *req = &async->req;
+	struct engine_place place = {
+		.stream = handle,
+		.first = async->mem.first,
+		.last = async->mem.end - 1,
+		.fixed = is_fixed(async),
+		.begin = begin,
+	};
+
+	if (!wants_words() || !cf_may_bounce() || async->size > SSIZE_MAX)
+		return false;
+	req->addr = (uintptr_t)async->base + (uint64_t)async->mem_offset;
+	req->length = async->size;
+	async->most = async->size;
+	return !engine_enqueue(req, &place);
 }
 
 /* Now, after all that is in the stream. */
@@ -332,36 +510,71 @@ static CUfileError_t run_here(const struct gpu_driver *driver, CUstream handle,
 	return cf_error(CU_FILE_SUCCESS);
 }
 
-static CUfileError_t submit(struct async *async, CUstream handle, bool write)
+/* In the stream's own context. */
+static CUfileError_t submit_inside(const struct gpu_driver *driver,
+				   struct async *async, CUstream handle,
+				   bool write)
 {
-	const struct gpu_driver *driver;
 	struct cf_handle *file;
-	CUfileError_t ret = gpu_of(&driver);
+	CUfileError_t ret = cf_error(cf_mem_find(async->base, &async->mem));
 
-	if (ret.err)
-		return ret;
-	ret = get(driver, handle, &async->stream);
-	if (ret.err)
-		return ret;
-	ret = cf_error(cf_mem_find(async->base, &async->mem));
 	if (ret.err)
 		return ret;
 	file = cf_slot_get(&cf_handles, async->fh);
 	if (!file)
 		return cf_error(CU_FILE_HANDLE_NOT_REGISTERED);
 	cf_request(&async->req, file, write);
-	number(driver, async);
+	async->req.complete = complete;
+	async->req.user = async;
 	fix(async, 0);
 	cf_hold();
-	if (!driver->streams->sync || may_wait(async))
+	if (leave_to_module(async) || !driver->streams->sync)
 		ret = enqueue(driver, handle, async);
-	else
+	else if (!enqueue_all(handle, async))
 		ret = run_here(driver, handle, async);
 	if (ret.err) {
+		engine_unbind(&async->req);
 		cf_slot_put(&cf_handles, async->fh);
 		cf_leave();
 	}
 	return ret;
+}
+
+static CUfileError_t submit(struct async *async, CUstream handle, bool write)
+{
+	const struct gpu_driver *driver;
+	CUfileError_t ret = gpu_of(&driver);
+	int err;
+
+	if (ret.err)
+		return ret;
+	ret = get(driver, handle, &async->stream, &async->flags);
+	if (ret.err)
+		return ret;
+	err = driver->streams->enter(handle);
+	if (err)
+		return stream_error(driver, err);
+	ret = submit_inside(driver, async, handle, write);
+	driver->streams->leave();
+	return ret;
+}
+
+static void tell(const struct async *template, CUstream handle, bool write,
+		 CUfileError_t ret)
+{
+	cf_tell_call(write ? "cuFileWriteAsync" : "cuFileReadAsync", ret.err,
+		     "handle %p, memory %p, size %p, offsets %p %p, result %p, stream %p; GPU driver's error %d",
+		     template->fh, template->base, (void *)template->size_p,
+		     (void *)template->file_offset_p,
+		     (void *)template->mem_offset_p, (void *)template->bytes_p,
+		     (void *)handle, ret.cu_err);
+}
+
+static bool lacks_any(const struct async *template)
+{
+	return !template->fh || !template->base || !template->size_p ||
+	       !template->file_offset_p || !template->mem_offset_p ||
+	       !template->bytes_p;
 }
 
 static CUfileError_t asynchronous(const struct async *template, CUstream handle,
@@ -370,10 +583,10 @@ static CUfileError_t asynchronous(const struct async *template, CUstream handle,
 	struct async *async;
 	CUfileError_t ret;
 
-	if (!template->fh || !template->base || !template->size_p ||
-	    !template->file_offset_p || !template->mem_offset_p ||
-	    !template->bytes_p)
+	if (lacks_any(template)) {
+		tell(template, handle, write, cf_error(CU_FILE_INVALID_VALUE));
 		return cf_error(CU_FILE_INVALID_VALUE);
+	}
 	ret = cf_error(cf_enter());
 	if (ret.err)
 		return ret;
@@ -386,6 +599,8 @@ static CUfileError_t asynchronous(const struct async *template, CUstream handle,
 	} else {
 		ret.err = CU_FILE_NOMEM_ERROR;
 	}
+	if (ret.err)
+		tell(template, handle, write, ret);
 	cf_leave();
 	return ret;
 }

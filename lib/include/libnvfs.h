@@ -63,7 +63,8 @@ struct nvfs_region;
 
 /**
  * struct nvfs_gpu - one GPU, as nvfs_gpu_get() describes it
- * @index: the GPU driver's own number; CUDA_VISIBLE_DEVICES applies
+ * @index: the GPU driver's own number; CUDA_VISIBLE_DEVICES applies, or
+ *	HIP_VISIBLE_DEVICES with AMD's driver
  * @bdf: PCI function in the form of nvfs.h; NVFS_BDF_NONE when unknown
  * @memory: total memory in bytes
  * @name: name, ended by a zero byte
@@ -80,11 +81,15 @@ struct nvfs_gpu {
 /**
  * struct nvfs_result - what became of a request
  * @done: bytes moved, from the start of the request, without a gap
- * @direct: how many of them went direct
- * @bounce: how many of them went through host memory
+ * @direct: how many of them are known to have gone direct
+ * @bounce: all others: they went through host memory, or may have
  * @route: enum nvfs_route
  * @reason: enum nvfs_reason or NVFS_REASON_NO_*: why not (all) direct
  * @reserved: 0
+ *
+ * What the module moves both ways in one go it does not count apart, and all of
+ * it is in @bounce.  So with NVFS_ROUTE_MIXED a request of a queue or a stream
+ * (libnvfs_async.h) may have a @direct of 0.
  */
 struct nvfs_result {
 	uint64_t done;
@@ -93,6 +98,58 @@ struct nvfs_result {
 	uint32_t route;
 	uint32_t reason;
 	uint64_t reserved[4];
+};
+
+/* Reasons that struct nvfs_stats has room for. */
+#define NVFS_STATS_REASONS	32
+
+/**
+ * struct nvfs_count - requests of one direction that have ended
+ * @requests: how many
+ * @failed: how many of them with an error
+ * @direct: bytes that are known to have gone direct, see struct nvfs_result;
+ *	those of failed requests included
+ * @bounce: all other bytes, likewise
+ * @routes: how many requests took each enum nvfs_route; @requests in all
+ * @reserved: 0
+ */
+struct nvfs_count {
+	uint64_t requests;
+	uint64_t failed;
+	uint64_t direct;
+	uint64_t bounce;
+	uint64_t routes[4];
+	uint64_t reserved[4];
+};
+
+/**
+ * struct nvfs_stats_reason - requests that did not, or not all, go direct
+ * @reason: enum nvfs_reason or NVFS_REASON_NO_*; UINT32_MAX stands for all that
+ *	this library does not know
+ * @reserved: 0
+ * @requests: how many; not 0
+ */
+struct nvfs_stats_reason {
+	uint32_t reason;
+	uint32_t reserved;
+	uint64_t requests;
+};
+
+/**
+ * struct nvfs_stats - what became of all requests of a handle
+ * @read: of reads
+ * @write: of writes
+ * @nr_reasons: how many of @reasons are filled in
+ * @reserved: 0
+ * @reasons: why requests of both directions did not, or not all, go direct, by
+ *	rising number
+ */
+struct nvfs_stats {
+	struct nvfs_count read;
+	struct nvfs_count write;
+	uint32_t nr_reasons;
+	uint32_t reserved;
+	struct nvfs_stats_reason reasons[NVFS_STATS_REASONS];
 };
 
 /**
@@ -113,7 +170,8 @@ int nvfs_open(unsigned int flags, struct nvfs **nvfs);
  * nvfs_close() - end a handle
  * @nvfs: the handle; NULL is fine
  *
- * Returns 0, -EBUSY when a buffer or region is left: nothing is closed then.
+ * Returns 0, -EBUSY when something is left that was got with it (a buffer, a
+ * region, what libnvfs_async.h opens): nothing is closed then, or -ECHILD.
  */
 int nvfs_close(struct nvfs *nvfs);
 
@@ -382,6 +440,19 @@ int nvfs_query_region(struct nvfs_region *region, int fd,
  */
 int nvfs_query_gpu(struct nvfs *nvfs, uint32_t bdf, int fd,
 		   struct nvfs_query *query);
+
+/**
+ * nvfs_stats() - count what the requests of a handle did
+ * @nvfs: the handle
+ * @stats: out
+ *
+ * Since nvfs_open().  What was refused for its arguments (-EINVAL, -ERANGE,
+ * -EOVERFLOW, -ECHILD) was no request.  Requests go on meanwhile: each number
+ * is right, but they are not all of the same moment.
+ *
+ * Returns 0, -EINVAL (NULL), or -ECHILD.
+ */
+int nvfs_stats(struct nvfs *nvfs, struct nvfs_stats *stats);
 
 /* One word for an enum nvfs_route, such as "direct"; "unknown" if it is. */
 const char *nvfs_route_name(uint32_t route);

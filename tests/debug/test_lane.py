@@ -39,6 +39,13 @@ class Leaks(unittest.TestCase):
         # Nobody but us unloads modules.
         self.assertTrue(lane.parse_leaks(UNLOADED)[0].ours())
 
+    def test_what_the_kernel_forgets_is_not_ours(self):
+        # Though a module of ours called it.
+        frame = "    sysfs_slab_add+0x19c/0x1f0\n    nvfs_open+"
+        text = OURS.replace("    nvfs_open+", frame)
+        self.assertEqual(len(lane.parse_leaks(text)[0].frames), 4)
+        self.assertFalse(lane.parse_leaks(text)[0].ours())
+
     def test_dump_is_no_backtrace(self):
         # Bytes of the object that look like text are not frames.
         leak = lane.parse_leaks(OURS)[0]

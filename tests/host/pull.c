@@ -28,19 +28,33 @@ struct pull {
 	uint8_t *at;		/* a mapping of the region */
 	bool gone;		/* a request has told so, or a signal */
 	bool hang;		/* errors are no end, a long wait is */
+	double patience;	/* of the drive's driver, in seconds */
 	uint64_t sync, async, failed, touches;
 };
+
+/*
+ * It has hung, and a request has ended nevertheless. Whose request it is that the
+ * driver loses its patience with is left to the drive.
+ */
+static void note_long_wait(struct pull *p, double began)
+{
+	if (p->hang && harness_now() - began > p->patience * 0.9)
+		__atomic_store_n(&p->gone, true, __ATOMIC_RELEASE);
+}
 
 static void *read_on(void *arg)
 {
 	struct pull *p = arg;
 	struct xfer x = p->x;
 	struct nvfs_rw rw;
+	double began;
 
 	x.length = 1 * MIB;
 	while (!__atomic_load_n(&p->gone, __ATOMIC_ACQUIRE)) {
+		began = harness_now();
 		if (nv_rw_as(&x, false, 0, &rw) && !p->hang)
 			__atomic_store_n(&p->gone, true, __ATOMIC_RELEASE);
+		note_long_wait(p, began);
 		p->sync++;
 	}
 	return NULL;
@@ -129,13 +143,13 @@ static void set_up(struct pull *p, struct gpu_buf *buf)
 static void run(bool hang)
 {
 	double end = harness_now() + LIMIT_S, began;
-	double patience = atof(getenv("PULL_PATIENCE"));
 	struct gpu_buf buf;
 	pthread_t reader, toucher;
 	struct pull p;
 
 	set_up(&p, &buf);
 	p.hang = hang;
+	p.patience = atof(getenv("PULL_PATIENCE"));
 	ASSERT_EQ(pthread_create(&reader, NULL, read_on, &p), 0);
 	ASSERT_EQ(pthread_create(&toucher, NULL, touch_on, &p), 0);
 	one_batch(&p);
@@ -146,9 +160,7 @@ static void run(bool hang)
 		if (began > end)
 			FAIL("nothing has happened to the device");
 		one_batch(&p);
-		/* it has hung, and all requests have ended nevertheless */
-		if (hang && harness_now() - began > patience * 0.9)
-			__atomic_store_n(&p.gone, true, __ATOMIC_RELEASE);
+		note_long_wait(&p, began);
 	}
 	pthread_join(reader, NULL);
 	pthread_join(toucher, NULL);

@@ -15,6 +15,12 @@ TEST(passes_before)
 	nv_region(dev, &buf);
 }
 
+/* The next one needs it. */
+TEST(the_module_is_left_unloaded)
+{
+	ASSERT_EQ(module_unload("nvfs"), 0);
+}
+
 /*
  * The region's file is parked where no process of the test has it: in flight in
  * a socket of the harness, which nobody reads.

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What the module has counted, before and after a command. */
 struct counted {
@@ -229,4 +230,18 @@ TEST(bench_that_can_not_begin_is_2)
 	EXPECT("bench --gpu 99 /etc/hostname", 2);
 	EXPECT("bench /tmp", 2);
 	EXPECT("bench /dev/null", 2);
+}
+
+TEST(bench_without_a_gpu_leaves_the_file_alone)
+{
+	struct stat st;
+
+	EXPECT("bench --gpu 99 --rw write --size 1M /tmp/bench-new", 2);
+	ASSERT_EQ(stat("/tmp/bench-new", &st), -1);
+	close(file_make_at("/tmp/bench-old", 0, 4096, TOOL_SEED,
+			   O_RDWR));
+	EXPECT("bench --gpu 99 --rw write --size 1M /tmp/bench-old", 2);
+	ASSERT_EQ(stat("/tmp/bench-old", &st), 0);
+	unlink("/tmp/bench-old");
+	ASSERT_EQ(st.st_size, 4096);
 }

@@ -3,9 +3,8 @@
  * libcufile.so.0, opened by name as its clients do it, over the emulated GPU:
  * with the module, and without it.
  */
-#include "fix.h"
+#include "fix_cufile.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -14,29 +13,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "cufile.h"
-
-#undef cuFileDriverClose
-
-#define CALLS(X)							\
-	X(cuFileDriverOpen) X(cuFileDriverClose) X(cuFileUseCount)	\
-	X(cuFileHandleRegister) X(cuFileHandleDeregister)		\
-	X(cuFileBufRegister) X(cuFileBufDeregister)			\
-	X(cuFileRead) X(cuFileWrite)					\
-	X(cuFileBatchIOSetUp) X(cuFileBatchIOSubmit)			\
-	X(cuFileBatchIOGetStatus) X(cuFileBatchIODestroy)		\
-	X(cuFileBatchIOCancel)						\
-	X(cuFileReadAsync) X(cuFileWriteAsync)				\
-	X(cuFileSetStatsLevel) X(cuFileStatsStart) X(cuFileGetStatsL3)	\
-	X(cuFileGetBARSizeInKB) X(cuFileSetParameterBool)		\
-	X(cuFileDriverGetProperties)
-
-static struct {
-#define FIELD(name) __typeof__(&name) name;
-	CALLS(FIELD)
-#undef FIELD
-} cf;
 
 /* What of the CUDA driver this needs beyond fix_gpu.c. */
 static struct {
@@ -47,67 +23,13 @@ static struct {
 	int (*alloc_managed)(uint64_t *ptr, size_t size, unsigned int flags);
 } cu;
 
-static void *symbol(void *lib, const char *name)
-{
-	void *p = dlsym(lib, name);
-
-	if (!p)
-		FAIL("no %s", name);
-	return p;
-}
-
-/* Both libraries, in the test's own process; the GPU's first. */
 static void start(void)
 {
-	char path[512];
-	void *lib;
-
-	gpu_count();
-	lib = dlopen("libcuda.so.1", RTLD_NOW);
-	ASSERT_TRUE(lib != NULL);
-	*(void **)&cu.stream_create = symbol(lib, "cuStreamCreate");
-	*(void **)&cu.stream_sync = symbol(lib, "cuStreamSynchronize");
-	*(void **)&cu.memset_async = symbol(lib, "cuMemsetD8Async");
-	*(void **)&cu.alloc_managed = symbol(lib, "cuMemAllocManaged");
-	snprintf(path, sizeof(path), "%s/build/lib/libcufile.so.0", top_dir());
-	lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!lib)
-		FAIL("%s", dlerror());
-#define BIND(name) *(void **)&cf.name = symbol(lib, #name);
-	CALLS(BIND)
-#undef BIND
-	ASSERT_EQ(cf.cuFileSetStatsLevel(3).err, 0);
-	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
-	ASSERT_EQ(cf.cuFileStatsStart().err, 0);
-}
-
-static void stop(void)
-{
-	ASSERT_EQ(cf.cuFileDriverClose().err, 0);
-	ASSERT_EQ(cf.cuFileUseCount(), 0);
-}
-
-static CUfileHandle_t handle_of(int fd)
-{
-	CUfileDescr_t descr = { .type = CU_FILE_HANDLE_TYPE_OPAQUE_FD };
-	CUfileHandle_t fh = NULL;
-
-	descr.handle.fd = fd;
-	ASSERT_EQ(cf.cuFileHandleRegister(&fh, &descr).err, 0);
-	return fh;
-}
-
-static void *pointer(const struct gpu_buf *buf)
-{
-	return (void *)(uintptr_t)buf->va;
-}
-
-static CUfilePerGpuStats_t gpu_stats(void)
-{
-	CUfileStatsLevel3_t stats;
-
-	ASSERT_EQ(cf.cuFileGetStatsL3(&stats).err, 0);
-	return stats.per_gpu_stats[0];
+	cf_start();
+	*(void **)&cu.stream_create = cuda_symbol("cuStreamCreate");
+	*(void **)&cu.stream_sync = cuda_symbol("cuStreamSynchronize");
+	*(void **)&cu.memset_async = cuda_symbol("cuMemsetD8Async");
+	*(void **)&cu.alloc_managed = cuda_symbol("cuMemAllocManaged");
 }
 
 /* --------------------------------------------------------- with the module */
@@ -597,6 +519,84 @@ TEST(the_gpu_is_described)
 	ASSERT_EQ(cf.cuFileDriverGetProperties(&props).err, 0);
 	ASSERT_EQ(props.nvfs.dstatusflags, 1U << CU_FILE_NVME_SUPPORTED);
 	stop();
+}
+
+/* --------------------------------------------------------- the denylist */
+
+#define CONFIG	"/run/nvfs-cufile.json"
+
+static void start_with(const char *list, const char *entry)
+{
+	FILE *config = fopen(CONFIG, "we");
+
+	ASSERT_TRUE(config != NULL);
+	fprintf(config, "{ \"denylist\": { \"%s\": [\"%s\"] } }\n", list, entry);
+	fclose(config);
+	setenv("CUFILE_ENV_PATH_JSON", CONFIG, 1);
+	start();
+	unsetenv("CUFILE_ENV_PATH_JSON");
+	unlink(CONFIG);
+}
+
+/* Does a file of @target, while cufile.json has that @list? */
+static bool goes_direct(enum target target, const char *list, const char *entry)
+{
+	CUfilePerGpuStats_t before, after;
+	struct gpu_buf buf;
+	CUfileHandle_t fh;
+	bool direct;
+	int fd;
+
+	start_with(list, entry);
+	gpu_alloc(&buf, 0, MIB, false);
+	fd = file_make(target, MIB, 11, O_RDWR | O_DIRECT);
+	fh = handle_of(fd);
+	before = gpu_stats();
+	ASSERT_EQ(cf.cuFileRead(fh, pointer(&buf), MIB,
+				(off_t)target_base(target), 0), MIB);
+	gpu_check_pattern(&buf, 0, MIB, 11, 0);
+	after = gpu_stats();
+	direct = after.n_nvfs_reads != before.n_nvfs_reads;
+	ASSERT_EQ(after.n_posix_reads - before.n_posix_reads, !direct);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	stop();
+	gpu_free(&buf);
+	return direct;
+}
+
+/* The module is the witness, of all that ends there. */
+TEST(a_denied_file_goes_direct_by_no_way)
+{
+	long long reads = stat_get("read_ended");
+	long long writes = stat_get("write_ended");
+
+	start_with("filesystems", "ext4");
+	batch_of_reads();
+	stream_in_order(false);
+	stream_in_order(true);
+	ASSERT_GE(reads, 0);
+	ASSERT_EQ(stat_get("read_ended"), reads);
+	ASSERT_EQ(stat_get("write_ended"), writes);
+	stop();
+}
+
+TEST(denied_files_go_through_host_memory_and_others_direct)
+{
+	char part[64], ext4[128];
+
+	snprintf(part, sizeof(part), "%s", fix_place("part"));
+	snprintf(ext4, sizeof(ext4), "%s", fix_place("ext4"));
+	ASSERT_TRUE(!goes_direct(XFS, "filesystems", "xfs"));
+	ASSERT_TRUE(goes_direct(EXT4, "filesystems", "xfs"));
+	ASSERT_TRUE(!goes_direct(EXT4, "mounts", ext4));
+	ASSERT_TRUE(goes_direct(XFS, "mounts", ext4));
+	ASSERT_TRUE(!goes_direct(PART, "devices", part));
+	ASSERT_TRUE(goes_direct(EXT4, "devices", part));
+	/* The files' partitions are on the disk, and all hang on one driver. */
+	ASSERT_TRUE(!goes_direct(EXT4, "devices", fix_place("disk")));
+	ASSERT_TRUE(!goes_direct(XFS, "drivers", "nvme"));
+	ASSERT_TRUE(goes_direct(XFS, "drivers", "virtio_blk"));
 }
 
 /* ------------------------------------------------------ without the module */

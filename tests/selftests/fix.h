@@ -29,6 +29,8 @@ struct gpu_buf {
 int gpu_count(void);
 uint64_t gpu_total(int gpu);
 uint32_t gpu_bdf(int gpu);
+/* Makes its primary context that of the calling thread, as the calls below do. */
+void gpu_use(int gpu);
 
 /* Returns false when the GPU has no room; all else that fails is a failure. */
 bool gpu_try_alloc(struct gpu_buf *buf, int gpu, uint64_t size, bool scatter);

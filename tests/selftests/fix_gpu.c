@@ -87,7 +87,7 @@ static int cu_device(int gpu)
 	return device;
 }
 
-static void cu_select(int gpu)
+void gpu_use(int gpu)
 {
 	int device = cu_device(gpu);
 
@@ -130,7 +130,7 @@ bool gpu_try_alloc(struct gpu_buf *buf, int gpu, uint64_t size, bool scatter)
 	int ret;
 
 	setenv("LABGPU_SCATTER", scatter ? "1" : "0", 1);
-	cu_select(gpu);
+	gpu_use(gpu);
 	ret = cu.alloc(&buf->va, size);
 	if (ret == CUDA_OUT_OF_MEMORY)
 		return false;
@@ -149,28 +149,28 @@ void gpu_alloc(struct gpu_buf *buf, int gpu, uint64_t size, bool scatter)
 
 void gpu_free(struct gpu_buf *buf)
 {
-	cu_select(buf->gpu);
+	gpu_use(buf->gpu);
 	ASSERT_EQ(cu.free(buf->va), 0);
 	buf->va = 0;
 }
 
 void gpu_fill(const struct gpu_buf *buf, uint8_t byte)
 {
-	cu_select(buf->gpu);
+	gpu_use(buf->gpu);
 	ASSERT_EQ(cu.memset8(buf->va, byte, buf->size), 0);
 }
 
 void gpu_put(const struct gpu_buf *buf, uint64_t offset, const void *from,
 	     uint64_t len)
 {
-	cu_select(buf->gpu);
+	gpu_use(buf->gpu);
 	ASSERT_EQ(cu.h2d(buf->va + offset, from, len), 0);
 }
 
 void gpu_get(const struct gpu_buf *buf, uint64_t offset, void *to,
 	     uint64_t len)
 {
-	cu_select(buf->gpu);
+	gpu_use(buf->gpu);
 	ASSERT_EQ(cu.d2h(to, buf->va + offset, len), 0);
 }
 

@@ -92,8 +92,13 @@ static void check_file(uint64_t pos, uint64_t len, bool direct)
 	uint64_t want;
 	ssize_t got;
 
+	/* On xfs the kernel may say EIO of what lies behind the end: align.c */
+	if (direct && !f.block && end > down(f.size + BLOCK - 1, BLOCK))
+		end = down(f.size + BLOCK - 1, BLOCK);
 	if (end > FILE_MAX)
 		end = FILE_MAX;
+	if (end <= start)
+		return;
 	want = start >= f.size ? 0 :
 	       (end < f.size ? end : f.size) - start;
 	got = pread(direct ? f.direct : f.fd, f.scratch, end - start,

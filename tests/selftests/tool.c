@@ -79,6 +79,8 @@ TEST(check_of_a_file_that_is_not_there)
 {
 	EXPECT("check /no/such/file", 2);
 	ASSERT_CONTAINS(out, "/no/such/file can't be looked at");
+	EXPECT("check /dev/null", 2);
+	ASSERT_CONTAINS(out, "this is neither a file nor a block device");
 	EXPECT(with("check %s /no/such/file", fix_place("ext4")), 2);
 	EXPECT("check --no-such-option", 2);
 }
@@ -223,6 +225,32 @@ TEST(bad_usage_is_2)
 	EXPECT("cp --no-such-option /etc/hostname gpu:0", 2);
 	EXPECT("help", 0);
 	ASSERT_CONTAINS(out, "usage: nvfs");
+}
+
+TEST(every_command_explains_itself)
+{
+	static const char * const names[] = {
+		"bench", "check", "cp", "verify", "free", "stat", "devices",
+		"peers", "version", "help",
+	};
+	char line[64], want[64];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(want, sizeof(want), "usage: nvfs %s ", names[i]);
+		snprintf(line, sizeof(line), "%s --help", names[i]);
+		EXPECT(line, 0);
+		ASSERT_CONTAINS(out, want);
+		snprintf(line, sizeof(line), "%s -h", names[i]);
+		EXPECT(line, 0);
+		ASSERT_CONTAINS(out, want);
+		snprintf(line, sizeof(line), "help %s", names[i]);
+		EXPECT(line, 0);
+		ASSERT_CONTAINS(out, want);
+	}
+	EXPECT("cp --size 4K --help", 0);
+	ASSERT_CONTAINS(out, "--chunk N");
+	EXPECT("check --json -- --help", 2);
+	EXPECT("help no-such-command", 2);
 }
 
 TEST(version_is_that_of_the_header)

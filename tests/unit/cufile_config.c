@@ -95,12 +95,32 @@ static void files_have_comments_and_unknown_keys(void **state)
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
 }
 
+static void a_batch_size_has_three_names(void **state)
+{
+	static const char *const files[] = {
+		"{ \"profile\": { \"io_batchsize\": 19 } }",
+		"{ \"profile\": { \"io_batchsize\": 18 },"
+		"  \"properties\": { \"max_batch_io_size\": 19 } }",
+		"{ \"profile\": { \"io_batchsize\": 17 }, \"properties\":"
+		"  { \"max_batch_io_size\": 18, \"io_batchsize\": 19 } }",
+	};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		use_file(files[i]);
+		assert_cufile(cuFileDriverOpen(), SUCCESS);
+		assert_int_equal(get_size(CUFILE_PARAM_PROPERTIES_IO_BATCHSIZE),
+				 19);
+		assert_cufile(cuFileDriverClose(), SUCCESS);
+	}
+}
+
 /* A file that spells the defaults out leaves the choice to the engine. */
 static void defaults_that_are_spelt_out_choose_nothing(void **state)
 {
 	struct engine_pool before = { .threads = 99, .parallel = 98,
 				      .slot_bytes = 97, .pinned_bytes = 96,
-				      .cache_bytes = 95 };
+				      .cache_bytes = 33554432 * KIB };
 
 	(void)state;
 	mock.pool = before;
@@ -114,53 +134,111 @@ static void defaults_that_are_spelt_out_choose_nothing(void **state)
 	assert_memory_equal(&mock.pool, &before, sizeof(before));
 }
 
-static void bad_files_fail_the_open(void **state)
+static void defaults_that_a_call_sets_are_meant(void **state)
 {
-	static const struct {
-		const char *text;
-		CUfileOpError code;
-	} table[] = {
-		{ "{", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "[]", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "null", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{} {}", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{} /* open", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"properties\":{\"io_batchsize\":\"9\"}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"properties\":{\"io_batchsize\":0}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"properties\":{\"io_batchsize\":257}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"properties\":{\"io_batchsize\":-1}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"properties\":{\"io_batchsize\":1e999}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"properties\":{\"allow_compat_mode\":1}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"logging\":{\"level\":7}}", CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"logging\":{\"level\":\"LOUD\"}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"logging\":{\"max_file_size_mb\":0}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"nvfs\":{\"gpu_copies\":\"no\"}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[4]}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[]}}",
-		  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
-		{ "{\"properties\":{\"posix_pool_slab_size_kb\":[{}],"
-		  "\"posix_pool_slab_count\":[1]}}",
-		  CU_FILE_DRIVER_INVALID_PROPS },
-	};
+	size_t sizes[3] = { 4, 1024, 16384 }, counts[3] = { 128, 64, 64 };
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_EXECUTION_MAX_IO_THREADS, 4), SUCCESS);
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_EXECUTION_MAX_REQUEST_PARALLELISM, 4), SUCCESS);
+	assert_cufile(cuFileSetParameterPosixPoolSlabArray(sizes, counts, 3),
+		      SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.threads, 4);
+	assert_int_equal(mock.pool.parallel, 4);
+	assert_int_equal(mock.pool.slot_bytes, 4 << 20);
+	assert_int_equal(mock.pool.pinned_bytes,
+			 (128 * 4 + 64 * 1024 + 64 * 16384) * KIB);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.threads, 0);
+	assert_int_equal(mock.pool.pinned_bytes, 0);
+}
+
+/* As they come with CUDA 12. */
+static void older_default_slabs_choose_nothing(void **state)
+{
+	(void)state;
+	mock.pool.slot_bytes = 97;
+	mock.pool.pinned_bytes = 96;
+	use_file("{ \"properties\": { \"posix_pool_slab_size_kb\":"
+		 "    [4, 1024, 16384], \"posix_pool_slab_count\":"
+		 "    [128, 64, 32] } }");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.slot_bytes, 97);
+	assert_int_equal(mock.pool.pinned_bytes, 96);
+}
+
+static void large_slabs_are_buffers_of_4_mib(void **state)
+{
+	size_t sizes[2] = { SIZE_MAX, 1 }, counts[2] = { SIZE_MAX, SIZE_MAX };
+
+	(void)state;
+	use_file("{ \"properties\": { \"posix_pool_slab_size_kb\":"
+		 "    [4, 1024, 16384], \"posix_pool_slab_count\":"
+		 "    [512, 512, 512] } }");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.slot_bytes, 4 << 20);
+	assert_int_equal(mock.pool.pinned_bytes,
+			 512 * (4 + 1024 + 16384) * KIB);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	/* More than a number can say. */
+	assert_cufile(cuFileSetParameterPosixPoolSlabArray(sizes, counts, 2),
+		      SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.slot_bytes, 4 << 20);
+	assert_int_equal(mock.pool.pinned_bytes, UINT64_MAX);
+}
+
+static const struct {
+	const char *text;
+	CUfileOpError code;
+} bad_files[] = {
+	{ "{", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "[]", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "null", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{} {}", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{} /* open", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"properties\":{\"io_batchsize\":\"9\"}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"properties\":{\"io_batchsize\":0}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"properties\":{\"io_batchsize\":257}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"properties\":{\"io_batchsize\":-1}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"properties\":{\"io_batchsize\":1e999}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"properties\":{\"allow_compat_mode\":1}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"logging\":{\"level\":7}}", CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"logging\":{\"level\":\"LOUD\"}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"logging\":{\"max_file_size_mb\":0}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"nvfs\":{\"gpu_copies\":\"no\"}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"properties\":{\"posix_pool_slab_size_kb\":[4]}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"properties\":{\"posix_pool_slab_size_kb\":[]}}",
+	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
+	{ "{\"properties\":{\"posix_pool_slab_size_kb\":[{}],"
+	  "\"posix_pool_slab_count\":[1]}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
+};
+
+static void bad_files_fail_the_open(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_files) / sizeof(bad_files[0]); i++) {
 		CUfileOpError err;
 
-		use_file(table[i].text);
+		use_file(bad_files[i].text);
 		err = cuFileDriverOpen().err;
-		if (err != table[i].code)
-			fail_msg("%s: %d", table[i].text, err);
+		if (err != bad_files[i].code)
+			fail_msg("%s: %d", bad_files[i].text, err);
 		assert_int_equal(cuFileUseCount(), 0);
 		assert_int_equal(mock.users, 0);
 	}
@@ -200,6 +278,51 @@ static void a_log_says_what_is_wrong_where_one_is_asked_for(void **state)
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
 }
 
+/* Of a file with all of these, as text: each key once, by its kind. */
+static void keys_are_known_unused_or_unknown(void **state)
+{
+	static const char text[] =
+		"{ \"logging\": { \"dir\": \"/\", \"levels\": \"INFO\" },"
+		"  \"profile\": { \"nvtx\": false, \"io_batchsize\": 8 },"
+		"  \"properties\": { \"use_compat_mode\": true,"
+		"    \"gpu_bounce_buffer_slab_config\": { \"slab_size_kb\": [4],"
+		"      \"slab_count\": [1], \"slab\": 1 },"
+		"    \"properties.io_batchsize\": 9 },"
+		"  \"fs\": { \"lustre\": { \"posix_gds_min_kb\": 0,"
+		"    \"mount_table\": { \"/a\": { \"b\": [] } } },"
+		"    \"block\": { \"nvme\": { \"use_pci_p2pdma\": true } },"
+		"    \"gpfs\": {} }, \"execution\": [], \"\": 1,"
+		"  \"other\": { \"a\": 1, \"b\": { \"c\": 2 } }, \"nul\": null,"
+		"  \"blacklist\": { \"drivers\": [ \"x\" ], \"mounts\": [],"
+		"    \"filesystems\": [ \"ext4\" ] }, \"a\\nb\": 1 }";
+	static const char *const expected[CF_KEY_KINDS] = {
+		"logging.levels properties.gpu_bounce_buffer_slab_config.slab "
+		"properties.properties.io_batchsize execution  other nul a?b ",
+		"profile.nvtx "
+		"properties.gpu_bounce_buffer_slab_config.slab_size_kb "
+		"properties.gpu_bounce_buffer_slab_config.slab_count "
+		"fs.lustre.posix_gds_min_kb fs.lustre.mount_table "
+		"fs.block.nvme.use_pci_p2pdma ",
+	};
+	struct cf_config *config = calloc(1, sizeof(*config));
+	char why[200], all[1000];
+
+	(void)state;
+	assert_non_null(config);
+	cf_config_defaults(config);
+	assert_int_equal(cf_config_parse(config, text, strlen(text), why,
+					 sizeof(why)), 0);
+	for (int kind = 0; kind < CF_KEY_KINDS; kind++) {
+		all[0] = '\0';
+		for (unsigned int i = 0; i < config->keys.nr[kind]; i++) {
+			strcat(all, config->keys.key[kind][i]);
+			strcat(all, " ");
+		}
+		assert_string_equal(all, expected[kind]);
+	}
+	free(config);
+}
+
 static void huge_and_deep_files_are_refused(void **state)
 {
 	static char text[2 << 20];
@@ -228,54 +351,80 @@ static uint32_t next_random(uint32_t *seed)
 	return *seed;
 }
 
-/* Pieces of a good file, shuffled and damaged; ASan and UBSan look on. */
+static const char *const words[] = {
+	"{", "}", "[", "]", ",", ":", "\"properties\"", "\"io_batchsize\"",
+	"128", "-1", "true", "null", "\"logging\"", "\"level\"", "\"ERROR\"",
+	"/*", "*/", "//", "\n", "\"posix_pool_slab_size_kb\"", "\"\\ud800\"",
+	"\"posix_pool_slab_count\"", "1e400", "99999999999999999999", "\"",
+	"\\", "\"execution\"", "\"max_io_threads\"", "{\"properties\":{",
+	"\"force_compat_mode\":true", "\xff\xfe", "\"logging\":{\"dir\":\"x\"}",
+	"\"denylist\":{\"mounts\":[", "\"fs\":{\"lustre\":{", "\"a.b\":",
+};
+
+/* Pieces of a good file, shuffled and damaged; its length. */
+static size_t make_text(char text[1024], uint32_t *seed)
+{
+	unsigned int pieces = next_random(seed) % 24;
+	size_t length;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < pieces; i++)
+		strcat(text, words[next_random(seed) %
+				   (sizeof(words) / sizeof(words[0]))]);
+	length = strlen(text);
+	if (length && next_random(seed) % 4 == 0)
+		text[next_random(seed) % length] = (char)next_random(seed);
+	return length;
+}
+
+/* True: it is a good file. */
+static bool parse_text(struct cf_config *config, const char *text, size_t length)
+{
+	/* Exactly so long, without a zero: one byte more is seen. */
+	char *exact = malloc(length ? length : 1);
+	char why[50];
+	int ret;
+
+	assert_non_null(exact);
+	memcpy(exact, text, length);
+	cf_config_defaults(config);
+	ret = cf_config_parse(config, exact, length, why, sizeof(why));
+	assert_true(ret == 0 || ret == -EINVAL || ret == -ERANGE);
+	for (int i = 0; i < CF_SIZES; i++)
+		assert_in_range(config->size[i], cf_size_params[i].min,
+				cf_size_params[i].max);
+	for (int i = 0; i < CF_KEY_KINDS; i++) {
+		for (unsigned int n = 0; n < config->keys.nr[i]; n++)
+			assert_int_equal(strcspn(config->keys.key[i][n],
+						 "\n\r\033\xff"),
+					 strlen(config->keys.key[i][n]));
+	}
+	free(exact);
+	return !ret;
+}
+
+/* ASan and UBSan look on. */
 static void any_bytes_are_survived(void **state)
 {
-	static const char *const words[] = {
-		"{", "}", "[", "]", ",", ":", "\"properties\"", "\"io_batchsize\"",
-		"128", "-1", "true", "null", "\"logging\"", "\"level\"", "\"ERROR\"",
-		"/*", "*/", "//", "\n", "\"posix_pool_slab_size_kb\"", "\"\\ud800\"",
-		"\"posix_pool_slab_count\"", "1e400", "99999999999999999999", "\"",
-		"\\", "\"execution\"", "\"max_io_threads\"", "{\"properties\":{",
-		"\"force_compat_mode\":true", "\xff\xfe", "\"logging\":{\"dir\":\"x\"}",
-	};
+	static const uint32_t seeds[] = { 20261123, 1, 0xdeadbeef, 4711 };
 	struct cf_config *config = calloc(1, sizeof(*config));
-	uint32_t seed = 20261123;
-	unsigned int good = 0;
+	char text[1024];
 
 	(void)state;
 	assert_non_null(config);
-	for (int round = 0; round < FUZZ_ROUNDS; round++) {
-		unsigned int pieces = next_random(&seed) % 24;
-		char *text = calloc(1, 1024), *exact;
-		char why[50];
-		size_t length;
-		int ret;
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+		uint32_t seed = seeds[i];
+		unsigned int good = 0;
 
-		assert_non_null(text);
-		for (unsigned int i = 0; i < pieces; i++)
-			strcat(text, words[next_random(&seed) %
-					   (sizeof(words) / sizeof(words[0]))]);
-		length = strlen(text);
-		if (length && next_random(&seed) % 4 == 0)
-			text[next_random(&seed) % length] =
-				(char)next_random(&seed);
-		/* Exactly so long, without a zero: one byte more is seen. */
-		exact = malloc(length ? length : 1);
-		assert_non_null(exact);
-		memcpy(exact, text, length);
-		cf_config_defaults(config);
-		ret = cf_config_parse(config, exact, length, why, sizeof(why));
-		assert_true(ret == 0 || ret == -EINVAL || ret == -ERANGE);
-		good += ret == 0;
-		for (int i = 0; i < CF_SIZES; i++)
-			assert_in_range(config->size[i], cf_size_params[i].min,
-					cf_size_params[i].max);
-		free(exact);
-		free(text);
+		for (int round = 0; round < FUZZ_ROUNDS; round++) {
+			size_t length = make_text(text, &seed);
+
+			good += parse_text(config, text, length);
+		}
+		if (!good)
+			fail_msg("seed %u: no file was good", seeds[i]);
 	}
 	free(config);
-	assert_true(good > 0);
 }
 
 static void parameter_numbers_and_ranges_are_checked(void **state)
@@ -402,10 +551,15 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CONFIG_TEST(call_beats_environment_beats_file_beats_default),
 		CONFIG_TEST(files_have_comments_and_unknown_keys),
+		CONFIG_TEST(a_batch_size_has_three_names),
 		CONFIG_TEST(defaults_that_are_spelt_out_choose_nothing),
+		CONFIG_TEST(defaults_that_a_call_sets_are_meant),
+		CONFIG_TEST(older_default_slabs_choose_nothing),
+		CONFIG_TEST(large_slabs_are_buffers_of_4_mib),
 		CONFIG_TEST(bad_files_fail_the_open),
 		CONFIG_TEST(copies_by_the_gpu_can_be_switched_off),
 		CONFIG_TEST(a_log_says_what_is_wrong_where_one_is_asked_for),
+		CONFIG_TEST(keys_are_known_unused_or_unknown),
 		CONFIG_TEST(huge_and_deep_files_are_refused),
 		CONFIG_TEST(any_bytes_are_survived),
 		CONFIG_TEST(parameter_numbers_and_ranges_are_checked),

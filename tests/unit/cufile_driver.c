@@ -85,6 +85,7 @@ static void strict_requests_may_not_bounce(void **state)
 	setenv("CUFILE_ALLOW_COMPAT_MODE", "0", 1);
 	fh = mock_handle();
 	mock.run_error = -EREMOTEIO;
+	mock.reason = NVFS_REASON_NO_DIO;
 	assert_int_equal(cuFileRead(fh, gpu_memory, 100, 0, 0),
 			 -CU_FILE_IO_NOT_SUPPORTED);
 	assert_true(mock.last.no_bounce);
@@ -222,6 +223,61 @@ static void properties_tell_what_is_configured(void **state)
 	assert_int_equal(props.fflags & 1U << CU_FILE_P2P_SUPPORTED, 0);
 }
 
+static void poll_mode_never_looks_shorter_than_the_engine_does(void **state)
+{
+	(void)state;
+	mock.pool.spin_us = 200;
+	assert_cufile(cuFileDriverSetPollMode(true, 4), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_true(mock.pool.spin_us > 200);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	mock.pool.spin_us = 1000000;
+	assert_cufile(cuFileDriverSetPollMode(true, 4), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.spin_us, 1000000);
+}
+
+static void what_an_opening_chose_ends_with_it(void **state)
+{
+	struct engine_pool before = { .threads = 3, .slot_bytes = 65536,
+				      .cache_bytes = 5 };
+
+	(void)state;
+	mock.pool = before;
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_EXECUTION_MAX_IO_THREADS, 7), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(mock.pool.threads, 7);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_memory_equal(&mock.pool, &before, sizeof(before));
+	/* Nor does it outlive an opening that failed. */
+	mock.get_error = -ENOMEM;
+	assert_cufile(cuFileSetParameterSizeT(
+		CUFILE_PARAM_EXECUTION_MAX_IO_THREADS, 7), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), NOMEM_ERROR);
+	assert_memory_equal(&mock.pool, &before, sizeof(before));
+}
+
+/* Properties and limits follow, the engine's pool does not. */
+static void an_open_library_keeps_its_pool(void **state)
+{
+	struct engine_pool opened;
+	CUfileDrvProps_t props;
+
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	opened = mock.pool;
+	assert_cufile(cuFileDriverSetPollMode(true, 8), SUCCESS);
+	assert_cufile(cuFileDriverSetMaxPinnedMemSize(4), SUCCESS);
+	assert_cufile(cuFileDriverGetProperties(&props), SUCCESS);
+	assert_int_equal(props.nvfs.poll_thresh_size, 8);
+	assert_int_equal(props.max_device_pinned_mem_size, 4);
+	assert_int_equal(props.nvfs.dcontrolflags & 1, 1);
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0),
+		      GPU_MEMORY_PINNING_FAILED);
+	assert_memory_equal(&mock.pool, &opened, sizeof(opened));
+}
+
 static void limits_and_null_are_refused(void **state)
 {
 	(void)state;
@@ -285,6 +341,9 @@ int main(void)
 		MOCK_TEST(a_forked_child_is_refused_and_its_parent_is_not),
 		MOCK_TEST(a_child_of_a_process_that_had_it_closed_may_open),
 		MOCK_TEST(properties_tell_what_is_configured),
+		MOCK_TEST(poll_mode_never_looks_shorter_than_the_engine_does),
+		MOCK_TEST(what_an_opening_chose_ends_with_it),
+		MOCK_TEST(an_open_library_keeps_its_pool),
 		MOCK_TEST(limits_and_null_are_refused),
 		MOCK_TEST(version_is_1_15),
 		MOCK_TEST(the_log_tells_that_io_uring_is_forbidden),

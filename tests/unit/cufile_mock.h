@@ -34,18 +34,26 @@ static struct {
 	int gpu_error;
 	int submit_error;
 	int run_error;		/* of every request */
+	uint32_t reason;	/* why requests are not direct; 0: they are */
+	uint32_t route;		/* of requests; 0: bounce */
 	uint64_t run_limit;	/* bytes that a request may move */
 	bool hold;		/* submitted requests wait for mock_end() */
 	unsigned int warmed;
 	struct engine_pool pool;
 	struct engine_req last;	/* a copy of the newest */
 	struct engine_req *queue[1024];
-	unsigned int nr_queued;
+	unsigned int nr_queued, nr_apart;
 	uint64_t regions[64];
 	unsigned int nr_regions;
 	enum gpu_mem_kind kind;	/* of gpu_memory */
+	bool two_gpus;		/* the upper half is the second one's */
 	bool no_words, capturing, needs_driver;
 	unsigned int syncs;
+	bool placed;			/* engine_enqueue() takes requests */
+	struct engine_place place;
+	struct engine_req *placed_req;
+	unsigned int looked_after;
+	void *entered;
 	uint32_t word;
 	struct {
 		void (*fn)(void *arg);
@@ -122,6 +130,19 @@ int nvfs_bdf_format(uint32_t bdf, char *text, size_t size)
 	return 0;
 }
 
+const char *nvfs_reason_text(uint32_t reason)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "reason %u", reason);
+	return text;
+}
+
+const char *nvfs_reason_remedy(uint32_t reason)
+{
+	return reason ? "Do this." : "";
+}
+
 int engine_file_init(struct engine_file *file, int fd)
 {
 	file->fd = fd;
@@ -170,6 +191,10 @@ static void mock_move(struct engine_req *req)
 		req->error = -errno;
 	if (n > 0)
 		req->done = (uint64_t)n;
+	req->reason = mock.reason;
+	req->route = !req->done ? NVFS_ROUTE_NONE :
+		     mock.route ? mock.route : NVFS_ROUTE_BOUNCE;
+	req->direct = req->route == NVFS_ROUTE_DIRECT ? req->done : 0;
 }
 
 int engine_run(struct engine_req *req)
@@ -207,6 +232,13 @@ int engine_submit(struct engine_req *const *reqs, unsigned int nr)
 	return 0;
 }
 
+int engine_submit_apart(struct engine_req *req)
+{
+	assert_int_equal(req->gpu, ENGINE_HOST);
+	mock.nr_apart++;
+	return engine_submit(&req, 1);
+}
+
 int engine_cancel(struct engine_req *req)
 {
 	for (unsigned int i = 0; i < mock.nr_queued; i++) {
@@ -223,7 +255,8 @@ int engine_cancel(struct engine_req *req)
 
 int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)
 {
-	assert_int_equal(gpu, 0);
+	assert_int_equal(gpu, mock.two_gpus &&
+			      addr >= (uintptr_t)gpu_memory + GPU_BYTES / 2);
 	assert_true(length > 0);
 	mock.regions[mock.nr_regions++] = addr;
 	return 0;
@@ -251,6 +284,13 @@ static int mock_classify(uint64_t addr, struct gpu_mem *mem)
 	mem->kind = mock.kind;
 	mem->base = (uintptr_t)gpu_memory;
 	mem->length = GPU_BYTES;
+	if (mock.two_gpus) {
+		mem->index = addr >= mem->base + GPU_BYTES / 2;
+		mem->length = GPU_BYTES / 2;
+		mem->base += mem->index * mem->length;
+	}
+	mem->piece = mem->base;
+	mem->piece_length = mem->length;
 	return 0;
 }
 
@@ -272,9 +312,20 @@ static int mock_key(void *stream, uint64_t key[2])
 	return stream == (void *)0xbad ? -EINVAL : 0;
 }
 
+static int mock_enter(void *stream)
+{
+	mock.entered = stream;
+	return stream == (void *)0xdead ? -EINVAL : 0;
+}
+
+static void mock_leave(void)
+{
+	mock.entered = NULL;
+}
+
 static int mock_call(void *stream, void (*fn)(void *arg), void *arg)
 {
-	(void)stream;
+	assert_ptr_equal(stream, mock.entered);
 	if (mock.capturing)
 		return -EOPNOTSUPP;
 	mock.calls[mock.nr_calls].fn = fn;
@@ -284,7 +335,7 @@ static int mock_call(void *stream, void (*fn)(void *arg), void *arg)
 
 static int mock_wait(void *stream, uint32_t *word, uint32_t value)
 {
-	(void)stream;
+	assert_ptr_equal(stream, mock.entered);
 	assert_ptr_equal(word, &mock.word);
 	mock.waits[mock.nr_waits++] = value;
 	return 0;
@@ -292,23 +343,72 @@ static int mock_wait(void *stream, uint32_t *word, uint32_t value)
 
 static int mock_sync(void *stream)
 {
-	(void)stream;
+	assert_ptr_equal(stream, mock.entered);
 	mock.syncs++;
 	return mock.capturing ? -EOPNOTSUPP : 0;
 }
 
-bool engine_needs_driver(const struct engine_req *req)
+int engine_bind(struct engine_req *req, uint64_t *first, uint64_t *end)
 {
 	assert_true(req->length > 0);
-	return mock.needs_driver;
+	assert_true(*first <= req->addr && req->addr < *end);
+	return mock.needs_driver ? -EAGAIN : 0;
+}
+
+/* Of each, also of those that are not bound. */
+void engine_unbind(struct engine_req *req)
+{
+	(void)req;
+}
+
+/* No GPU is ever reset. */
+void engine_await(struct engine_req *req)
+{
+	assert_non_null(req->complete);
+}
+
+bool engine_begin(struct engine_req *req)
+{
+	(void)req;
+	return true;
+}
+
+bool engine_gave_up(const struct engine_req *req)
+{
+	(void)req;
+	return false;
+}
+
+int engine_enqueue(struct engine_req *req, const struct engine_place *place)
+{
+	assert_true(place->first <= place->last);
+	assert_non_null(place->begin);
+	assert_ptr_equal(place->stream, mock.entered);
+	if (!mock.placed)
+		return -EAGAIN;
+	mock.place = *place;
+	mock.placed_req = req;
+	return 0;
+}
+
+void engine_look_after(void)
+{
+	mock.looked_after++;
 }
 
 static int mock_word_get(uint32_t **word)
 {
-	if (mock.no_words)
-		return -ENOSYS;
 	*word = &mock.word;
 	return 0;
+}
+
+static int mock_word_show(void *stream, uint32_t *word)
+{
+	assert_ptr_equal(stream, mock.entered);
+	assert_ptr_equal(word, &mock.word);
+	if (mock.capturing)
+		return -EOPNOTSUPP;
+	return mock.no_words ? -ENOSYS : 0;
 }
 
 static void mock_word_put(uint32_t *word)
@@ -323,11 +423,14 @@ static int mock_stream_error(void)
 
 static const struct gpu_streams mock_streams = {
 	.key = mock_key,
+	.enter = mock_enter,
+	.leave = mock_leave,
 	.call = mock_call,
 	.wait = mock_wait,
 	.sync = mock_sync,
 	.word_get = mock_word_get,
 	.word_put = mock_word_put,
+	.word_show = mock_word_show,
 	.error = mock_stream_error,
 };
 
@@ -394,6 +497,43 @@ static CUfileHandle_t mock_handle(void)
 	return fh;
 }
 
+/* From the next opening on the log is read by mock_log(). */
+static void mock_log_to_file(const char *level)
+{
+	static char path[80];
+
+	snprintf(path, sizeof(path), "%s.log", mock_path);
+	setenv("CUFILE_LOGFILE_PATH", path, 1);
+	setenv("CUFILE_LOGGING_LEVEL", level, 1);
+}
+
+/* What was logged since it was read; the file is gone when there was none. */
+static const char *mock_log(void)
+{
+	static char text[65536];
+	char path[80];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s.log", mock_path);
+	file = fopen(path, "r+e");
+	text[0] = '\0';
+	if (!file)
+		return text;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	assert_int_equal(ftruncate(fileno(file), 0), 0);
+	fclose(file);
+	return text;
+}
+
+static unsigned int mock_count_of(const char *text, const char *what)
+{
+	unsigned int nr = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		nr++;
+	return nr;
+}
+
 static void mock_clean_environment(void)
 {
 	static const char *const names[] = {
@@ -435,6 +575,8 @@ static int mock_teardown(void **state)
 	mock_fd = -1;
 	munmap(gpu_memory, GPU_BYTES);
 	unlink(mock_path);
+	strcat(mock_path, ".log");
+	unlink(mock_path);
 	return 0;
 }
 
@@ -449,8 +591,12 @@ __attribute__((unused)) static const struct {
 	void (*end)(unsigned int index);
 	int (*setup)(void **state);
 	int (*teardown)(void **state);
+	void (*log_to_file)(const char *level);
+	const char *(*log)(void);
+	unsigned int (*count_of)(const char *text, const char *what);
 } mock_used = {
-	mock_handle, mock_end, mock_setup, mock_teardown,
+	mock_handle, mock_end, mock_setup, mock_teardown, mock_log_to_file,
+	mock_log, mock_count_of,
 };
 
 #endif /* CUFILE_MOCK_H */

@@ -53,12 +53,12 @@ static void engine_errors_become_documented_ones(void **state)
 		int error;
 		ssize_t result;
 	} table[] = {
-		{ -EREMOTEIO, -CU_FILE_IO_NOT_SUPPORTED },
-		{ -ENOSYS, -CU_FILE_CUDA_DRIVER_ERROR },
-		{ -ENODEV, -CU_FILE_CUDA_DRIVER_ERROR },
 		{ -EFAULT, -CU_FILE_CUDA_POINTER_INVALID },
 		{ -ECHILD, -CU_FILE_DRIVER_NOT_INITIALIZED },
 		{ -EIO, -1 }, { -ENOSPC, -1 }, { -EBADF, -1 }, { -ENOMEM, -1 },
+		/* Of files and drives as well: one that is lost, or of FUSE. */
+		{ -ENODEV, -1 }, { -EREMOTEIO, -1 }, { -ENOSYS, -1 },
+		{ -ENOTCONN, -1 }, { -EOVERFLOW, -1 },
 	};
 	CUfileHandle_t fh = mock_handle();
 
@@ -72,6 +72,28 @@ static void engine_errors_become_documented_ones(void **state)
 		if (table[i].result == -1)
 			assert_int_equal(errno, -table[i].error);
 	}
+}
+
+/* A drive may say the same errno value, but has no reason. */
+static void strict_refusals_are_not_errors_of_the_drive(void **state)
+{
+	CUfileHandle_t fh;
+
+	(void)state;
+	setenv("CUFILE_ALLOW_COMPAT_MODE", "false", 1);
+	fh = mock_handle();
+	mock.run_error = -EREMOTEIO;
+	mock.reason = NVFS_REASON_STACKED;
+	assert_int_equal(cuFileRead(fh, gpu_memory, 10, 0, 0),
+			 -CU_FILE_IO_NOT_SUPPORTED);
+	mock.reason = NVFS_REASON_NONE;
+	assert_int_equal(cuFileRead(fh, gpu_memory, 10, 0, 0), -1);
+	assert_int_equal(errno, EREMOTEIO);
+	/* The module's own errno value for memory that it did not take. */
+	mock.reason = NVFS_REASON_NO_REGION;
+	mock.run_error = -ENODEV;
+	assert_int_equal(cuFileRead(fh, gpu_memory, 10, 0, 0),
+			 -CU_FILE_IO_NOT_SUPPORTED);
 }
 
 static void bad_requests_never_reach_the_engine(void **state)
@@ -318,7 +340,7 @@ static void cancelled_and_failed_requests_say_so(void **state)
 	assert_int_equal(events[0].status, CUFILE_FAILED);
 	assert_int_equal((ssize_t)events[0].ret, -EIO);
 	assert_int_equal(events[1].status, CUFILE_FAILED);
-	assert_int_equal((ssize_t)events[1].ret, -CU_FILE_IO_NOT_SUPPORTED);
+	assert_int_equal((ssize_t)events[1].ret, -EREMOTEIO);
 	assert_int_equal(events[2].status, CUFILE_CANCELED);
 	assert_int_equal(events[2].ret, 0);
 }
@@ -446,6 +468,25 @@ static void arguments_count_when_the_stream_comes_to_them(void **state)
 	check_bytes(gpu_memory + 300, 200, 100);
 }
 
+/* Managed memory is like that, too: the CPU's threads reach it. */
+static void what_is_in_host_memory_needs_no_thread_of_others(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	struct args args = { 100, 200, 300, 0 };
+
+	(void)state;
+	mock.kind = GPU_MEM_MANAGED;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	stream_reaches(0);
+	assert_int_equal(mock.nr_apart, 1);
+	assert_int_equal(args.bytes, 100);
+	mock.kind = GPU_MEM_DEVICE;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	stream_reaches(1);
+	assert_int_equal(mock.nr_apart, 1);
+	assert_int_equal(args.bytes, 100);
+}
+
 static void fixed_arguments_count_at_once(void **state)
 {
 	CUfileHandle_t fh = mock_handle();
@@ -461,6 +502,24 @@ static void fixed_arguments_count_at_once(void **state)
 	assert_cufile(cuFileStreamDeregister(STREAM), SUCCESS);
 	assert_cufile(cuFileStreamDeregister(STREAM), INVALID_VALUE);
 	assert_cufile(cuFileStreamRegister(STREAM, 16), INVALID_VALUE);
+}
+
+/* As of a stream that CUDA gave the handle of one that is gone. */
+static void a_second_registration_replaces_the_first(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	struct args args = { 100, 200, 300, 0 };
+
+	(void)state;
+	assert_cufile(cuFileStreamRegister(STREAM, 7), SUCCESS);
+	assert_cufile(cuFileStreamRegister(STREAM, 0), SUCCESS);
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	args = (struct args){ 10, 20, 30, 0 };
+	stream_reaches(0);
+	assert_int_equal(args.bytes, 10);
+	check_bytes(gpu_memory + 30, 20, 10);
+	assert_cufile(cuFileStreamDeregister(STREAM), SUCCESS);
+	assert_cufile(cuFileStreamDeregister(STREAM), INVALID_VALUE);
 }
 
 static void errors_are_told_in_bytes_and_the_stream_goes_on(void **state)
@@ -479,8 +538,25 @@ static void errors_are_told_in_bytes_and_the_stream_goes_on(void **state)
 	assert_int_equal(args[1].bytes, -CU_FILE_CUDA_POINTER_RANGE_ERROR);
 	mock.submit_error = -ENOMEM;
 	stream_reaches(2);
-	assert_int_equal(args[2].bytes, -1);
+	assert_int_equal(args[2].bytes, -ENOMEM);
 	assert_int_equal(mock.word, 3);
+}
+
+/* Whose errno is not the caller's: the thread is the engine's. */
+static void an_error_of_the_system_is_its_number_in_bytes(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	struct args args = { 10, 0, 0, 0 };
+
+	(void)state;
+	mock.run_error = -ENOSPC;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	stream_reaches(0);
+	assert_int_equal(args.bytes, -ENOSPC);
+	mock.run_error = -EFAULT;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	stream_reaches(1);
+	assert_int_equal(args.bytes, -CU_FILE_CUDA_POINTER_INVALID);
 }
 
 static void a_late_end_of_an_old_stream_does_not_turn_back_the_word(void **state)
@@ -543,12 +619,73 @@ static void copies_of_the_driver_are_not_waited_for_by_the_stream(void **state)
 	assert_int_equal(mock.last.addr, (uintptr_t)gpu_memory + 30);
 	mock.submit_error = -EAGAIN;
 	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
-	assert_int_equal(args.bytes, -1);
+	assert_int_equal(args.bytes, -EAGAIN);
 	mock.capturing = true;
 	assert_cufile(read_async(fh, &args, STREAM), ASYNC_NOT_SUPPORTED);
 	assert_int_equal(mock.nr_queued, 0);
 	mock.capturing = false;
 	assert_cufile(cuFileDriverClose(), SUCCESS);
+}
+
+/* What the engine puts into the stream is neither waited for nor made here. */
+static void the_engine_may_put_all_of_it_into_the_stream(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	struct args args = { 10, 20, 30, 0 };
+
+	(void)state;
+	mock.needs_driver = true;
+	mock.placed = true;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	assert_int_equal(mock.syncs + mock.nr_calls + mock.nr_waits, 0);
+	assert_int_equal(mock.placed_req->length, 10);
+	assert_ptr_equal(mock.place.stream, STREAM);
+	assert_int_equal(mock.place.first, (uintptr_t)gpu_memory);
+	assert_int_equal(mock.place.last, (uintptr_t)gpu_memory + GPU_BYTES - 1);
+	assert_false(mock.place.fixed);
+	assert_cufile(cuFileDriverClose(), DRIVER_CLOSING);
+	assert_int_equal(mock.looked_after, 1);
+	args = (struct args){ 9, 200, 300, 0 };
+	assert_int_equal(mock.place.begin(mock.placed_req), 0);
+	assert_int_equal(args.bytes, 0);
+	mock_move(mock.placed_req);
+	mock.placed_req->complete(mock.placed_req);
+	assert_int_equal(args.bytes, 9);
+	check_bytes(gpu_memory + 300, 200, 9);
+	/* More than was announced, and what is wrong by itself. */
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	args.size = 10;
+	assert_int_equal(mock.place.begin(mock.placed_req), -EINVAL);
+	mock.placed_req->error = -EINVAL;
+	mock.placed_req->complete(mock.placed_req);
+	assert_int_equal(args.bytes, -CU_FILE_INVALID_VALUE);
+	assert_cufile(cuFileStreamRegister(STREAM, 7), SUCCESS);
+	args = (struct args){ 10, 0, GPU_BYTES, 0 };
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	assert_true(mock.place.fixed);
+	args.mem_offset = 0;
+	assert_int_equal(mock.place.begin(mock.placed_req), -EINVAL);
+	mock.placed_req->error = -EINVAL;
+	mock.placed_req->complete(mock.placed_req);
+	assert_int_equal(args.bytes, -CU_FILE_CUDA_POINTER_RANGE_ERROR);
+}
+
+/* Streams that shall not look at words have none of that. */
+static void without_words_nothing_is_left_to_the_stream(void **state)
+{
+	struct args args = { 10, 20, 30, 0 };
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_STREAM_MEMOPS_BYPASS,
+					     true), SUCCESS);
+	fh = mock_handle();
+	mock.needs_driver = true;
+	mock.placed = true;
+	assert_cufile(read_async(fh, &args, STREAM), SUCCESS);
+	assert_null(mock.placed_req);
+	assert_int_equal(mock.syncs, 1);
+	assert_int_equal(args.bytes, 10);
 }
 
 static void bad_stream_calls_are_refused(void **state)
@@ -577,6 +714,9 @@ static void bad_stream_calls_are_refused(void **state)
 	ret = read_async(fh, &a, (CUstream)0xbad);
 	assert_true(IS_CUDA_ERR(ret));
 	assert_int_equal(CU_FILE_CUDA_ERR(ret), 400);
+	ret = read_async(fh, &a, (CUstream)0xdead);
+	assert_true(IS_CUDA_ERR(ret));
+	assert_int_equal(mock.nr_calls, 0);
 	mock.capturing = true;
 	assert_cufile(read_async(fh, &a, STREAM), ASYNC_NOT_SUPPORTED);
 	assert_int_equal(mock.nr_calls, 0);
@@ -604,6 +744,7 @@ int main(void)
 		MOCK_TEST(a_short_count_is_the_end_of_the_file),
 		MOCK_TEST(write_takes_bytes_from_base_plus_offset),
 		MOCK_TEST(engine_errors_become_documented_ones),
+		MOCK_TEST(strict_refusals_are_not_errors_of_the_drive),
 		MOCK_TEST(bad_requests_never_reach_the_engine),
 		MOCK_TEST(a_request_may_go_on_behind_a_registration),
 		MOCK_TEST(vectors_are_one_range_of_the_file),
@@ -616,11 +757,16 @@ int main(void)
 		MOCK_TEST(bad_batch_calls_are_refused),
 		MOCK_TEST(destroy_cancels_what_was_not_started),
 		MOCK_TEST(arguments_count_when_the_stream_comes_to_them),
+		MOCK_TEST(what_is_in_host_memory_needs_no_thread_of_others),
 		MOCK_TEST(fixed_arguments_count_at_once),
+		MOCK_TEST(a_second_registration_replaces_the_first),
 		MOCK_TEST(errors_are_told_in_bytes_and_the_stream_goes_on),
+		MOCK_TEST(an_error_of_the_system_is_its_number_in_bytes),
 		MOCK_TEST(a_late_end_of_an_old_stream_does_not_turn_back_the_word),
 		MOCK_TEST(without_words_the_call_itself_waits),
 		MOCK_TEST(copies_of_the_driver_are_not_waited_for_by_the_stream),
+		MOCK_TEST(the_engine_may_put_all_of_it_into_the_stream),
+		MOCK_TEST(without_words_nothing_is_left_to_the_stream),
 		MOCK_TEST(bad_stream_calls_are_refused),
 		MOCK_TEST(close_with_a_stream_request_is_refused),
 	};

@@ -127,6 +127,115 @@ static void batches_are_counted_by_entry(void **state)
 	assert_int_equal(s.batch_destroy_ops.ok, 1);
 }
 
+static void level_0_counts_nothing_and_stops_nothing(void **state)
+{
+	CUfileStatsLevel1_t s;
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	fh = mock_handle();
+	cuFileRead(fh, gpu_memory, 100, 0, 0);
+	assert_cufile(cuFileSetStatsLevel(0), SUCCESS);
+	cuFileRead(fh, gpu_memory, 100, 0, 0);
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.read_ops.ok, 1);
+	cuFileRead(fh, gpu_memory, 100, 0, 0);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.read_ops.ok, 2);
+}
+
+/* Two entries by each way: bytes at 0 and, behind the end, none. */
+static void submit_by(CUfileBatchHandle_t batch, CUfileHandle_t fh,
+		      uint32_t route, CUfileOpcode_t opcode)
+{
+	CUfileIOParams_t io[2] = {
+		{ .mode = CUFILE_BATCH, .fh = fh, .opcode = opcode },
+	};
+	CUfileIOEvents_t events[2];
+	unsigned int nr = 2;
+
+	mock.route = route;
+	io[0].u.batch.devPtr_base = gpu_memory;
+	io[0].u.batch.size = 1000;
+	io[1] = io[0];
+	io[1].u.batch.size = opcode == CUFILE_READ ? 1000 : 0;
+	io[1].u.batch.file_offset = 70000;
+	assert_cufile(cuFileBatchIOSubmit(batch, 2, io, 0), SUCCESS);
+	assert_cufile(cuFileBatchIOGetStatus(batch, 2, &nr, events, NULL),
+		      SUCCESS);
+	assert_int_equal(nr, 2);
+}
+
+static void batches_are_counted_by_their_way(void **state)
+{
+	CUfileBatchHandle_t batch;
+	CUfileStatsLevel1_t s;
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	fh = mock_handle();
+	assert_cufile(cuFileBatchIOSetUp(&batch, 2), SUCCESS);
+	submit_by(batch, fh, NVFS_ROUTE_DIRECT, CUFILE_READ);
+	submit_by(batch, fh, NVFS_ROUTE_BOUNCE, CUFILE_READ);
+	mock.run_error = -EIO;
+	submit_by(batch, fh, NVFS_ROUTE_MIXED, CUFILE_READ);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.batch_enqueued_ops.ok, 6);
+	assert_int_equal(s.batch_processed_ops.ok, 4);
+	assert_int_equal(s.batch_processed_ops.err, 2);
+	assert_int_equal(s.batch_nvfs_submit_ops.ok, 1);
+	assert_int_equal(s.batch_nvfs_submit_ops.err, 1);
+	assert_int_equal(s.batch_posix_processed_ops.ok, 1);
+	assert_int_equal(s.batch_posix_processed_ops.err, 1);
+	assert_int_equal(s.batch_posix_enqueued_ops.ok, 2);
+	assert_int_equal(s.last_batch_read_bytes, 1000);
+	assert_int_equal(s.batch_read_bytes, 3000);
+	mock.run_error = 0;
+	submit_by(batch, fh, NVFS_ROUTE_BOUNCE, CUFILE_WRITE);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.last_batch_read_bytes, 0);
+	assert_int_equal(s.last_batch_write_bytes, 1000);
+	cuFileBatchIODestroy(batch);
+}
+
+/* What ends late is none of the last batch's. */
+static void the_last_batch_is_the_newest_submission(void **state)
+{
+	CUfileIOParams_t io = { .mode = CUFILE_BATCH };
+	CUfileBatchHandle_t batch;
+	CUfileStatsLevel1_t s;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	mock.hold = true;
+	io.fh = mock_handle();
+	io.u.batch.devPtr_base = gpu_memory;
+	io.u.batch.size = 1000;
+	assert_cufile(cuFileBatchIOSetUp(&batch, 3), SUCCESS);
+	assert_cufile(cuFileBatchIOSubmit(batch, 1, &io, 0), SUCCESS);
+	io.u.batch.size = 10;
+	assert_cufile(cuFileBatchIOSubmit(batch, 1, &io, 0), SUCCESS);
+	mock_end_all();
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.last_batch_read_bytes, 10);
+	/* What the engine did not take was not enqueued. */
+	mock.submit_error = -ENOMEM;
+	assert_cufile(cuFileBatchIOSubmit(batch, 1, &io, 0), NOMEM_ERROR);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.batch_enqueued_ops.ok, 2);
+	assert_int_equal(s.batch_enqueued_ops.err, 1);
+	cuFileBatchIODestroy(batch);
+}
+
 static void p2p_flags_follow_the_module(void **state)
 {
 	CUfileP2PFlags_t flags = CUFILE_C2C;
@@ -204,6 +313,9 @@ int main(void)
 		STATS_TEST(a_closed_library_does_not_count),
 		STATS_TEST(what_is_done_is_counted),
 		STATS_TEST(batches_are_counted_by_entry),
+		STATS_TEST(level_0_counts_nothing_and_stops_nothing),
+		STATS_TEST(batches_are_counted_by_their_way),
+		STATS_TEST(the_last_batch_is_the_newest_submission),
 		STATS_TEST(p2p_flags_follow_the_module),
 		STATS_TEST(p2p_flags_freeze_parameters),
 		STATS_TEST(gpus_are_described),

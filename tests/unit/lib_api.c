@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The public names: what the header declares, what the symbol map exports and
+ * The public names: what the headers declare, what the symbol map exports and
  * what the shared library has are the same, and nothing else gets out.
  */
 #include "lib_mock.h"
+
+#include "libnvfs_async.h"
 
 #define MAX_NAMES	128
 
@@ -17,14 +19,13 @@ static int by_name(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* All words of @file that start with nvfs_ and end with @end. */
+/* Adds all words of @file that start with nvfs_ and end with @end. */
 static void collect(const char *path, char end, struct names *names)
 {
 	char line[512];
 	FILE *file = fopen(path, "re");
 
 	assert_non_null(file);
-	names->nr = 0;
 	while (fgets(line, sizeof(line), file)) {
 		char *word = strstr(line, "nvfs_");
 		size_t length;
@@ -43,12 +44,13 @@ static void collect(const char *path, char end, struct names *names)
 	qsort(names->name, names->nr, sizeof(names->name[0]), by_name);
 }
 
-static void header_and_map_agree(void **state)
+static void headers_and_map_agree(void **state)
 {
 	static struct names header, map;
 
 	(void)state;
 	collect(SOURCE_DIR "/lib/include/libnvfs.h", '(', &header);
+	collect(SOURCE_DIR "/lib/include/libnvfs_async.h", '(', &header);
 	collect(SOURCE_DIR "/lib/libnvfs.map", ';', &map);
 	assert_true(map.nr > 20);
 	for (unsigned int i = 0; i < map.nr && i < header.nr; i++)
@@ -102,12 +104,23 @@ static void layouts_do_not_change(void **state)
 	assert_int_equal(sizeof(struct nvfs_result), 64);
 	assert_int_equal(offsetof(struct nvfs_result, route), 24);
 	assert_int_equal(offsetof(struct nvfs_result, reason), 28);
+	assert_int_equal(sizeof(struct nvfs_count), 96);
+	assert_int_equal(offsetof(struct nvfs_count, routes), 32);
+	assert_int_equal(sizeof(struct nvfs_stats_reason), 16);
+	assert_int_equal(sizeof(struct nvfs_stats), 712);
+	assert_int_equal(offsetof(struct nvfs_stats, nr_reasons), 192);
+	assert_int_equal(offsetof(struct nvfs_stats, reasons), 200);
+	assert_int_equal(sizeof(struct nvfs_io), 72);
+	assert_int_equal(offsetof(struct nvfs_io, gpu), 32);
+	assert_int_equal(offsetof(struct nvfs_io, user_data), 48);
+	assert_int_equal(sizeof(struct nvfs_done), 80);
+	assert_int_equal(offsetof(struct nvfs_done, res), 16);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(header_and_map_agree),
+		cmocka_unit_test(headers_and_map_agree),
 		cmocka_unit_test(the_shared_library_has_them_and_no_others),
 		cmocka_unit_test(layouts_do_not_change),
 	};

@@ -45,6 +45,24 @@ static int parse(const char *line, struct bench_opts *opts)
 	return ret;
 }
 
+static void help_shows_the_usage(void **state)
+{
+	char text[256] = "", *argv[] = { "bench", "--help", NULL };
+	struct bench_opts opts;
+	FILE *file = tmpfile();
+
+	(void)state;
+	assert_non_null(file);
+	saved_stderr = dup(STDERR_FILENO);
+	assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+	assert_int_equal(bench_parse(2, argv, &opts), -1);
+	speak();
+	rewind(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	assert_non_null(strstr(text, "usage: nvfs bench "));
+	fclose(file);
+}
+
 static void block_sizes_are_lists_and_ranges(void **state)
 {
 	static const struct {
@@ -467,11 +485,22 @@ static void unaligned_requests_hold_the_same_bytes(void **state)
 
 static void a_time_limit_goes_round_and_ends(void **state)
 {
+	/* Busy CPUs may do little in the first of them. */
+	static const char *const runs[] = {
+		"--rw randread --block 4K --threads 2 --time 0.1 -V",
+		"--rw randread --block 4K --threads 2 --time 1 -V",
+		"--rw randread --block 4K --threads 2 --time 10 -V",
+	};
+
 	(void)state;
 	run("--rw write --size 64K --block 4K -V");
-	run("--rw randread --block 4K --threads 2 --time 0.1 -V");
-	assert_int_equal(result.error, 0);
-	assert_true(result.ns >= 100000000);
+	for (size_t i = 0; i < NR(runs); i++) {
+		run(runs[i]);
+		assert_int_equal(result.error, 0);
+		assert_true(result.ns >= 100000000);
+		if (result.ops > 16)
+			break;
+	}
 	assert_true(result.ops > 16);
 	assert_int_equal(result.bytes, result.ops * 4096);
 	run("--rw write --block 4K --threads 2 --time 0.05 -V");
@@ -579,7 +608,15 @@ static int stream_word_get(uint32_t **word)
 {
 	*word = &stream_words[__atomic_fetch_add(&stream_nr, 1,
 						 __ATOMIC_RELAXED) % 64];
-	**word = 0;
+	/* Of one that had it before. */
+	**word = UINT32_MAX - 5;
+	return 0;
+}
+
+static int stream_word_show(void *stream, uint32_t *word)
+{
+	(void)stream;
+	(void)word;
 	return stream_can_not_wait ? -ENOSYS : 0;
 }
 
@@ -591,6 +628,7 @@ static void stream_word_put(uint32_t *word)
 static const struct gpu_streams streams = {
 	.call = stream_call, .wait = stream_wait,
 	.word_get = stream_word_get, .word_put = stream_word_put,
+	.word_show = stream_word_show,
 };
 
 static void requests_go_through_a_stream(void **state)
@@ -612,12 +650,69 @@ static void requests_go_through_a_stream(void **state)
 	gpu_set_driver(&mock_gpu);
 }
 
+static unsigned int threads_entered, threads_left, calls_outside;
+static _Thread_local bool thread_is_in;
+
+static int enter(unsigned int index)
+{
+	if (index)
+		return -ENODEV;
+	thread_is_in = true;
+	__atomic_fetch_add(&threads_entered, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void leave(void)
+{
+	thread_is_in = false;
+	__atomic_fetch_add(&threads_left, 1, __ATOMIC_RELAXED);
+}
+
+static int enter_not(unsigned int index)
+{
+	(void)index;
+	return -EIO;
+}
+
+static int call_inside(void *stream, void (*fn)(void *arg), void *arg)
+{
+	if (!thread_is_in)
+		__atomic_fetch_add(&calls_outside, 1, __ATOMIC_RELAXED);
+	return stream_call(stream, fn, arg);
+}
+
+/* Its calls for a stream would be for another GPU otherwise. */
+static void each_thread_of_a_stream_enters_its_gpu(void **state)
+{
+	struct gpu_streams inside = streams;
+	struct gpu_driver driver = mock_gpu;
+
+	(void)state;
+	inside.call = call_inside;
+	driver.streams = &inside;
+	driver.enter = enter;
+	driver.leave = leave;
+	run("--rw write --size 512K --block 4K -V");
+	gpu_set_driver(&driver);
+	run("--rw randread --block 4K --mode stream --threads 3 -V");
+	expect_good(512 * KIB, 128);
+	assert_int_equal(threads_entered, 3);
+	assert_int_equal(threads_left, 3);
+	assert_int_equal(calls_outside, 0);
+	driver.enter = enter_not;
+	run("--rw randread --block 4K --mode stream --threads 3");
+	assert_int_equal(result.error, -EIO);
+	assert_int_equal(threads_left, 3);
+	gpu_set_driver(&mock_gpu);
+}
+
 #define bench_test(name) \
 	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(help_shows_the_usage),
 		cmocka_unit_test(block_sizes_are_lists_and_ranges),
 		cmocka_unit_test(a_line_of_gdsio_is_understood),
 		cmocka_unit_test(our_own_words_are_understood),
@@ -639,6 +734,7 @@ int main(void)
 		bench_test(what_can_not_begin_says_so),
 		bench_test(a_directory_gets_a_file_for_each_thread),
 		bench_test(requests_go_through_a_stream),
+		bench_test(each_thread_of_a_stream_enters_its_gpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

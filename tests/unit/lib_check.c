@@ -278,7 +278,9 @@ static void what_lacks_is_said_in_the_order_of_need(void **state)
 	check.module_error = -ENOENT;
 	assert_int_equal(conclude(), 1);
 	assert_string_equal(conclusion.reason, "no-module");
-	assert_non_null(strstr(conclusion.text, "modprobe nvfs"));
+	assert_non_null(strstr(conclusion.text, "is not loaded"));
+	assert_null(strstr(conclusion.text, "modprobe nvfs"));
+	assert_non_null(strstr(conclusion.remedy, "modprobe nvfs"));
 }
 
 static void a_named_file_that_is_missing_is_trouble(void **state)
@@ -339,6 +341,61 @@ static void who_may_copy_is_told(void **state)
 	unsetenv("CUFILE_ENV_PATH_JSON");
 }
 
+static void keys_that_do_nothing_are_told(void **state)
+{
+	struct cufile_config config;
+	struct told told = { 0 };
+	char name[512];
+
+	(void)state;
+	put("/cufile.json",
+	    "{ \"properties\": { \"alow_compat_mode\": false },"
+	    "  \"denylist\": { \"mounts\": [\"/x\", \"/y\"], \"drivers\": [] },"
+	    "  \"a\\u001bb\": 1, \"profile\": { \"nvtx\": false } }\n");
+	snprintf(name, sizeof(name), "%s/cufile.json", root);
+	setenv("CUFILE_ENV_PATH_JSON", name, 1);
+	cufile_look(&config, note_setting, &told);
+	unsetenv("CUFILE_ENV_PATH_JSON");
+	assert_int_equal(config.error, 0);
+	assert_non_null(strstr(told.all, "unknown key properties.alow_compat_mode=passed over\n"));
+	assert_non_null(strstr(told.all, "unknown key a?b=passed over\n"));
+	assert_non_null(strstr(told.all, "file denylist.mounts=/x\nfile denylist.mounts=/y\n"));
+	assert_non_null(strstr(told.all, "no effect profile.nvtx=nothing here looks at it\n"));
+	assert_null(strstr(told.all, "denylist.drivers"));
+}
+
+/* What libcufile does not open with. */
+static void what_libcufile_refuses_is_refused(void **state)
+{
+	struct cufile_config config;
+	struct told told = { 0 };
+	char name[512];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s/not-there.json", root);
+	setenv("CUFILE_ENV_PATH_JSON", name, 1);
+	cufile_look(&config, note_setting, &told);
+	assert_int_equal(config.error, -ENOENT);
+	assert_false(config.none);
+	put("/cufile.json", "{}\n");
+	snprintf(name, sizeof(name), "%s/cufile.json", root);
+	setenv("CUFILE_ENV_PATH_JSON", name, 1);
+	setenv("CUFILE_ALLOW_COMPAT_MODE", "perhaps", 1);
+	cufile_look(&config, note_setting, &told);
+	assert_int_equal(config.error, -EINVAL);
+	assert_string_equal(config.path, "the environment");
+	assert_string_equal(config.why, "CUFILE_ALLOW_COMPAT_MODE: true or false is expected");
+	setenv("CUFILE_ALLOW_COMPAT_MODE", "no", 1);
+	setenv("CUFILE_LOGGING_LEVEL", "LOUD", 1);
+	cufile_look(&config, note_setting, &told);
+	assert_int_equal(config.error, -ERANGE);
+	unsetenv("CUFILE_LOGGING_LEVEL");
+	cufile_look(&config, note_setting, &told);
+	assert_int_equal(config.error, 0);
+	unsetenv("CUFILE_ALLOW_COMPAT_MODE");
+	unsetenv("CUFILE_ENV_PATH_JSON");
+}
+
 /* What check_print_text() writes, as one text. */
 static void print_to(char *text, size_t size)
 {
@@ -361,6 +418,24 @@ static void print_to(char *text, size_t size)
 }
 
 /* Whoever may mount chooses these words, and root reads them. */
+static void a_file_is_on_the_mount_that_it_is_on(void **state)
+{
+	static const char *const none[] = {
+		"/no/such/file", "/dev/null", "",
+	};
+	struct mount *mount = mount_of("/proc/self/mountinfo",
+				       "/proc/version");
+
+	(void)state;
+	assert_non_null(mount);
+	assert_string_equal(mount->fs, "proc");
+	assert_string_equal(mount->target, "/proc");
+	mounts_free(mount, 1);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_null(mount_of("/proc/self/mountinfo", none[i]));
+	assert_null(mount_of("/no/such/mountinfo", "/proc/version"));
+}
+
 static void no_mount_commands_the_terminal(void **state)
 {
 	static const uint32_t reasons[] = { NVFS_REASON_HOST_BRIDGE,
@@ -396,6 +471,9 @@ int main(void)
 		root_test(file_systems_with_data_are_listed_once),
 		root_test(some_file_is_found_to_ask_about),
 		root_test(who_may_copy_is_told),
+		cmocka_unit_test(a_file_is_on_the_mount_that_it_is_on),
+		root_test(keys_that_do_nothing_are_told),
+		root_test(what_libcufile_refuses_is_refused),
 		cmocka_unit_test(no_mount_commands_the_terminal),
 		cmocka_unit_test(one_direct_pair_is_a_yes),
 		cmocka_unit_test(the_nearest_pair_gives_the_reason),

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "gpu.h"
+#include "lib_cuda_model.h"
 
 #define RANGE	(1ULL << 40)
 #define UNIT	(2ULL << 20)
@@ -25,30 +26,10 @@
 /* Of a range of four units only the second and third are mapped. */
 static struct {
 	uint64_t id;
-	int entered;
 	_Atomic bool loaded;
+	bool whole;
 	sigset_t blocked;
 } driver;
-
-/* In place of gpu_cuda.c. */
-
-int gpu_cuda_enter(unsigned int index)
-{
-	if (index)
-		return -ENODEV;
-	driver.entered++;
-	return 0;
-}
-
-void gpu_cuda_leave(void)
-{
-	driver.entered--;
-}
-
-int gpu_cuda_errno(int result)
-{
-	return result ? -EIO : 0;
-}
 
 bool gpu_cuda_in_use(unsigned int index)
 {
@@ -62,7 +43,7 @@ static int succeed(void)
 
 static int ctx_current(void **ctx)
 {
-	assert_int_equal(driver.entered, 1);
+	assert_int_equal(entered, 1);
 	*ctx = &driver;
 	return 0;
 }
@@ -83,40 +64,17 @@ static int loading_mode(int *mode)
 	return 0;
 }
 
-/* As the driver does: of which range, also where nothing is mapped. */
 static int attributes(unsigned int nr, const int *what, void **data,
 		      uint64_t addr)
 {
+	const struct cuda_range range = { RANGE, 4 * UNIT, driver.whole };
 	uint64_t unit = (addr - RANGE) / UNIT;
 
-	assert_int_equal(driver.entered, 1);
-	if (addr - RANGE >= 4 * UNIT)
+	assert_int_equal(entered, 1);
+	if (addr - RANGE >= range.bytes)
 		return INVALID;
-	for (unsigned int i = 0; i < nr; i++) {
-		switch (what[i]) {
-		case 2:
-			*(unsigned int *)data[i] = 2;
-			break;
-		case 8:
-			*(unsigned int *)data[i] = 0;
-			break;
-		case 9:
-			*(int *)data[i] = 0;
-			break;
-		case 11:
-			*(uint64_t *)data[i] = RANGE;
-			break;
-		case 12:
-			*(size_t *)data[i] = 4 * UNIT;
-			break;
-		case 16:
-			*(unsigned int *)data[i] = unit == 1 || unit == 2 ? 3 :
-									    0;
-			break;
-		default:
-			fail_msg("attribute %d", what[i]);
-		}
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		answer(&range, what[i], data[i], unit == 1 || unit == 2);
 	return 0;
 }
 
@@ -159,14 +117,19 @@ static void code_is_made_by_a_thread_without_signals(void **state)
 
 static bool reaches(uint64_t from, uint64_t length)
 {
-	bool ret = gpu_cuda_pumps.reaches(0, RANGE + from, length);
+	struct gpu_range around = { 7, 9 };
+	bool ret = gpu_cuda_pumps.reaches(0, RANGE + from, length, &around);
 
-	assert_int_equal(driver.entered, 0);
+	assert_int_equal(entered, 0);
+	/* Or the next copy would be thought to be there. */
+	assert_true(ret || (around.first == 7 && around.end == 9));
 	return ret;
 }
 
 static void only_what_is_mapped_to_its_last_byte_is_reached(void **state)
 {
+	struct gpu_range around = { 7, 9 };
+
 	(void)state;
 	gpu_cuda_bind_pumps(find);
 	assert_true(reaches(UNIT, 1));
@@ -177,7 +140,29 @@ static void only_what_is_mapped_to_its_last_byte_is_reached(void **state)
 	assert_false(reaches(3 * UNIT - 5, 6));
 	assert_false(reaches(3 * UNIT, 16));
 	assert_false(reaches(4 * UNIT - 5, 6));
-	assert_false(gpu_cuda_pumps.reaches(1, RANGE + UNIT, 16));
+	assert_false(gpu_cuda_pumps.reaches(1, RANGE + UNIT, 16, &around));
+	assert_int_equal(around.first, 7);
+	assert_int_equal(around.end, 9);
+	driver.whole = true;
+	assert_false(reaches(3 * UNIT, 16));
+	assert_false(reaches(4 * UNIT - 5, 6));
+	driver.whole = false;
+}
+
+/* What was mapped piece by piece may have holes; cuMemAlloc()'s has none. */
+static void only_an_allocation_is_known_to_be_reached_as_a_whole(void **state)
+{
+	struct gpu_range around = { 0, 0 };
+
+	(void)state;
+	gpu_cuda_bind_pumps(find);
+	assert_true(gpu_cuda_pumps.reaches(0, RANGE + UNIT, 16, &around));
+	assert_int_equal(around.end, 0);
+	driver.whole = true;
+	assert_true(gpu_cuda_pumps.reaches(0, RANGE + UNIT, 16, &around));
+	assert_int_equal(around.first, RANGE);
+	assert_int_equal(around.end, RANGE + 4 * UNIT);
+	driver.whole = false;
 }
 
 static void reset_is_found_out(void **state)
@@ -197,7 +182,7 @@ static void reset_is_found_out(void **state)
 	driver.id = 4;
 	assert_false(gpu_cuda_pumps.alive(pumps));
 	gpu_cuda_pumps.close(pumps, false);
-	assert_int_equal(driver.entered, 0);
+	assert_int_equal(entered, 0);
 }
 
 int main(void)
@@ -205,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(code_is_made_by_a_thread_without_signals),
 		cmocka_unit_test(only_what_is_mapped_to_its_last_byte_is_reached),
+		cmocka_unit_test(only_an_allocation_is_known_to_be_reached_as_a_whole),
 		cmocka_unit_test(reset_is_found_out),
 	};
 

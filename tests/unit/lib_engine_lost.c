@@ -2,7 +2,9 @@
 /* A GPU that is lost: from some moment on its driver refuses everything. */
 #include "lib_engine_fix.h"
 
+#include <limits.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #define MANY	200U
 
@@ -142,11 +144,78 @@ static void each_of_a_batch_is_told(void **state)
 	assert_true(bad >= MANY);
 }
 
+static uint64_t context;
+static void *pinned[64];
+static unsigned int nr_pinned;
+
+static uint64_t context_of(unsigned int index)
+{
+	assert_int_equal(index, 0);
+	return context;
+}
+
+static int remember_pinned(unsigned int index, uint64_t length, void **host)
+{
+	int ret = fast_host_get(index, length, host);
+
+	assert_int_equal(length, 256 * KIB);
+	assert_in_range(nr_pinned, 0, 63);
+	if (!ret)
+		pinned[nr_pinned++] = *host;
+	return ret;
+}
+
+/* As if it was not there any more. */
+static void protect_pinned(int how)
+{
+	for (unsigned int i = 0; i < nr_pinned; i++)
+		assert_int_equal(mprotect(pinned[i], 256 * KIB, how), 0);
+}
+
+/* cudaDeviceReset(), with the library open: not even closing touches it. */
+static void what_a_reset_took_away_is_not_touched(void **state)
+{
+	struct fixture f;
+	struct engine_req req, *posted = &req;
+
+	(void)state;
+	open_lost(&f, INT_MAX);
+	lost_copies.context = context_of;
+	lost_copies.host_get = remember_pinned;
+	context = 1;
+	nr_pinned = 0;
+	req = request(&f, 0, 0, 3 * MIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	for (context = 0; context < 3; context += 2) {
+		protect_pinned(PROT_NONE);
+		req = request(&f, 0, 0, 4096, context);
+		assert_int_equal(engine_run(&req), -EIO);
+		assert_int_equal(req.done, 0);
+		req.complete = count_end;
+		ended = 0;
+		assert_int_equal(engine_submit(&posted, 1), 0);
+		while (!ended)
+			sched_yield();
+		assert_int_equal(req.error, -EIO);
+	}
+	engine_put();
+	assert_int_equal(fast_pinned, nr_pinned);
+	/* The next opening begins anew. */
+	protect_pinned(PROT_READ | PROT_WRITE);
+	while (nr_pinned)
+		fast_host_put(0, pinned[--nr_pinned]);
+	assert_int_equal(engine_get(), 0);
+	req = request(&f, 0, 0, 3 * MIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	close_fixture(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		mock_test(requests_in_flight_end_with_an_error),
 		mock_test(each_of_a_batch_is_told),
+		mock_test(what_a_reset_took_away_is_not_touched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

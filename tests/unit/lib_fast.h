@@ -153,6 +153,8 @@ static inline int fast_classify(uint64_t addr, struct gpu_mem *mem)
 	memset(mem, 0, sizeof(*mem));
 	if (addr - fast_mem.base < fast_mem.length)
 		*mem = fast_mem;
+	mem->piece = mem->base;
+	mem->piece_length = mem->length;
 	return 0;
 }
 

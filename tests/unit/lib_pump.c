@@ -1,263 +1,6 @@
 // SPDX-License-Identifier: MIT
-/*
- * Orders for code on the GPU, against a model of that code: a thread for each
- * turn, which looks at the board like the real one and may be told to begin
- * late, to leave early or to be lost.
- */
-#include "lib_engine_fix.h"
-
-#include "lane.h"
-#include "pump.h"
-
-#include <sched.h>
-#include <time.h>
-
-/* Looks without an order after which a turn of the model ends. */
-#define IDLE_LOOKS	2000U
-#define PATIENCE	(10ULL * 1000000000)
-
-struct model_turn {
-	struct pump_board *board;
-	uint32_t turn;
-	pthread_t before;
-	bool has_before;
-};
-
-static struct {
-	pthread_t last[PUMPS];
-	bool any[PUMPS];
-	_Atomic unsigned int turns, orders;
-	/* Turns that look, and how often each slot was looked at. */
-	_Atomic unsigned int running, rounds;
-	/* Turns don't begin; end as soon as they began; end after one order. */
-	_Atomic bool busy, idle, hasty;
-	_Atomic bool lost;
-	/* Of which the GPU was reset. */
-	_Atomic bool gone;
-	_Atomic int prepared;
-	bool over;
-	uint64_t unreachable;
-	/* All of these are found broken while somebody asks what is reached. */
-	struct pumps *breaks;
-} model;
-
-static bool serve(struct pump_slot *slot)
-{
-	uint32_t next = atomic_load(&slot->done) + 1;
-	uint64_t gpu = atomic_load(&slot->order[0]);
-	uint64_t host = atomic_load_explicit(&slot->order[1],
-					     memory_order_acquire);
-	uint64_t tag = 15ULL << PUMP_TAG_SHIFT, length;
-	void *at_gpu, *at_host;
-
-	if ((gpu & tag) != pump_tag(next) || (host & tag) != pump_tag(next))
-		return false;
-	length = ((host & ~tag) >> PUMP_HOST_BITS) + 1;
-	at_host = (void *)(uintptr_t)(host & ((1ULL << PUMP_HOST_BITS) - 1));
-	at_gpu = (void *)(uintptr_t)(gpu & (PUMP_OUT - 1));
-	memcpy(gpu & PUMP_OUT ? at_host : at_gpu,
-	       gpu & PUMP_OUT ? at_gpu : at_host, length);
-	atomic_fetch_add(&model.orders, 1);
-	atomic_store_explicit(&slot->done, next, memory_order_release);
-	return true;
-}
-
-static void serve_all(struct pump_board *board)
-{
-	for (unsigned int idle = 0; idle < IDLE_LOOKS && !model.idle; idle++) {
-		atomic_fetch_add(&model.rounds, 1);
-		for (unsigned int i = 0; i < PUMP_SLOTS; i++) {
-			if (!serve(&board->slots[i]))
-				continue;
-			if (model.hasty)
-				return;
-			idle = 0;
-		}
-		sched_yield();
-	}
-}
-
-static void *run_turn(void *arg)
-{
-	struct model_turn *turn = arg;
-
-	if (turn->has_before)
-		pthread_join(turn->before, NULL);
-	while (model.busy)
-		sched_yield();
-	for (unsigned int i = 0; i < PUMP_BLOCKS && !model.lost; i++)
-		atomic_store(&turn->board->started[i], turn->turn);
-	atomic_fetch_add(&model.running, 1);
-	if (!model.lost)
-		serve_all(turn->board);
-	atomic_fetch_sub(&model.running, 1);
-	for (unsigned int i = 0; i < PUMP_SLOTS && !model.lost; i++)
-		atomic_store_explicit(&turn->board->slots[i].left, turn->turn,
-				      memory_order_release);
-	free(turn);
-	return NULL;
-}
-
-static int model_prepare(void)
-{
-	return model.prepared;
-}
-
-static int model_open(unsigned int index, unsigned int nr, void **pumps)
-{
-	assert_int_equal(index, 0);
-	assert_int_equal(nr, PUMPS);
-	*pumps = &model;
-	return 0;
-}
-
-static void join_all(void)
-{
-	for (unsigned int i = 0; i < PUMPS; i++) {
-		if (model.any[i])
-			pthread_join(model.last[i], NULL);
-		model.any[i] = false;
-	}
-}
-
-/* The model's turns end when they are told to, not after microseconds. */
-static void end_turns(void)
-{
-	model.idle = true;
-	join_all();
-}
-
-static void model_close(void *pumps, bool over)
-{
-	assert_ptr_equal(pumps, &model);
-	model.over = over;
-	if (over)
-		join_all();
-}
-
-static int model_start(void *pumps, unsigned int pump,
-		       struct pump_board *board, uint32_t turn,
-		       uint32_t linger_ns, uint32_t life_ns)
-{
-	struct model_turn *new = malloc(sizeof(*new));
-
-	assert_ptr_equal(pumps, &model);
-	assert_non_null(new);
-	assert_true(linger_ns && linger_ns < life_ns);
-	*new = (struct model_turn){ board, turn, model.last[pump],
-				    model.any[pump] };
-	atomic_fetch_add(&model.turns, 1);
-	assert_int_equal(pthread_create(&model.last[pump], NULL, run_turn,
-					new), 0);
-	model.any[pump] = true;
-	return 0;
-}
-
-static int model_poll(void *pumps, unsigned int pump)
-{
-	(void)pumps;
-	(void)pump;
-	return model.lost ? -EIO : 0;
-}
-
-static bool model_alive(void *pumps)
-{
-	assert_ptr_equal(pumps, &model);
-	return !model.gone;
-}
-
-static bool model_reaches(unsigned int index, uint64_t addr, uint64_t length)
-{
-	(void)index;
-	for (unsigned int i = 0; model.breaks && i < PUMPS; i++)
-		model.breaks->all[i].broken = true;
-	return model.unreachable < addr || model.unreachable >= addr + length;
-}
-
-static const struct gpu_pumps model_pumps = {
-	.prepare = model_prepare,
-	.open = model_open,
-	.close = model_close,
-	.start = model_start,
-	.poll = model_poll,
-	.alive = model_alive,
-	.reaches = model_reaches,
-};
-
-static void model_reset(void)
-{
-	memset(&model, 0, sizeof(model));
-	fast_gpu.pumps = &model_pumps;
-}
-
-static bool in_time(uint64_t since)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec <
-	       since + PATIENCE;
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static struct gpu_copy copy_of(unsigned char *gpu, unsigned char *host,
-			       uint64_t length)
-{
-	return (struct gpu_copy){ (uintptr_t)gpu, host, length };
-}
-
-/* Come again until a turn runs, as those do who have small copies. */
-static void begin(struct pumps *pumps, struct pump_trip *trip,
-		  const struct gpu_copy *copy, bool out)
-{
-	uint64_t since = clock_ns();
-
-	while (!pump_begin(pumps, trip, copy, out)) {
-		assert_true(in_time(since));
-		sched_yield();
-	}
-}
-
-static int finish(struct pump_trip *trip)
-{
-	uint64_t since = clock_ns();
-	int ret;
-
-	while ((ret = pump_move(trip)) == PUMP_BUSY) {
-		assert_true(in_time(since));
-		sched_yield();
-	}
-	return ret;
-}
-
-#define ROOM	(256U << 10)
-
-static unsigned char *make_room(unsigned int seed)
-{
-	unsigned char *room = aligned_alloc(4096, ROOM);
-
-	assert_non_null(room);
-	for (unsigned int i = 0; i < ROOM; i++)
-		room[i] = (unsigned char)((i + seed) * 2654435761u >> 13);
-	return room;
-}
-
-/* A turn may end between two orders: then the copy is made once more. */
-static void carry(struct pumps *pumps, const struct gpu_copy *copy, bool out)
-{
-	struct pump_trip trip;
-
-	do {
-		begin(pumps, &trip, copy, out);
-	} while (finish(&trip) == -ECANCELED);
-}
+/* Orders for code on the GPU, against a model of that code. */
+#include "lib_pump_model.h"
 
 static void copies_of_any_size_arrive_both_ways(void **state)
 {
@@ -306,7 +49,7 @@ static void what_it_can_not_carry_is_not_taken(void **state)
 	model_reset();
 	pumps_init(&pumps, &fast_gpu, 0);
 	/* It is not even there. */
-	assert_false(pump_begin(&pumps, &trip, &copy, false));
+	assert_false(ask_and_begin(&pumps, &trip, &copy, false));
 	assert_int_equal(pumps_open(&pumps), 0);
 	carry(&pumps, &copy, false);
 	odd.host = host + 1;
@@ -314,8 +57,8 @@ static void what_it_can_not_carry_is_not_taken(void **state)
 	gone.gpu = (uintptr_t)gpu + 4096;
 	for (unsigned int i = 0; i < 20; i++) {
 		carry(&pumps, &copy, false);
-		assert_false(pump_begin(&pumps, &trip, &odd, false));
-		assert_false(pump_begin(&pumps, &trip, &gone, false));
+		assert_false(ask_and_begin(&pumps, &trip, &odd, false));
+		assert_false(ask_and_begin(&pumps, &trip, &gone, false));
 	}
 	end_turns();
 	assert_true(pumps_close(&pumps));
@@ -338,7 +81,7 @@ static void busy_gpu_is_not_waited_for(void **state)
 	pumps_init(&pumps, &fast_gpu, 0);
 	assert_int_equal(pumps_open(&pumps), 0);
 	for (unsigned int i = 0; i < 10000; i++)
-		assert_false(pump_begin(&pumps, &trip, &copy, false));
+		assert_false(ask_and_begin(&pumps, &trip, &copy, false));
 	/* One turn waits, and no other is started behind it. */
 	assert_int_equal(model.turns, 1);
 	assert_int_equal(model.orders, 0);
@@ -367,7 +110,7 @@ static void begins_when_the_gpu_has_time(void **state)
 	pumps_init(&pumps, &fast_gpu, 0);
 	assert_int_equal(pumps_open(&pumps), 0);
 	for (unsigned int i = 0; i < 100; i++)
-		assert_false(pump_begin(&pumps, &trip, &copy, false));
+		assert_false(ask_and_begin(&pumps, &trip, &copy, false));
 	model.busy = false;
 	carry(&pumps, &copy, false);
 	assert_memory_equal(gpu, host, 64);
@@ -430,10 +173,10 @@ static void lost_gpu_ends_the_trip(void **state)
 	/* It never says that it left. */
 	model.lost = true;
 	end_turns();
-	if (pump_begin(&pumps, &trip, &copy, false))
+	if (ask_and_begin(&pumps, &trip, &copy, false))
 		assert_int_equal(finish(&trip), -ECANCELED);
 	for (unsigned int i = 0; i < 100; i++)
-		assert_false(pump_begin(&pumps, &trip, &copy, false));
+		assert_false(ask_and_begin(&pumps, &trip, &copy, false));
 	if (!pumps_close(&pumps))
 		fast_host_put(0, boards);
 	free(host);
@@ -459,7 +202,7 @@ static void reset_gpu_is_left_alone(void **state)
 	model.gone = true;
 	assert_int_equal(mprotect(boards, 8192, PROT_NONE), 0);
 	for (unsigned int i = 0; i < 100; i++)
-		assert_false(pump_begin(&pumps, &trip, &copy, false));
+		assert_false(ask_and_begin(&pumps, &trip, &copy, false));
 	assert_true(pumps_close(&pumps));
 	assert_false(model.over);
 	/* Not given back to a driver that has forgotten it. */
@@ -625,72 +368,169 @@ static void many_threads_lose_nothing_while_turns_end(void **state)
 	assert_int_equal(fast_pinned, 0);
 }
 
-static void engine_uses_it_when_it_is_warm(void **state)
+static void one_pass_asks_once_for_all_of_an_allocation(void **state)
 {
-	struct engine_req req;
-	struct fixture f;
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	struct gpu_copy far = copy_of(gpu + ROOM / 2 - 32, host, 64);
+	struct pump_trip trips[3];
+	struct pump_pass pass;
+	struct pumps pumps;
 
 	(void)state;
 	model_reset();
-	assert_int_equal(engine_warm(0), -ENOTCONN);
-	open_fixture(&f);
-	model.prepared = -EAGAIN;
-	assert_int_equal(engine_warm(0), -EAGAIN);
-	model.prepared = 0;
-	assert_int_equal(engine_warm(7), -ENODEV);
-	assert_int_equal(engine_warm(0), 0);
-	assert_int_equal(engine_warm(0), 0);
-	for (unsigned int i = 0; i < 20000 && !model.orders; i++) {
-		uint64_t at = i % 512 * 4096;
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	carry(&pumps, &copy, false);
+	model.around.first = (uintptr_t)gpu;
+	model.around.end = (uintptr_t)gpu + ROOM / 2;
+	while (!pump_ask(&pumps, &pass))
+		sched_yield();
+	model.asked = 0;
+	assert_true(pump_begin(&pass, &trips[0], &copy, false));
+	copy.gpu = (uintptr_t)gpu + ROOM / 2 - 64;
+	assert_true(pump_begin(&pass, &trips[1], &copy, false));
+	assert_int_equal(model.asked, 1);
+	/* Not all of it lies there. */
+	assert_true(pump_begin(&pass, &trips[2], &far, false));
+	assert_int_equal(model.asked, 2);
+	for (unsigned int i = 0; i < 3; i++)
+		finish(&trips[i]);
+	/* The next one knows nothing. */
+	carry(&pumps, &copy, false);
+	assert_true(model.asked >= 3);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
 
-		req = request(&f, at, 0, 4096, false);
-		assert_int_equal(engine_run(&req), 0);
-		assert_memory_equal(f.gpu, f.bytes + at, 4096);
+/* Or the GPU would be given the second, and all that it does would fail. */
+static void what_is_refused_is_refused_again_in_the_same_pass(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	struct pump_trip trip;
+	struct pump_pass pass;
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	carry(&pumps, &copy, false);
+	model.unreachable = (uintptr_t)gpu + 5;
+	model.around.first = (uintptr_t)gpu;
+	model.around.end = (uintptr_t)gpu + ROOM;
+	while (!pump_ask(&pumps, &pass))
+		sched_yield();
+	model.asked = 0;
+	for (unsigned int i = 1; i < 4; i++) {
+		assert_false(pump_begin(&pass, &trip, &copy, false));
+		assert_int_equal(model.asked, i);
+	}
+	assert_false(pump_share(&pass, &trip, &copy, false));
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
+static bool share(struct pumps *pumps, struct pump_trip *trip,
+		  const struct gpu_copy *copy)
+{
+	uint64_t since = clock_ns();
+	struct pump_pass pass;
+
+	while (!pump_ask(pumps, &pass)) {
+		assert_true(in_time(since));
+		sched_yield();
+	}
+	return pump_share(&pass, trip, copy, false);
+}
+
+struct giver {
+	struct pump_trip *trip;
+	uint64_t first, length;
+	pthread_t thread;
+};
+
+static void *give_part(void *arg)
+{
+	struct giver *giver = arg;
+
+	pump_give(giver->trip, giver->first, giver->length);
+	return NULL;
+}
+
+static void threads_give_parts_of_a_shared_trip(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu + 32, host + 16, 61000);
+	struct giver givers[4];
+	struct pump_trip trip;
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	do {
+		memset(gpu, 0x5a, ROOM);
+		assert_true(share(&pumps, &trip, &copy));
+		for (unsigned int i = 0; i < 4; i++) {
+			givers[i] = (struct giver){
+				.trip = &trip,
+				.first = (3 - i) * 16384,
+				.length = i ? 16384 : 61000 - 3 * 16384,
+			};
+			pthread_create(&givers[i].thread, NULL, give_part,
+				       &givers[i]);
+		}
+		for (unsigned int i = 0; i < 4; i++)
+			pthread_join(givers[i].thread, NULL);
+		pump_gather(&trip);
+	} while (finish(&trip) == -ECANCELED);
+	assert_memory_equal(gpu + 32, host + 16, 61000);
+	assert_int_equal(gpu[31], 0x5a);
+	assert_int_equal(gpu[32 + 61000], 0x5a);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
+/* And nothing of it is kept: two such take all slots, a third one finds none. */
+static void part_that_nobody_gave_ends_a_shared_trip(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 65536), odd;
+	struct pump_trip trips[2], third;
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	odd = copy_of(gpu + 8, host + 8, 4096);
+	for (unsigned int i = 0; i < 20; i++) {
+		assert_false(share(&pumps, &third, &odd));
+		if (!share(&pumps, &trips[0], &copy))
+			continue;
+		if (share(&pumps, &trips[1], &copy)) {
+			assert_false(share(&pumps, &third, &copy));
+			pump_gather(&trips[1]);
+			assert_int_equal(finish(&trips[1]), -ECANCELED);
+		}
+		pump_give(&trips[0], 4096, 8192);
+		pump_gather(&trips[0]);
+		assert_int_equal(finish(&trips[0]), -ECANCELED);
 	}
 	assert_true(model.orders);
 	end_turns();
-	close_fixture(&f);
-}
-
-/* Code on the GPU would fault, and the application's context be lost. */
-static void memory_that_is_not_pinned_is_left_to_the_engine(void **state)
-{
-	struct engine_req req;
-	struct fixture f;
-
-	(void)state;
-	model_reset();
-	open_fixture(&f);
-	assert_int_equal(engine_warm(0), 0);
-	fast_no_host = true;
-	for (unsigned int i = 0; i < 2000; i++) {
-		req = request(&f, 0, 0, 4096, i % 2);
-		assert_int_equal(engine_run(&req), 0);
-	}
-	assert_int_equal(model.orders, 0);
-	end_turns();
-	close_fixture(&f);
-}
-
-static void is_off_when_not_wanted(void **state)
-{
-	struct engine_pool pool;
-	struct fixture f;
-
-	(void)state;
-	model_reset();
-	engine_pool_get(&pool);
-	pool.no_pump = true;
-	assert_int_equal(engine_pool_set(&pool), 0);
-	open_fixture(&f);
-	assert_int_equal(engine_warm(0), -ENOSYS);
-	close_fixture(&f);
-	pool.no_pump = false;
-	assert_int_equal(engine_pool_set(&pool), 0);
-	open_fixture(&f);
-	fast_gpu.pumps = NULL;
-	assert_int_equal(engine_warm(0), -ENOSYS);
-	close_fixture(&f);
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
 }
 
 int main(void)
@@ -706,9 +546,10 @@ int main(void)
 		mock_test(what_a_lost_gpu_was_given_is_not_done),
 		mock_test(order_after_the_last_number_is_another),
 		mock_test(many_threads_lose_nothing_while_turns_end),
-		mock_test(engine_uses_it_when_it_is_warm),
-		mock_test(memory_that_is_not_pinned_is_left_to_the_engine),
-		mock_test(is_off_when_not_wanted),
+		mock_test(one_pass_asks_once_for_all_of_an_allocation),
+		mock_test(what_is_refused_is_refused_again_in_the_same_pass),
+		mock_test(threads_give_parts_of_a_shared_trip),
+		mock_test(part_that_nobody_gave_ends_a_shared_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

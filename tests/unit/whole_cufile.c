@@ -27,6 +27,8 @@ static int classify(uint64_t addr, struct gpu_mem *mem)
 	mem->kind = GPU_MEM_DEVICE;
 	mem->base = (uintptr_t)fix.gpu;
 	mem->length = fix.room;
+	mem->piece = mem->base;
+	mem->piece_length = mem->length;
 	mem->id = 1;
 	return 0;
 }
@@ -191,6 +193,27 @@ static void many_threads_share_the_module(void **state)
 		assert_int_equal(model_regions[i].region, 0);
 }
 
+/* And what one opening was told does not last until the next. */
+static void poll_mode_looks_for_work_longer_than_without(void **state)
+{
+	struct engine_pool without, with;
+
+	(void)state;
+	mock_open_errno = ENOENT;
+	assert_int_equal(cuFileDriverOpen().err, 0);
+	engine_pool_get(&without);
+	assert_int_equal(cuFileDriverClose().err, 0);
+	assert_int_equal(cuFileDriverSetPollMode(true, 4).err, 0);
+	assert_int_equal(cuFileDriverOpen().err, 0);
+	engine_pool_get(&with);
+	assert_int_equal(cuFileDriverClose().err, 0);
+	assert_true(with.spin_us > without.spin_us);
+	assert_int_equal(cuFileDriverOpen().err, 0);
+	engine_pool_get(&with);
+	assert_int_equal(cuFileDriverClose().err, 0);
+	assert_int_equal(with.spin_us, without.spin_us);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -198,6 +221,9 @@ int main(void)
 				       mock_setup),
 		cmocka_unit_test_setup(many_threads_share_the_module,
 				       mock_setup),
+		cmocka_unit_test_setup(
+			poll_mode_looks_for_work_longer_than_without,
+			mock_setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

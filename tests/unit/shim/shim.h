@@ -102,9 +102,22 @@ typedef unsigned short umode_t;
 #define pr_warn_once(...)	((void)0)
 #define pr_debug(...)		((void)0)
 #define pr_info_ratelimited(...) ((void)0)
-#define symbol_get(x)		(&(x))
+#define symbol_get(x)		(shim_looks++, &(x))
 #define symbol_put(x)		((void)0)
 #define lockdep_assert_held(m)	((void)0)
+#define MODULE_NAME_LEN		56
+#define HZ			250
+#define time_before(a, b)	((long)((a) - (b)) < 0)
+#define strscpy(to, from, size)	((void)snprintf(to, size, "%s", from))
+enum { MODULE_STATE_LIVE, MODULE_STATE_COMING, MODULE_STATE_GOING };
+enum { NOTIFY_OK = 1 };
+struct module {
+	char name[MODULE_NAME_LEN];
+	unsigned long start, size;
+};
+#define within_module(addr, mod) ((addr) - (mod)->start < (mod)->size)
+extern unsigned long jiffies;
+extern unsigned int shim_looks;
 
 /* -------------------------------------------------------------- structs */
 

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reads of one request by several threads into one buffer.
+ *
+ * They draw small parts, in the order of the file, so what is first is there
+ * soon.  The copy engine wants large copies, because it pauses after each: one
+ * takes a span, which is started by the thread that reads the last part of it.
+ * The first span and the last are short: the engine begins early, and is not long
+ * behind at the end.
+ *
+ * A span uses the room of the one that was there a round before, when that has
+ * landed.  Those who wait for that wait for no other thread that waits: a
+ * part of the oldest span has room.
+ */
+#include <errno.h>
+
+#include "common.h"
+#include "host_job.h"
+
+/*
+ * Bytes of a copy: one thread waits for it, or more do; and of the first and the
+ * last of several.
+ */
+#define SPAN_ALONE	(512ULL << 10)
+#define SPAN_MAX	(1ULL << 20)
+#define SPAN_ENDS	(256ULL << 10)
+/* Parts for each thread, or more. */
+#define PARTS_EACH	2U
+
+static uint64_t short_span(const struct joint *joint)
+{
+	return min64(joint->span, SPAN_ENDS);
+}
+
+/* Number of the span at @position, were the last one not cut. */
+static uint32_t uncut_at(const struct joint *joint, uint64_t position)
+{
+	uint64_t first = short_span(joint);
+
+	if (position < first)
+		return 0;
+	return (uint32_t)(position / joint->span) + (first < joint->span);
+}
+
+static uint32_t span_at(const struct joint *joint, uint64_t position)
+{
+	return uncut_at(joint, position) + (position >= joint->last);
+}
+
+static uint64_t span_start(const struct job *job, uint32_t i)
+{
+	const struct joint *joint = &job->joint;
+	uint64_t first = short_span(joint);
+
+	if (!i)
+		return 0;
+	if (i >= joint->nr)
+		return job->window;
+	if (i + 1 == joint->nr && joint->last < job->window)
+		return joint->last;
+	if (first == joint->span)
+		return i * joint->span;
+	return i == 1 ? first : (i - 1) * joint->span;
+}
+
+void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
+{
+	struct joint *joint = &job->joint;
+	uint64_t part = PART_MIN, span, last;
+
+	while (job->window > PUMP_MAX && part < READ_STEP &&
+	       part * 2 * PARTS_EACH * nr <= job->window)
+		part *= 2;
+	if (part < job->req->file->align)
+		part = job->req->file->align;
+	span = min64(slot_bytes / 2 / READ_STEP * READ_STEP,
+		     crew_busy() > 1 ? SPAN_MAX : SPAN_ALONE);
+	joint->span = span ? span : READ_STEP;
+	joint->per_slot = (uint32_t)min64(slot_bytes / joint->span, JOINT_SPANS);
+	job->stride = part;
+	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
+	/* Cut the last one, unless it is short anyway. */
+	joint->last = job->window;
+	last = job->window < short_span(joint) ? 0 :
+	       (job->window - short_span(joint)) / part * part;
+	if (last &&
+	    uncut_at(joint, last - 1) == uncut_at(joint, job->window - 1))
+		joint->last = last;
+	joint->nr = span_at(joint, job->window - 1) + 1;
+}
+
+/* The first one can be waited for, more are welcome. */
+static int get_slots(struct job *job)
+{
+	struct slots *slots = &job->port->slots;
+	struct joint *joint = &job->joint;
+	int slot = slots_wait(slots);
+
+	if (slot < 0)
+		return slot;
+	joint->pinned = true;
+	joint->nr_slots = 0;
+	do {
+		joint->pinned &= slots->all[slot].pinned;
+		joint->slots[joint->nr_slots++] = slot;
+		joint->ring = (uint32_t)min64(joint->nr_slots * joint->per_slot,
+					      JOINT_SPANS);
+	} while (joint->ring < joint->nr && joint->ring < JOINT_SPANS &&
+		 joint->nr_slots < JOINT_SLOTS &&
+		 (slot = slots_try(slots)) >= 0);
+	return 0;
+}
+
+static char *host_at(const struct job *job, uint64_t position)
+{
+	const struct joint *joint = &job->joint;
+	uint64_t i = position / joint->span % joint->ring;
+	int slot = joint->slots[i / joint->per_slot];
+
+	return job->port->slots.all[slot].host +
+	       i % joint->per_slot * joint->span + position % joint->span;
+}
+
+int joint_begin(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	int ret = get_slots(job);
+
+	if (ret)
+		return ret;
+	joint->lane = job_lane(job);
+	atomic_init(&joint->share, job->window > PUMP_MAX || job->lead ?
+				   JOINT_WHOLE : JOINT_UNDECIDED);
+	atomic_init(&joint->landed, 0);
+	atomic_init(&joint->collecting, false);
+	for (unsigned int i = 0; i < joint->ring; i++) {
+		atomic_init(&joint->spans[i].read, 0);
+		atomic_init(&joint->spans[i].pushed, false);
+	}
+	return 0;
+}
+
+/*
+ * May the pump have it in parts?  By the first thread, while others read; it
+ * must be known before all is read.
+ */
+static void decide(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	struct pump_pass pass = { .pump = NULL };
+	struct gpu_copy copy = {
+		.gpu = job->req->addr,
+		.host = host_at(job, 0),
+		.length = job->window,
+	};
+	int share = JOINT_WHOLE, undecided = JOINT_UNDECIDED;
+
+	if (atomic_load(&joint->share) != JOINT_UNDECIDED)
+		return;
+	if (!joint->pinned || !joint->lane->pumps ||
+	    !pump_ask(joint->lane->pumps, &pass))
+		share = JOINT_NO_PUMP;
+	else if (pump_share(&pass, &joint->trip, &copy, false))
+		share = JOINT_SHARED;
+	if (!atomic_compare_exchange_strong(&joint->share, &undecided, share) &&
+	    share == JOINT_SHARED)
+		pump_gather(&joint->trip);
+}
+
+/* What was read before it was known is given by the last one. */
+static void give(struct job *job, uint32_t part, bool is_last)
+{
+	struct pump_trip *trip = &job->joint.trip;
+	uint64_t start = part * job->stride;
+	uint64_t end = min64(start + job->stride, job->window);
+
+	if (end > atomic_load(&job->stop))
+		return;
+	if (!is_last || !(atomic_load(&trip->given) >> start / PUMP_PIECE & 1))
+		pump_give(trip, start, end - start);
+}
+
+/*
+ * All of it is read.  Is it under way in parts?  Who has not decided yet may be
+ * asking the pump, which must not be asked by two.
+ */
+static bool was_shared(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	int share = JOINT_UNDECIDED;
+
+	if (atomic_compare_exchange_strong(&joint->share, &share,
+					   JOINT_NO_PUMP) ||
+	    share != JOINT_SHARED)
+		return false;
+	for (uint32_t part = 0; part < job->nr_parts; part++)
+		give(job, part, true);
+	pump_gather(&joint->trip);
+	return true;
+}
+
+/* The one span; when something came in between, it goes as a whole. */
+static int shared_state(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	struct lane_copy *copy = &joint->spans[0].copy;
+	int state = pump_move(&joint->trip);
+
+	if (state == PUMP_BUSY)
+		return LANE_BUSY;
+	atomic_store(&joint->share, JOINT_WHOLE);
+	if (!state || !copy->copy.length)
+		return 0;
+	lane_push(joint->lane, copy, 1);
+	return LANE_BUSY;
+}
+
+/* Room of a span is its successor's as soon as it counts as landed. */
+static bool collect_one(struct job *job, uint32_t i)
+{
+	struct joint *joint = &job->joint;
+	uint64_t start = span_start(job, i);
+	int state;
+
+	if (!atomic_load_explicit(&joint->spans[i % joint->ring].pushed,
+				  memory_order_acquire))
+		return false;
+	state = atomic_load(&joint->share) == JOINT_SHARED ? shared_state(job) :
+		lane_state(joint->lane, &joint->spans[i % joint->ring].copy, 1);
+	if (state == LANE_BUSY)
+		return false;
+	if (state)
+		job_stop_at(job, start < job->lead ? job->lead : start, state);
+	atomic_store(&joint->spans[i % joint->ring].read, 0);
+	atomic_store(&joint->spans[i % joint->ring].pushed, false);
+	atomic_store(&joint->landed, i + 1);
+	return true;
+}
+
+/* Look what has landed; does not wait. */
+static void collect(struct job *job)
+{
+	struct joint *joint = &job->joint;
+
+	lane_drive(joint->lane);
+	if (atomic_load_explicit(&joint->collecting, memory_order_relaxed) ||
+	    atomic_exchange(&joint->collecting, true))
+		return;
+	while (atomic_load(&joint->landed) < joint->nr &&
+	       collect_one(job, atomic_load(&joint->landed)))
+		;
+	atomic_store(&joint->collecting, false);
+}
+
+static void wait_until_landed(struct job *job, uint32_t nr)
+{
+	for (unsigned int turn = 0; atomic_load_explicit(&job->joint.landed,
+				    memory_order_acquire) < nr; turn++) {
+		collect(job);
+		crew_relax(turn);
+	}
+}
+
+static void push(struct job *job, uint32_t i)
+{
+	struct joint *joint = &job->joint;
+	struct lane_copy *copy = &joint->spans[i % joint->ring].copy;
+	uint64_t start = span_start(job, i);
+	uint64_t end = min64(span_start(job, i + 1), atomic_load(&job->stop));
+
+	if (start < job->lead)
+		start = job->lead;
+	*copy = (struct lane_copy){ .pinned = joint->pinned };
+	if (end > start) {
+		copy->copy.gpu = job->req->addr + (start - job->lead);
+		copy->copy.host = host_at(job, start);
+		copy->copy.length = end - start;
+	}
+	if (was_shared(job))
+		copy->pumped = false;
+	else if (copy->copy.length) {
+		copy->pinned = joint->pinned && atomic_load(&joint->share) !=
+						JOINT_NO_PUMP;
+		lane_push(joint->lane, copy, 1);
+	}
+	atomic_store_explicit(&joint->spans[i % joint->ring].pushed, true,
+			      memory_order_release);
+}
+
+static uint32_t parts_of(const struct job *job, uint32_t i)
+{
+	uint64_t bytes = span_start(job, i + 1) - span_start(job, i);
+
+	return (uint32_t)((bytes + job->stride - 1) / job->stride);
+}
+
+void joint_work(struct job *job, bool first)
+{
+	struct joint *joint = &job->joint;
+	uint32_t part, i;
+
+	if (first)
+		decide(job);
+	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts) {
+		uint64_t start = part * job->stride;
+
+		i = span_at(joint, start);
+		if (i >= joint->ring)
+			wait_until_landed(job, i - joint->ring + 1);
+		job_do_part(job, part, host_at(job, start));
+		if (atomic_load(&joint->share) == JOINT_SHARED)
+			give(job, part, false);
+		if (atomic_fetch_add(&joint->spans[i % joint->ring].read, 1) + 1
+		    == parts_of(job, i))
+			push(job, i);
+	}
+}
+
+void joint_finish(struct job *job)
+{
+	wait_until_landed(job, job->joint.nr);
+	for (unsigned int i = 0; i < job->joint.nr_slots; i++)
+		slots_put(&job->port->slots, job->joint.slots[i]);
+}

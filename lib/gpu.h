@@ -303,6 +303,9 @@ bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
 extern const struct gpu_pumps gpu_cuda_pumps;
 void gpu_cuda_bind_pumps(void *(*symbol)(const char *name));
 
+/* gpu_cuda.c: the library by which the driver translates code is there after this. */
+void gpu_cuda_load_translator(void);
+
 /*
  * gpu_cuda.c: between the two, the GPU's primary context is the thread's and
  * a stream that somebody captures is not disturbed.

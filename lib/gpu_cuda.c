@@ -98,6 +98,12 @@ static int bind(void *handle, const char *name, void *field)
 	return address ? 0 : -ENOSYS;
 }
 
+/* It is the driver's own, which loads it when it needs it, and keeps it. */
+void gpu_cuda_load_translator(void)
+{
+	dlopen("libnvidia-ptxjitcompiler.so.1", RTLD_NOW | RTLD_LOCAL);
+}
+
 static void *symbol_of_library(const char *name)
 {
 	return dlsym(cu.handle, name);

@@ -18,6 +18,8 @@
 #include "pump.h"
 
 #define LOADING_LAZY		2
+/* What has not come out of the driver's cache after this, it translates. */
+#define TRANSLATES_NS		5000000U
 #define CLOCK_RATE		13
 
 #define PUMP_CALLS(X)							\
@@ -50,6 +52,8 @@ static _Atomic int made = NOT_MADE;
 static void *kernel;
 static pthread_t maker;
 static pid_t maker_pid;
+static uint64_t maker_began;
+static _Atomic bool joined, awaited;
 
 struct cuda_pumps {
 	struct gpu_cuda_code code;
@@ -97,8 +101,22 @@ static void *make_kernels(void *arg)
 /* The driver's own end must not come first. */
 static void join_maker(void)
 {
-	if (getpid() == maker_pid)
+	if (getpid() == maker_pid && !atomic_exchange(&joined, true))
 		pthread_join(maker, NULL);
+}
+
+/*
+ * Nor that of the library that translates: it gives up its memory at exit(3),
+ * also under who still uses it.  What was registered last comes first there; so
+ * see that it is loaded, and register once more.
+ */
+static void await_translator(void)
+{
+	if (now_ns() - maker_began < TRANSLATES_NS ||
+	    atomic_exchange(&awaited, true))
+		return;
+	gpu_cuda_load_translator();
+	atexit(join_maker);
 }
 
 /* 80 to 120 ms, or 0.4 when the driver has it in its cache on disk. */
@@ -108,8 +126,12 @@ static int prepare(void)
 
 	if (!complete)
 		return -ENOSYS;
-	if (!atomic_compare_exchange_strong(&made, &none, -EAGAIN))
+	if (!atomic_compare_exchange_strong(&made, &none, -EAGAIN)) {
+		if (none == -EAGAIN)
+			await_translator();
 		return none;
+	}
+	maker_began = now_ns();
 	maker_pid = getpid();
 	if (start_deaf_thread(&maker, make_kernels, NULL))
 		atomic_store(&made, -ENOSYS);

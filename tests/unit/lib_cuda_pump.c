@@ -14,8 +14,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "common.h"
 #include "gpu.h"
 #include "lib_cuda_model.h"
 
@@ -34,6 +39,13 @@ static struct {
 bool gpu_cuda_in_use(unsigned int index)
 {
 	return !index;
+}
+
+static bool translator_loaded;
+
+void gpu_cuda_load_translator(void)
+{
+	translator_loaded = true;
 }
 
 static int succeed(void)
@@ -95,6 +107,51 @@ static void *find(const char *name)
 			return known[i].address;
 	}
 	return (void *)succeed;
+}
+
+static _Atomic bool translator_ended;
+
+static void end_translator(void)
+{
+	translator_ended = true;
+}
+
+/* Not out of the cache: by a library that is loaded only now. */
+static int translate(void **library)
+{
+	struct timespec pause = { .tv_nsec = 100000000 };
+
+	atexit(end_translator);
+	nanosleep(&pause, NULL);
+	if (translator_ended)
+		_exit(3);
+	*library = NULL;
+	return 0;
+}
+
+static void *find_with_translator(const char *name)
+{
+	return strcmp(name, "cuLibraryLoadData") ? find(name) :
+						   (void *)translate;
+}
+
+/* Seen: it frees memory that the thread which makes the code still uses. */
+static void exit_waits_before_the_translator_ends(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid) {
+		uint64_t end = now_ns() + 20000000;
+
+		gpu_cuda_bind_pumps(find_with_translator);
+		while (gpu_cuda_pumps.prepare() == -EAGAIN && now_ns() < end)
+			sched_yield();
+		exit(translator_loaded ? 0 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* Once in a process; the thread that makes the code gets no signals. */
@@ -188,6 +245,7 @@ static void reset_is_found_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(exit_waits_before_the_translator_ends),
 		cmocka_unit_test(code_is_made_by_a_thread_without_signals),
 		cmocka_unit_test(only_what_is_mapped_to_its_last_byte_is_reached),
 		cmocka_unit_test(only_an_allocation_is_known_to_be_reached_as_a_whole),

@@ -259,11 +259,15 @@ static void measure(struct side *const *sides, unsigned int nr,
 
 	for (unsigned int t = 0; t < 3; t++) {
 		for (unsigned int l = first; l < 4; l++) {
-			for (unsigned int s = 0; s < nr; s++)
-				tell(side_name(sides[s]), what, threads[t],
-				     lengths[l], rate(sides[s], threads[t],
+			for (unsigned int s = 0; s < nr; s++) {
+				/* What the first leaves is not always another's. */
+				struct side *side = sides[(s + t + l) % nr];
+
+				tell(side_name(side), what, threads[t],
+				     lengths[l], rate(side, threads[t],
 						      lengths[l], write),
 				     "GB/s");
+			}
 		}
 	}
 	for (unsigned int n = 1; n <= 16 && !no_ring; n = n < 4 ? n * 4 : n + 4) {
@@ -311,27 +315,45 @@ static int options(int argc, char **argv)
 	return bench.bytes && optind == argc ? 0 : -1;
 }
 
-/* 1 when it takes part. */
-static unsigned int take_side(struct side **side, const char *name,
-			      const char *path)
+static struct side *load_side(const char *name, const char *path)
 {
-	*side = side_make(name, path, &bench);
-	if (!*side) {
+	struct side *side = side_make(name, path, &bench);
+
+	if (!side)
 		fail("can't be loaded: left out", name);
-		return 0;
+	return side;
+}
+
+/*
+ * Those that take part, how many.  Theirs is loaded first: its name without a path
+ * is that of any libcufile.so.0 that is loaded.
+ */
+static unsigned int take_sides(struct side **sides)
+{
+	struct side *their = NULL, *our;
+	unsigned int nr = 0;
+
+	if (strcmp(theirs, "none"))
+		their = load_side("libcufile", theirs);
+	our = load_side("nvfs", ours);
+	if (our && their && side_is_same(our, their)) {
+		fail("is the same library as ours: left out", "libcufile");
+		their = NULL;
 	}
-	return open_timed(*side);
+	if (our && open_timed(our))
+		sides[nr++] = our;
+	if (their && open_timed(their))
+		sides[nr++] = their;
+	return nr;
 }
 
 static void run(void)
 {
-	struct side *sides[2];
-	unsigned int nr = 0;
+	struct side *sides[2] = { NULL, NULL };
+	unsigned int nr;
 
 	gpu_cuda_enter(0);
-	nr += take_side(&sides[nr], "nvfs", ours);
-	if (strcmp(theirs, "none"))
-		nr += take_side(&sides[nr], "libcufile", theirs);
+	nr = take_sides(sides);
 	for (unsigned int i = 0; i < nr && !direct; i++) {
 		verify(sides[i], 4096);
 		verify(sides[i], 12288);

@@ -49,6 +49,8 @@ struct side;
 struct side *side_make(const char *name, const char *path,
 		       const struct bench *bench);
 const char *side_name(const struct side *side);
+/* Is it one library that was loaded twice? */
+bool side_is_same(const struct side *side, const struct side *other);
 /* Open library and file. */
 int side_open(struct side *side);
 void side_close(struct side *side);

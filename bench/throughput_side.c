@@ -166,6 +166,11 @@ const char *side_name(const struct side *side)
 	return side->name;
 }
 
+bool side_is_same(const struct side *side, const struct side *other)
+{
+	return side->read == other->read;
+}
+
 struct side *side_make(const char *name, const char *path,
 		       const struct bench *bench)
 {

@@ -24,10 +24,13 @@ struct box {
 };
 
 /**
+ * What those who look for work read all the time lies apart from what others write.
+ *
  * @idle: a bit for each of the first 64 threads that looks into its box
  * @wanted: joins that tasks on the list wait for
  * @looking: threads that look for work
  * @busy: see crew_busy()
+ * @asleep: threads, of @nr that there are
  * @spin: guards the list, and the members of tasks; never held over anything
  *	that waits
  * @lock: guards what follows
@@ -36,10 +39,11 @@ struct box {
 static struct {
 	_Alignas(64) _Atomic uint64_t idle;
 	_Alignas(64) _Atomic unsigned int wanted;
-	_Atomic unsigned int looking;
-	_Atomic unsigned int busy;
-	_Atomic unsigned int asleep;
-	_Atomic unsigned int leavers_awaited;
+	_Alignas(64) _Atomic unsigned int busy;
+	_Alignas(64) _Atomic unsigned int asleep;
+	_Atomic unsigned int nr;
+	_Alignas(64) _Atomic unsigned int looking;
+	_Alignas(64) _Atomic unsigned int leavers_awaited;
 	atomic_flag spin;
 	struct crew_task *first, *last;
 	unsigned int cpus;
@@ -51,9 +55,11 @@ static struct {
 	pthread_cond_t left;
 	pthread_t *threads;
 	struct box boxes[64];
-	_Atomic unsigned int nr;
 	bool stop;
 } crew;
+
+/* In a box: what was there was taken back. */
+static struct crew_task recalled;
 
 static void pause_cpu(void)
 {
@@ -193,9 +199,14 @@ static void leave(struct crew_task *task)
 		end(task);
 }
 
-static bool room_to_look(void)
+/*
+ * Is there a CPU for each thread that is awake, looking or working, and for those
+ * who work on requests of their own, and for @more?
+ */
+static bool is_room(unsigned int more)
 {
-	return atomic_load(&crew.looking) + crew_busy() <= crew.cpus;
+	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) + crew_busy() +
+	       more <= crew.cpus;
 }
 
 /* Take the thread's bit back; false: somebody has it and fills the box. */
@@ -208,15 +219,17 @@ static bool unlist_idle(unsigned int self)
 
 /*
  * Look into the box and at the list for a while.  True when there may be work
- * on the list; @task when there was some in the box.
+ * on the list; @task when there was some in the box.  @tired: it was long enough,
+ * and not only that others need the CPU.
  */
-static bool look(unsigned int self, struct crew_task **task)
+static bool look(unsigned int self, struct crew_task **task, bool *tired)
 {
 	struct box *box = self < 64 ? &crew.boxes[self] : NULL;
 	uint64_t end = crew.spin_ns ? now_ns() + crew.spin_ns : 0;
 	bool found = false;
 
 	*task = NULL;
+	*tired = !end;
 	atomic_fetch_add(&crew.looking, 1);
 	if (box && end)
 		atomic_fetch_or(&crew.idle, 1ULL << self);
@@ -226,19 +239,25 @@ static bool look(unsigned int self, struct crew_task **task)
 		if (box)
 			*task = atomic_load_explicit(&box->task,
 						     memory_order_acquire);
-		if (found || (i % LOOKS_PER_CLOCK == 0 &&
-			      (now_ns() > end || !room_to_look())))
+		if (found)
 			break;
+		if (i % LOOKS_PER_CLOCK == 0) {
+			*tired = now_ns() > end;
+			if (*tired || !is_room(0))
+				break;
+		}
 		pause_cpu();
 	}
-	if (box && end && !*task && !unlist_idle(self)) {
-		while (!(*task = atomic_load(&box->task)))
+	if (box && end && (*task || !unlist_idle(self))) {
+		while (!(*task = atomic_exchange(&box->task, NULL)))
 			pause_cpu();
 	}
-	if (*task)
-		atomic_store(&box->task, NULL);
 	atomic_fetch_sub(&crew.looking, 1);
-	return found;
+	if (*task != &recalled)
+		return found;
+	/* What it was listed for is gone; so is the time. */
+	*task = NULL;
+	return true;
 }
 
 static void *thread(void *arg);
@@ -259,14 +278,18 @@ static int start_thread(void)
 	return ret && !nr ? -EAGAIN : 0;
 }
 
-/* False when it is time to end. */
-static bool sleep_until_wanted(void)
+/*
+ * False when it is time to end.  Not @tired: while there are more threads awake
+ * than CPUs for them; others may have gone to sleep meanwhile.
+ */
+static bool sleep_until_wanted(bool tired)
 {
 	bool stop;
 
 	pthread_mutex_lock(&crew.lock);
+	tired = tired || !is_room(0);
 	atomic_fetch_add(&crew.asleep, 1);
-	while (!atomic_load(&crew.wanted) && !crew.stop)
+	while (tired && !atomic_load(&crew.wanted) && !crew.stop)
 		pthread_cond_wait(&crew.work, &crew.lock);
 	atomic_fetch_sub(&crew.asleep, 1);
 	stop = crew.stop;
@@ -289,7 +312,7 @@ static void *thread(void *arg)
 {
 	unsigned int self = (unsigned int)(uintptr_t)arg;
 	struct crew_task *task;
-	bool more;
+	bool more, tired;
 
 	do {
 		while ((task = join())) {
@@ -297,13 +320,13 @@ static void *thread(void *arg)
 			task->work(task);
 			leave(task);
 		}
-		while ((more = look(self, &task)) || task) {
+		while ((more = look(self, &task, &tired)) || task) {
 			if (!task)
 				break;
 			task->work(task);
 			leave_offered(task);
 		}
-	} while (more || sleep_until_wanted());
+	} while (more || sleep_until_wanted(tired));
 	return NULL;
 }
 
@@ -340,6 +363,7 @@ static unsigned int hand_out(struct crew_task *task, unsigned int nr)
 			left &= left - 1;
 		mine = idle & ~left;
 	} while (mine && !atomic_compare_exchange_weak(&crew.idle, &idle, left));
+	task->handed = mine;
 	atomic_fetch_add(&task->inside, (unsigned int)__builtin_popcountll(mine));
 	for (; mine; mine &= mine - 1, nr--)
 		atomic_store_explicit(&crew.boxes[__builtin_ctzll(mine)].task,
@@ -358,10 +382,12 @@ void crew_offer(struct crew_task *task, unsigned int nr, bool wake)
 	spin_lock();
 	list_add(task, nr);
 	spin_unlock();
-	call(nr);
+	/* Otherwise whoever has done with something else comes. */
+	if (is_room(1))
+		call(nr);
 }
 
-void crew_retract(struct crew_task *task)
+void crew_recall(struct crew_task *task)
 {
 	/* Read without the lock: only its owner ever lists an offered task. */
 	if (__atomic_load_n(&task->listed, __ATOMIC_ACQUIRE)) {
@@ -369,6 +395,19 @@ void crew_retract(struct crew_task *task)
 		list_del(task);
 		spin_unlock();
 	}
+	for (; task->handed; task->handed &= task->handed - 1) {
+		struct box *box = &crew.boxes[__builtin_ctzll(task->handed)];
+		struct crew_task *there = task;
+
+		if (atomic_compare_exchange_strong(&box->task, &there,
+						   &recalled))
+			atomic_fetch_sub(&task->inside, 1);
+	}
+}
+
+void crew_retract(struct crew_task *task)
+{
+	crew_recall(task);
 	for (unsigned int turn = 0; turn < PAUSES; turn++) {
 		if (!atomic_load(&task->inside))
 			return;

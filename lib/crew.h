@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /**
  * struct crew_task - something that several threads work on at once
@@ -14,6 +15,7 @@
  *	NULL for one that is offered
  * @want: how many more may join
  * @inside: how many have joined and not left
+ * @handed: boxes of threads that it was put into
  * @next, @prev, @listed: the crew's
  */
 struct crew_task {
@@ -21,6 +23,7 @@ struct crew_task {
 	void (*end)(struct crew_task *task);
 	unsigned int want;
 	_Atomic unsigned int inside;
+	uint64_t handed;
 	struct crew_task *next, *prev;
 	bool listed;
 };
@@ -38,7 +41,9 @@ void crew_close(void);
  * @wake: also those that sleep, or none are there yet.
  */
 void crew_offer(struct crew_task *task, unsigned int nr, bool wake);
-/* Nobody may join any more; returns when all have left. */
+/* Nobody may join any more, nor begin who has not yet.  Does not wait. */
+void crew_recall(struct crew_task *task);
+/* That, and returns when all have left. */
 void crew_retract(struct crew_task *task);
 
 /*

@@ -173,6 +173,17 @@ void engine_warm_used(void)
 	}
 }
 
+void engine_linger(bool (*over)(const void *what), const void *what,
+		   int64_t most_ns)
+{
+	host_linger(over, what, most_ns);
+}
+
+bool engine_put_off(void (*then)(void *arg), void *arg)
+{
+	return host_put_off(then, arg);
+}
+
 int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)
 {
 	int ret = check_open();

@@ -246,6 +246,25 @@ int engine_warm(unsigned int gpu);
 void engine_warm_used(void);
 
 /**
+ * engine_linger() - wait for other threads without sleeping
+ * @over: asked of @what again and again
+ * @most_ns: at most so long, < 0: as long as the pool's threads look for work
+ *
+ * To sleep and be woken takes longer than many a request.  Returns when it is over
+ * or was long enough; at once where there is one CPU.
+ */
+void engine_linger(bool (*over)(const void *what), const void *what,
+		   int64_t most_ns);
+
+/**
+ * engine_put_off() - by @complete of a request: do something once for several
+ * @then: called with @arg, in this thread, after those that end together with it
+ *
+ * False when none do, or they have something else to do: then it is to be done now.
+ */
+bool engine_put_off(void (*then)(void *arg), void *arg);
+
+/**
  * engine_run() - move bytes, in the caller's thread and with its rights
  * @req: the request; @complete is ignored
  *

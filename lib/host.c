@@ -22,6 +22,7 @@
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
+#define LOOKS_PER_CLOCK	16U
 /*
  * How long host_warm() waits for code: 1 to 2 ms, now and then 5, when the driver
  * has it in its cache; so long for nothing when it has not.
@@ -234,6 +235,23 @@ int host_warm(unsigned int gpu)
 	return ret;
 }
 
+void host_linger(bool (*over)(const void *what), const void *what,
+		 int64_t most_ns)
+{
+	uint64_t most = host.pool.spin_us * 1000ULL, end;
+
+	if (crew_cpus() == 1)
+		return;
+	if (most_ns >= 0 && (uint64_t)most_ns < most)
+		most = (uint64_t)most_ns;
+	end = now_ns() + most;
+	for (unsigned int turn = 0; !over(what); turn++) {
+		if (turn % LOOKS_PER_CLOCK == 0 && now_ns() >= end)
+			break;
+		crew_relax(turn);
+	}
+}
+
 static int check(const struct engine_req *req)
 {
 	if (!req->file)
@@ -283,13 +301,17 @@ static unsigned int ways(uint64_t window)
 			    window >= LARGE ? PARALLEL_LARGE :
 			    window <= PUMP_MAX ? PARALLEL_SMALL : PARALLEL;
 	unsigned int busy = crew_busy();
-	unsigned int cpus = crew_cpus();
+	unsigned int share = crew_cpus();
 	uint64_t parts = window / PART_MIN;
 
 	if (window < SPLIT_MIN)
 		return 1;
-	return (unsigned int)clamp(busy > 1 ? cpus / busy : cpus, 1,
-				   clamp(parts, 1, most));
+	if (busy > 1)
+		share /= busy;
+	/* Each has others' threads while those others wait for their copies. */
+	if (busy > 1 && share > 1 && window > PUMP_MAX)
+		share *= 2;
+	return (unsigned int)clamp(share, 1, clamp(parts, 1, most));
 }
 
 /*
@@ -413,6 +435,10 @@ static int run_job(struct job *job)
 		crew_offer(&job->task, job->helpers, worth_waking(job));
 	}
 	job_work(job, true);
+	/* While copies are under way nobody is waited for. */
+	if (job->helpers)
+		crew_recall(&job->task);
+	job_land(job);
 	if (job->helpers)
 		crew_retract(&job->task);
 	job_finish(job);

@@ -324,13 +324,35 @@ static void do_many(struct job *job, struct buffer *buffer, struct ring *ring)
 	}
 }
 
+/* What is put off while requests end together. */
+static _Thread_local struct {
+	bool open;
+	void (*then)(void *arg);
+	void *arg;
+} together;
+
+bool host_put_off(void (*then)(void *arg), void *arg)
+{
+	if (!together.open || (together.then && together.arg != arg))
+		return false;
+	together.then = then;
+	together.arg = arg;
+	return true;
+}
+
 /* They are their owner's again. */
 static void end_many(struct job *job, struct buffer *buffer)
 {
 	uint32_t first = buffer->part * job->per_part;
+	uint32_t nr = many_in(job, buffer->part);
 
-	for (uint32_t i = 0; i < many_in(job, buffer->part); i++)
+	together.then = NULL;
+	together.open = true;
+	for (uint32_t i = 0; i < nr; i++)
 		job->each(job->many[first + i]);
+	together.open = false;
+	if (together.then)
+		together.then(together.arg);
 }
 
 /* Whose memory is it that can't be copied?  Rare, so one by one. */
@@ -598,6 +620,13 @@ int job_begin(struct job *job)
 		return slot;
 	slots_put(&job->port->slots, slot);
 	return 0;
+}
+
+void job_land(struct job *job)
+{
+	/* Elsewhere each thread has waited for its own. */
+	if (job->req && job->is_joint)
+		joint_land(job);
 }
 
 void job_finish(struct job *job)

@@ -61,7 +61,7 @@ enum joint_share { JOINT_UNDECIDED, JOINT_SHARED, JOINT_WHOLE, JOINT_NO_PUMP };
  * struct joint - what the threads of a joint job share
  * @slots: @nr_slots, whose buffers they fill, round and round, in spans of
  *	@span bytes, @per_slot in each; the first span, and the last, may be cut
- *	in two
+ *	in two, of which one has @ends bytes
  * @ring: how many there is room for
  * @nr: of the whole request, from 0 on
  * @last: where the last one begins, if that is not where others would
@@ -79,6 +79,7 @@ struct joint {
 	bool pinned;
 	struct lane *lane;
 	uint64_t span;
+	uint64_t ends;
 	uint64_t last;
 	uint32_t ring;
 	uint32_t nr;
@@ -152,6 +153,8 @@ int job_begin(struct job *job);
  * leave for want of a buffer.
  */
 void job_work(struct job *job, bool first);
+/* By the first thread: all copies have ended, others may not have left yet. */
+void job_land(struct job *job);
 /* All threads have left: set results. */
 void job_finish(struct job *job);
 /* It ends with @error, and nothing was done. */
@@ -171,6 +174,7 @@ struct lane *job_lane(struct job *job);
 void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes);
 int joint_begin(struct job *job);
 void joint_work(struct job *job, bool first);
+void joint_land(struct job *job);
 void joint_finish(struct job *job);
 
 #endif /* LIBNVFS_HOST_JOB_H */

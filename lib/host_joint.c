@@ -6,7 +6,8 @@
  * soon.  The copy engine wants large copies, because it pauses after each: one
  * takes a span, which is started by the thread that reads the last part of it.
  * The first span and the last are short: the engine begins early, and is not long
- * behind at the end.
+ * behind at the end.  Where it has others' copies to make meanwhile, a span is
+ * longer, and a request of up to LARGE is one.
  *
  * A span uses the room of the one that was there a round before, when that has
  * landed.  Those who wait for that wait for no other thread that waits: a
@@ -18,18 +19,19 @@
 #include "host_job.h"
 
 /*
- * Bytes of a copy: one thread waits for it, or more do; and of the first and the
+ * Bytes of a copy: one request is under way, or more are; and of the first and the
  * last of several.
  */
 #define SPAN_ALONE	(512ULL << 10)
-#define SPAN_MAX	(1ULL << 20)
+#define SPAN_MAX	(2ULL << 20)
 #define SPAN_ENDS	(256ULL << 10)
+#define LARGE		(1ULL << 20)
 /* Parts for each thread, or more. */
 #define PARTS_EACH	2U
 
 static uint64_t short_span(const struct joint *joint)
 {
-	return min64(joint->span, SPAN_ENDS);
+	return min64(joint->span, joint->ends);
 }
 
 /* Number of the span at @position, were the last one not cut. */
@@ -67,6 +69,7 @@ void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
 {
 	struct joint *joint = &job->joint;
 	uint64_t part = PART_MIN, span, last;
+	bool alone = crew_busy() <= 1;
 
 	while (job->window > PUMP_MAX && part < READ_STEP &&
 	       part * 2 * PARTS_EACH * nr <= job->window)
@@ -74,8 +77,9 @@ void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
 	if (part < job->req->file->align)
 		part = job->req->file->align;
 	span = min64(slot_bytes / 2 / READ_STEP * READ_STEP,
-		     crew_busy() > 1 ? SPAN_MAX : SPAN_ALONE);
+		     alone ? SPAN_ALONE : SPAN_MAX);
 	joint->span = span ? span : READ_STEP;
+	joint->ends = alone || job->window > LARGE ? SPAN_ENDS : SPAN_MAX;
 	joint->per_slot = (uint32_t)min64(slot_bytes / joint->span, JOINT_SPANS);
 	job->stride = part;
 	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
@@ -316,9 +320,14 @@ void joint_work(struct job *job, bool first)
 	}
 }
 
-void joint_finish(struct job *job)
+void joint_land(struct job *job)
 {
 	wait_until_landed(job, job->joint.nr);
+}
+
+void joint_finish(struct job *job)
+{
+	joint_land(job);
 	for (unsigned int i = 0; i < job->joint.nr_slots; i++)
 		slots_put(&job->port->slots, job->joint.slots[i]);
 }

@@ -29,6 +29,7 @@ struct place {
  *	meet one that the engine does not know yet
  * @lock: guards all below but @depth; taken after @starting
  * @progress: @wanted requests have ended, or none is under way
+ * @busy, @nr_done: also read without the lock
  * @waiting: threads that wait for ends
  * @wanted: the fewest that one of them waits for
  */
@@ -38,8 +39,8 @@ struct nvfs_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	unsigned int depth;
-	unsigned int busy;
-	unsigned int nr_done;
+	_Atomic unsigned int busy;
+	_Atomic unsigned int nr_done;
 	unsigned int waiting, wanted;
 	struct place *free;
 	struct place *first, **last;
@@ -286,6 +287,19 @@ static void await(struct nvfs_queue *queue, unsigned int min_nr,
 	queue->waiting--;
 }
 
+struct look {
+	const struct nvfs_queue *queue;
+	unsigned int min_nr;
+};
+
+static bool is_over(const void *what)
+{
+	const struct look *look = what;
+
+	return atomic_load(&look->queue->nr_done) >= look->min_nr ||
+	       !atomic_load(&look->queue->busy);
+}
+
 /* Locked. */
 static unsigned int collect(struct nvfs_queue *queue, struct nvfs_done *done,
 			    unsigned int max_nr)
@@ -309,6 +323,7 @@ NVFS_EXPORT int nvfs_queue_wait(struct nvfs_queue *queue, unsigned int min_nr,
 				struct nvfs_done *done, unsigned int max_nr,
 				int64_t timeout_ns)
 {
+	struct look look = { queue, min_nr };
 	unsigned int nr;
 	int ret = check(queue);
 
@@ -316,6 +331,8 @@ NVFS_EXPORT int nvfs_queue_wait(struct nvfs_queue *queue, unsigned int min_nr,
 		return ret;
 	if (!done || !max_nr || min_nr > max_nr || timeout_ns < -1)
 		return -EINVAL;
+	/* Not locked: those that end need the lock. */
+	engine_linger(is_over, &look, timeout_ns);
 	pthread_mutex_lock(&queue->lock);
 	await(queue, min_nr, timeout_ns);
 	nr = collect(queue, done, max_nr);

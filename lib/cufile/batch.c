@@ -28,21 +28,37 @@ struct place {
 	struct engine_req req;
 };
 
-/* All but @places and @nr under @lock. */
+/**
+ * struct batch - a batch
+ * @lock: guards all but @places and @nr
+ * @progress: @wanted requests have ended, or none is under way
+ * @busy, @nr_done: also read without the lock
+ * @waiting: threads that wait for ends
+ * @wanted: the fewest that one of them waits for
+ */
 struct batch {
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	unsigned int nr;
-	unsigned int busy;
-	unsigned int nr_done;
+	unsigned int waiting, wanted;
 	struct place *free;
 	struct place *done;
 	struct place **done_end;
-	struct place places[];
+	_Alignas(64) _Atomic unsigned int busy;
+	_Atomic unsigned int nr_done;
+	_Alignas(64) struct place places[];
+};
+
+/* Places of a batch, by next. */
+struct chain {
+	struct place *first, *last;
+	unsigned int nr;
 };
 
 /* The batch whose lock this thread holds while it cancels. */
 static _Thread_local struct batch *cancelling;
+/* Requests that end together in this thread. */
+static _Thread_local struct chain ending;
 
 /* ---------------------------------------------------------------- set up */
 
@@ -59,12 +75,14 @@ static unsigned int limit(void)
 
 static struct batch *make(unsigned int nr)
 {
-	struct batch *batch = calloc(1, sizeof(*batch) +
-					nr * sizeof(batch->places[0]));
+	size_t bytes = (sizeof(struct batch) + nr * sizeof(struct place) + 63) /
+		       64 * 64;
+	struct batch *batch = aligned_alloc(64, bytes);
 	pthread_condattr_t attr;
 
 	if (!batch)
 		return NULL;
+	memset(batch, 0, bytes);
 	pthread_mutex_init(&batch->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -122,35 +140,75 @@ leave:
 
 /* ------------------------------------------------------------- submission */
 
-/* From the engine, in any thread; the last to touch the place. */
+/* The files of most are the same. */
+static void put_handles(const struct chain *chain)
+{
+	struct place *place = chain->first;
+
+	while (place) {
+		void *fh = place->fh;
+		unsigned int nr = 0;
+
+		for (; place && place->fh == fh; place = place->next)
+			nr++;
+		cf_slot_put_some(&cf_handles, fh, nr);
+	}
+}
+
+/* The last to touch the places. */
+static void end(struct batch *batch, const struct chain *chain)
+{
+	bool locked = cancelling == batch;
+
+	put_handles(chain);
+	if (!locked)
+		pthread_mutex_lock(&batch->lock);
+	for (struct place *place = chain->first; place; place = place->next)
+		place->state = DONE;
+	*batch->done_end = chain->first;
+	batch->done_end = &chain->last->next;
+	atomic_fetch_add(&batch->nr_done, chain->nr);
+	atomic_fetch_sub(&batch->busy, chain->nr);
+	/* While it may still be closed by nobody: the last use of the batch. */
+	cf_let_go(chain->nr);
+	if (batch->nr_done >= batch->wanted || !batch->busy)
+		pthread_cond_broadcast(&batch->progress);
+	if (!locked)
+		pthread_mutex_unlock(&batch->lock);
+}
+
+static void end_those(void *batch)
+{
+	struct chain chain = ending;
+
+	ending = (struct chain){ .nr = 0 };
+	end(batch, &chain);
+}
+
+/* From the engine, in any thread. */
 static void complete(struct engine_req *req)
 {
 	struct place *place = req->user;
-	struct batch *batch = place->batch;
-	bool locked = cancelling == batch;
+	struct chain alone = { place, place, 1 };
 
 	cf_stats_batch_entry(place->began, place->submission, req);
 	cf_tell_request(req);
-	cf_slot_put(&cf_handles, place->fh);
-	if (!locked)
-		pthread_mutex_lock(&batch->lock);
 	place->result = cf_request_result(req);
 	place->status = req->error ? CUFILE_FAILED : CUFILE_COMPLETE;
 	if (req->error == -ECANCELED) {
 		place->status = CUFILE_CANCELED;
 		place->result = 0;
 	}
-	place->state = DONE;
 	place->next = NULL;
-	*batch->done_end = place;
-	batch->done_end = &place->next;
-	batch->nr_done++;
-	batch->busy--;
-	/* While it may still be closed by nobody: the last use of the batch. */
-	cf_leave();
-	pthread_cond_broadcast(&batch->progress);
-	if (!locked)
-		pthread_mutex_unlock(&batch->lock);
+	if (!engine_put_off(end_those, place->batch)) {
+		end(place->batch, &alone);
+		return;
+	}
+	if (ending.nr++)
+		ending.last->next = place;
+	else
+		ending.first = place;
+	ending.last = place;
 }
 
 static CUfileOpError fill(struct place *place, const CUfileIOParams_t *io)
@@ -238,8 +296,8 @@ static void mark_busy(struct batch *batch, struct engine_req **reqs,
 		place->state = BUSY;
 		place->began = began;
 		place->submission = submission;
-		cf_hold();
 	}
+	cf_hold(nr);
 	batch->busy += nr;
 	pthread_mutex_unlock(&batch->lock);
 }
@@ -274,8 +332,7 @@ static CUfileOpError submit(struct batch *batch, unsigned int nr,
 	pthread_mutex_lock(&batch->lock);
 	batch->busy -= nr;
 	pthread_mutex_unlock(&batch->lock);
-	for (unsigned int n = 0; n < nr; n++)
-		cf_leave();
+	cf_let_go(nr);
 undo:
 	while (i--)
 		cf_slot_put(&cf_handles, ((struct place *)reqs[i]->user)->fh);
@@ -363,6 +420,8 @@ static void await(struct batch *batch, unsigned int min,
 
 	if (timeout)
 		deadline_of(timeout, &deadline);
+	if (!batch->waiting++ || min < batch->wanted)
+		batch->wanted = min;
 	while (batch->nr_done < min && batch->busy) {
 		if (!timeout)
 			pthread_cond_wait(&batch->progress, &batch->lock);
@@ -370,6 +429,30 @@ static void await(struct batch *batch, unsigned int min,
 						&deadline))
 			break;
 	}
+	batch->waiting--;
+}
+
+struct look {
+	const struct batch *batch;
+	unsigned int min;
+};
+
+static bool is_over(const void *what)
+{
+	const struct look *look = what;
+
+	return atomic_load(&look->batch->nr_done) >= look->min ||
+	       !atomic_load(&look->batch->busy);
+}
+
+/* Not locked: those that end need the lock. */
+static void linger(const struct batch *batch, unsigned int min,
+		   const struct timespec *timeout)
+{
+	struct look look = { batch, min };
+	bool is_short = timeout && !timeout->tv_sec;
+
+	engine_linger(is_over, &look, is_short ? timeout->tv_nsec : -1);
 }
 
 static unsigned int collect(struct batch *batch, unsigned int max,
@@ -418,6 +501,7 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 	began = cf_stats_begin();
 	batch = cf_slot_get(&cf_batches, batch_idp);
 	if (batch) {
+		linger(batch, min_nr, timeout);
 		pthread_mutex_lock(&batch->lock);
 		await(batch, min_nr, timeout);
 		*nr = collect(batch, *nr, iocbp);

@@ -197,8 +197,9 @@ CUfileError_t cf_enter_open(void);
 void cf_leave(void);
 /* Is it a child of a process that had it open? */
 bool cf_forked(void);
-/* A request that outlives its call begins and ends; same effect on close. */
-void cf_hold(void);
+/* Requests that outlive their call begin, and end; same effect on close. */
+void cf_hold(unsigned int nr);
+void cf_let_go(unsigned int nr);
 
 /* For calls about the library itself. */
 void cf_lock(void);
@@ -229,6 +230,8 @@ void *cf_slot_add(struct cf_slots *slots, void *object);
 /* The object, which stays until cf_slot_put(); NULL: none behind @name. */
 void *cf_slot_get(struct cf_slots *slots, void *name);
 void cf_slot_put(struct cf_slots *slots, void *name);
+/* What @nr times was got. */
+void cf_slot_put_some(struct cf_slots *slots, void *name, unsigned int nr);
 /*
  * Takes the object back: no one finds it any more, and all who had are gone on
  * return.  One caller wins; NULL for all others.

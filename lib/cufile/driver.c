@@ -109,14 +109,19 @@ CUfileOpError cf_enter(void)
 	return CU_FILE_SUCCESS;
 }
 
-void cf_hold(void)
+void cf_hold(unsigned int nr)
 {
-	atomic_fetch_add(&state, 1);
+	atomic_fetch_add(&state, nr);
+}
+
+void cf_let_go(unsigned int nr)
+{
+	atomic_fetch_sub(&state, nr);
 }
 
 void cf_leave(void)
 {
-	atomic_fetch_sub(&state, 1);
+	cf_let_go(1);
 }
 
 /* ------------------------------------------------------------ open, close */

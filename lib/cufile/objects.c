@@ -124,17 +124,22 @@ void *cf_slot_get(struct cf_slots *slots, void *name)
 	return slot->object;
 }
 
-void cf_slot_put(struct cf_slots *slots, void *name)
+void cf_slot_put_some(struct cf_slots *slots, void *name, unsigned int nr)
 {
 	uint64_t generation, state;
 	struct slot *slot = slot_of(slots, name, &generation);
 
-	state = atomic_fetch_sub(&slot->state, 1);
-	if ((state & USERS) != 1 || (state & LIVE))
+	state = atomic_fetch_sub(&slot->state, nr);
+	if ((state & USERS) != nr || (state & LIVE))
 		return;
 	pthread_mutex_lock(&slots->lock);
 	pthread_cond_broadcast(&slots->idle);
 	pthread_mutex_unlock(&slots->lock);
+}
+
+void cf_slot_put(struct cf_slots *slots, void *name)
+{
+	cf_slot_put_some(slots, name, 1);
 }
 
 /*

@@ -527,7 +527,7 @@ static CUfileError_t submit_inside(const struct gpu_driver *driver,
 	async->req.complete = complete;
 	async->req.user = async;
 	fix(async, 0);
-	cf_hold();
+	cf_hold(1);
 	if (leave_to_module(async) || !driver->streams->sync)
 		ret = enqueue(driver, handle, async);
 	else if (!enqueue_all(handle, async))

@@ -65,6 +65,10 @@ static struct {
 	int uring_error;
 	unsigned int forced;
 	int force_error;
+	bool together;			/* mock_end_all() ends them so */
+	unsigned int then_calls;
+	void (*then)(void *arg);
+	void *then_arg;
 } mock;
 
 /* Page aligned, so that what is near its end is found out. */
@@ -215,8 +219,14 @@ static void mock_end(unsigned int index)
 
 static void mock_end_all(void)
 {
+	mock.then = NULL;
 	while (mock.nr_queued)
 		mock_end(0);
+	if (mock.then) {
+		mock.then(mock.then_arg);
+		mock.then_calls++;
+	}
+	mock.then = NULL;
 }
 
 int engine_submit(struct engine_req *const *reqs, unsigned int nr)
@@ -446,6 +456,23 @@ int engine_gpu(const struct gpu_driver **driver)
 {
 	*driver = &mock_driver;
 	return mock.gpu_error;
+}
+
+/* As if the requests had all the time they need. */
+void engine_linger(bool (*over)(const void *what), const void *what,
+		   int64_t most_ns)
+{
+	(void)most_ns;
+	over(what);
+}
+
+bool engine_put_off(void (*then)(void *arg), void *arg)
+{
+	if (!mock.together || (mock.then && mock.then_arg != arg))
+		return false;
+	mock.then = then;
+	mock.then_arg = arg;
+	return true;
 }
 
 void engine_warm_used(void)

@@ -258,6 +258,36 @@ static void the_next_event_is_waited_for(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* Their files are free as soon as the events are told. */
+static void requests_that_end_together_are_all_told(void **state)
+{
+	CUfileHandle_t fh = mock_handle(), other;
+	CUfileIOEvents_t events[5];
+	CUfileIOParams_t io[5];
+	CUfileBatchHandle_t batch;
+	unsigned int nr = 5, seen = 0;
+
+	(void)state;
+	mock.hold = true;
+	mock.together = true;
+	assert_cufile(mock_register(mock_file(O_RDWR), &other), SUCCESS);
+	assert_cufile(cuFileBatchIOSetUp(&batch, 5), SUCCESS);
+	for (unsigned int i = 0; i < 5; i++)
+		io[i] = io_of(i == 2 ? other : fh, i);
+	assert_cufile(cuFileBatchIOSubmit(batch, 5, io, 0), SUCCESS);
+	mock_end_all();
+	assert_int_equal(mock.then_calls, 1);
+	assert_cufile(cuFileBatchIOGetStatus(batch, 5, &nr, events, NULL),
+		      SUCCESS);
+	assert_int_equal(nr, 5);
+	for (unsigned int i = 0; i < 5; i++)
+		seen |= 1U << (uintptr_t)events[i].cookie;
+	assert_int_equal(seen, 0x3e);
+	cuFileHandleDeregister(other);
+	cuFileHandleDeregister(fh);
+	cuFileBatchIODestroy(batch);
+}
+
 static void a_batch_is_full_until_events_are_told(void **state)
 {
 	CUfileHandle_t fh = mock_handle();
@@ -750,6 +780,7 @@ int main(void)
 		MOCK_TEST(vectors_are_one_range_of_the_file),
 		MOCK_TEST(each_event_is_told_once),
 		MOCK_TEST(the_next_event_is_waited_for),
+		MOCK_TEST(requests_that_end_together_are_all_told),
 		MOCK_TEST(a_batch_is_full_until_events_are_told),
 		MOCK_TEST(a_bad_entry_refuses_all_of_them),
 		MOCK_TEST(cancelled_and_failed_requests_say_so),

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/* The engine's threads: tasks that are offered and taken back, and who sleeps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* After those four, which it needs. */
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common.h"
+#include "crew.h"
+#include "host.h"
+
+#define OWNERS		3U
+#define HELPERS		4U
+#define ROUNDS		4000U
+#define MS		1000000ULL
+/* Long enough that nobody sleeps for that reason while a test runs. */
+#define SPIN_US		1000000U
+
+/* What is drawn by those who work on it; gone when its owner has it back. */
+struct offer {
+	struct crew_task task;
+	_Atomic unsigned int left;
+	_Atomic unsigned int done;
+};
+
+static void draw(struct crew_task *task)
+{
+	struct offer *offer = (struct offer *)task;
+	unsigned int left = atomic_load(&offer->left);
+
+	while (left) {
+		if (atomic_compare_exchange_weak(&offer->left, &left, left - 1))
+			atomic_fetch_add(&offer->done, 1);
+	}
+}
+
+static void give(struct offer *offer, unsigned int parts, unsigned int nr)
+{
+	memset(offer, 0, sizeof(*offer));
+	offer->task.work = draw;
+	atomic_store(&offer->left, parts);
+	crew_offer(&offer->task, nr, true);
+}
+
+/* Its memory is used for something else as soon as it is taken back. */
+static void *offer_often(void *arg)
+{
+	unsigned int seed = (unsigned int)(uintptr_t)arg;
+	struct offer *offer = malloc(sizeof(*offer));
+	uintptr_t wrong = !offer;
+
+	for (unsigned int i = 0; i < ROUNDS && !wrong; i++) {
+		unsigned int parts = (unsigned int)rand_r(&seed) % 40;
+
+		give(offer, parts, 1 + (unsigned int)rand_r(&seed) % HELPERS);
+		if (rand_r(&seed) % 2)
+			draw(&offer->task);
+		if (rand_r(&seed) % 2)
+			crew_recall(&offer->task);
+		draw(&offer->task);
+		crew_retract(&offer->task);
+		wrong += atomic_load(&offer->done) != parts;
+		memset(offer, 0xa5, sizeof(*offer));
+	}
+	free(offer);
+	return (void *)wrong;
+}
+
+static void offered_task_is_its_owners_again(void **state)
+{
+	pthread_t owners[OWNERS];
+
+	(void)state;
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	for (unsigned int i = 0; i < OWNERS; i++)
+		assert_int_equal(pthread_create(&owners[i], NULL, offer_often,
+						(void *)(uintptr_t)(i + 1)), 0);
+	for (unsigned int i = 0; i < OWNERS; i++) {
+		void *wrong;
+
+		pthread_join(owners[i], &wrong);
+		assert_null(wrong);
+	}
+	crew_close();
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000ULL + (uint64_t)used.tv_nsec;
+}
+
+/* How much all threads use in a while. */
+static uint64_t used_in(uint64_t ms)
+{
+	struct timespec pause = { .tv_nsec = (long)(ms * MS) };
+	uint64_t before = cpu_ns();
+
+	nanosleep(&pause, NULL);
+	return cpu_ns() - before;
+}
+
+static void wake_all(void)
+{
+	struct offer offer;
+
+	give(&offer, 1000, HELPERS);
+	used_in(20);
+	draw(&offer.task);
+	crew_retract(&offer.task);
+}
+
+/* They look for work, but not on CPUs that others want. */
+static void threads_leave_cpus_to_requests(void **state)
+{
+	int cpus;
+
+	(void)state;
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	cpus = (int)crew_cpus();
+	if (cpus == 1) {
+		crew_close();
+		skip();
+	}
+	wake_all();
+	assert_true(used_in(100) > MS);
+	crew_busy_add(cpus);
+	used_in(100);
+	assert_true(used_in(200) < 20 * MS);
+	crew_busy_add(-cpus);
+	/* They come back when they are called. */
+	wake_all();
+	crew_close();
+}
+
+static bool never(const void *what)
+{
+	(void)what;
+	return false;
+}
+
+static bool third_time(const void *what)
+{
+	return ++*(unsigned int *)(uintptr_t)what == 3;
+}
+
+static void lingering_ends_in_time(void **state)
+{
+	unsigned int asked = 0;
+	uint64_t began;
+
+	(void)state;
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	began = now_ns();
+	host_linger(never, NULL, 0);
+	host_linger(never, NULL, 1000);
+	/* As long as the pool's threads do. */
+	host_linger(never, NULL, -1);
+	assert_true(now_ns() - began < 5000 * MS);
+	if (crew_cpus() > 1) {
+		host_linger(third_time, &asked, -1);
+		assert_int_equal(asked, 3);
+	}
+	crew_close();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(offered_task_is_its_owners_again),
+		cmocka_unit_test(threads_leave_cpus_to_requests),
+		cmocka_unit_test(lingering_ends_in_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import agentlink
 import report
 from guest import TOP, Guest, lab
 
@@ -23,6 +24,7 @@ RUNNER_LIMIT_S = 300
 GOOD = {
     "passes": ("ok", ""),
     "skips": ("skip", "a reason"),
+    "leaves_a_daemon": ("ok", ""),
     "passes_as_well": ("ok", ""),
 }
 
@@ -204,6 +206,30 @@ def unbootable(run):
     judge(run.log, "unbootable", taken, expected, time.monotonic() - began)
 
 
+def silent_machine(run):
+    """One that stands still goes on; one that can't says where it was."""
+    began = time.monotonic()
+    limits = agentlink.SILENCE, agentlink.KILL_GRACE
+    agentlink.SILENCE, agentlink.KILL_GRACE = 2, 3
+    said, why = "", ""
+    try:
+        with lab.Vm(run.newest(), nvfs=False, labgpu=False) as machine:
+            machine.qmp("stop")
+            said = machine.run("echo goes on", timeout=30).out
+            # pylint: disable=protected-access
+            machine._prod = lambda seconds: machine.qmp("stop")
+            machine.run("sleep 30", timeout=5)
+    except lab.LostVm as err:
+        why = str(err)
+    finally:
+        agentlink.SILENCE, agentlink.KILL_GRACE = limits
+    good = said == "goes on\n" and "can't be killed" in why and \
+        "NMI" in why and "panic" in why
+    run.log.add("meta", "silent_machine.goes_on_or_says_where_it_is",
+                "ok" if good else "FAIL", time.monotonic() - began,
+                "" if good else f"said {said!r}, then {why!r}")
+
+
 def empty_run(run):
     """The command itself: a run in which nothing passed is not a success."""
     began = time.monotonic()
@@ -223,6 +249,6 @@ def run_job(run):
     """All tests of the harness."""
     if any(run.wanted(f"meta.{suite}") for suite, _ in EXPECTED):
         misbehaving_programs(run)
-    for case in (killed_qemu, unbootable, empty_run):
+    for case in (killed_qemu, unbootable, silent_machine, empty_run):
         if run.wanted(f"meta.{case.__name__}"):
             case(run)

@@ -15,6 +15,8 @@ _HEAD = struct.Struct("<III")
 # A command that does not die of SIGKILL within this many seconds hangs in the
 # kernel, and the guest with it.
 KILL_GRACE = 20
+# No test lasts so long without a word: each has a limit of its own.
+SILENCE = 100
 
 
 class LinkDown(Exception):
@@ -87,9 +89,10 @@ class AgentLink:
             raise LinkDown("the machine ended while it booted")
         return data.decode()
 
-    def run(self, command, on_data, timeout):
+    def run(self, command, on_data, timeout, on_silence=None):
         """Run a command, give its output to on_data(bytes) as it comes, and
-        return its exit status (128 + n for signal n)."""
+        return its exit status (128 + n for signal n).  on_silence: called
+        when nothing has come for SILENCE seconds, once until more comes."""
         mailbox = queue.SimpleQueue()
         job = next(self._ids)
         with self._lock:
@@ -98,17 +101,24 @@ class AgentLink:
             self._jobs[job] = mailbox
         try:
             self._send(RUN, job, command.encode())
-            return self._wait(job, mailbox, on_data, timeout)
+            return self._wait(job, mailbox, on_data, timeout,
+                              on_silence or (lambda: None))
         finally:
             with self._lock:
                 del self._jobs[job]
 
-    def _wait(self, job, mailbox, on_data, timeout):
+    def _wait(self, job, mailbox, on_data, timeout, on_silence):
+        # pylint: disable=too-many-arguments,too-many-positional-arguments
         forever = float("inf")
         deadline = time.monotonic() + (forever if timeout is None else timeout)
+        silent = time.monotonic() + SILENCE
         killed = False
         while True:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
+            if now >= silent:
+                silent = forever
+                on_silence()
             if left <= 0:
                 if killed:
                     raise LinkDown("a command can't be killed")
@@ -118,9 +128,10 @@ class AgentLink:
                 continue
             try:
                 kind, data = mailbox.get(
-                    timeout=None if left == forever else left)
+                    timeout=min(left, max(silent - now, 0), SILENCE))
             except queue.Empty:
                 continue
+            silent = time.monotonic() + SILENCE
             if kind is None:
                 raise LinkDown("the machine ended while a command ran")
             if kind == OUT:

@@ -6,6 +6,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -160,6 +161,23 @@ class LinkTest(unittest.TestCase):
             self.link.run("x", print, 5)
         with self.assertRaises(agentlink.LinkDown):
             self.link.run("y", print, 5)
+
+    def test_silence_is_told_once(self):
+        silence, agentlink.SILENCE = agentlink.SILENCE, 0.1
+        self.addCleanup(setattr, agentlink, "SILENCE", silence)
+        told = []
+
+        def guest():
+            head = struct.Struct("<III")
+            _, job, _ = head.unpack(self.guest.recv(head.size))
+            time.sleep(0.5)
+            self.guest.sendall(head.pack(agentlink.EXIT, job, 4) + bytes(4))
+
+        thread = threading.Thread(target=guest, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        done = self.link.run("x", print, 5, lambda: told.append(True))
+        self.assertEqual((done, told), (0, [True]))
 
     def test_endless_output_times_out(self):
         grace, agentlink.KILL_GRACE = agentlink.KILL_GRACE, 0.1

@@ -17,7 +17,8 @@ directory vm.share is written by both.  Commands and their results travel over
 a virtio-serial port; the console is only looked at for kernel splats.
 
 A machine that ends or stops answering raises LostVm; nothing that is unknown
-counts as a success.  QEMU dies with the thread that started the machine.
+counts as a success.  One that says nothing for long is stopped and let go on,
+once: now and then an emulated CPU misses what should wake it.  QEMU dies with the thread that started the machine.
 """
 
 import ctypes
@@ -46,6 +47,9 @@ import qmp  # noqa: E402
 TOP = HERE.parent.parent
 BUILD = (TOP / "build").resolve()
 BOOT_TIMEOUT = 90
+# For a guest to print a backtrace and end.
+NMI_GRACE = 10
+REGISTERS = re.compile(r"(CPU#\d+|RIP=\w+|HLT=\d)")
 DEFAULT_DRIVES = {"nvme0": "1G", "nvme1": "1G", "vblk0": "256M"}
 NSIDS = {"nvme0": 1, "nvme1": 2}
 GPU_PORTS = ("04", "06")  # slots of the root ports above gpu0 and gpu1
@@ -266,7 +270,7 @@ class Vm:
             raise LostVm(f"can't start: {err}") from err
         line = ("console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off "
                 "random.trust_cpu=on cryptomgr.notests no_timer_check "
-                "watchdog_thresh=30 "
+                "watchdog_thresh=30 unknown_nmi_panic "
                 "rcupdate.rcu_cpu_stall_timeout=60 nvme.use_cmb_sqs=0 "
                 f"NVFS_ROOT={TOP} NVFS_SHARE={self.share} "
                 f"NVFS_MODULES={modules} {self.append}")
@@ -338,10 +342,20 @@ class Vm:
         self._qmp = qmp.Qmp(control)
         self._link = agentlink.AgentLink(agent)
         try:
-            self._link.hello(self._boot_timeout)
+            self._await_hello()
         except agentlink.LinkDown as err:
             raise self._lost(err) from err
         self.boot_seconds = time.monotonic() - began
+
+    def _await_hello(self):
+        first = self._boot_timeout / 3
+        try:
+            self._link.hello(first)
+        except agentlink.LinkDown:
+            if not self.alive():
+                raise
+            self._prod(first)
+            self._link.hello(self._boot_timeout - first)
 
     def _insmod(self, name, parameters):
         path = BUILD / self.kernel / f"{name}.ko"
@@ -372,7 +386,38 @@ class Vm:
         """Whether QEMU still runs."""
         return self._qemu is not None and self._qemu.poll() is None
 
+    def _prod(self, seconds):
+        """Nothing was heard for so long.  An emulated CPU that has missed its
+        wake-up goes on after this; and what it was at is told."""
+        try:
+            state = self._registers()
+            self._qmp.command("stop")
+            self._qmp.command("cont")
+        except qmp.QmpError as err:
+            state = f"QEMU does not answer: {err}"
+        print(f"lab: nothing heard for {seconds:.0f} s, the machine was "
+              f"stopped and goes on; {state}", file=sys.stderr, flush=True)
+
+    def _registers(self):
+        """Where each CPU is, in a line."""
+        text = self._qmp.command("human-monitor-command",
+                                 command_line="info registers -a")
+        return ", ".join(REGISTERS.findall(text))
+
+    def _backtrace(self):
+        """Have a guest that does not answer say on its console where its
+        first CPU is: the kernel panics at an NMI that it does not know."""
+        try:
+            print(f"lab: {self._registers()}", file=sys.stderr, flush=True)
+            self._qmp.command("cont")
+            self._qmp.command("inject-nmi")
+            self._qemu.wait(NMI_GRACE)
+        except (qmp.QmpError, subprocess.TimeoutExpired) as err:
+            print(f"lab: no backtrace: {err}", file=sys.stderr, flush=True)
+
     def _lost(self, why):
+        if self.alive():
+            self._backtrace()
         if self._qemu:
             self._qemu.kill()
             self._qemu.wait()
@@ -401,7 +446,8 @@ class Vm:
             given = max(end, given)
 
         try:
-            code = self._link.run(cmd, take, timeout)
+            code = self._link.run(cmd, take, timeout,
+                                  lambda: self._prod(agentlink.SILENCE))
         except agentlink.CommandTimeout:
             raise GuestTimeout(cmd, timeout, text.decode(
                 errors="replace")) from None

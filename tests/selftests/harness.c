@@ -233,6 +233,8 @@ static bool log_check(char *bad, size_t size)
 static void run_child(const struct test_case *test)
 {
 	setpgid(0, 0);
+	/* Who ends this program ends its test. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_DFL);
 	test->run();
 	fflush(stdout);
@@ -294,12 +296,51 @@ static unsigned int slowness(void)
 	return access("/sys/kernel/debug/kmemleak", F_OK) ? 1 : SANITIZER_SLOW;
 }
 
+/* Of a process: who started it, or became its parent since. */
+static pid_t parent_of(const char *pid)
+{
+	char path[64], text[512], *end;
+	pid_t parent = 0;
+	size_t size = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	f = fopen(path, "re");
+	if (f) {
+		size = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+	}
+	text[size] = '\0';
+	/* Its name may have anything in it. */
+	end = strrchr(text, ')');
+	if (end)
+		sscanf(end, ") %*c %d", &parent);
+	return parent;
+}
+
+/* Also those, like daemons, that have left the test's group. */
+static void kill_rest(pid_t group)
+{
+	struct dirent *e;
+	DIR *dir;
+
+	kill(-group, SIGKILL);
+	dir = opendir("/proc");
+	while (dir && (e = readdir(dir))) {
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+		    parent_of(e->d_name) == getpid())
+			kill(atoi(e->d_name), SIGKILL);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* What the test left running is killed; false: something can't be killed. */
 static bool reap_rest(pid_t group)
 {
 	double end = harness_now() + REAP_LIMIT_S * slowness();
 
-	kill(-group, SIGKILL);
+	kill_rest(group);
 	for (;;) {
 		siginfo_t info = { 0 };
 		struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
@@ -310,7 +351,7 @@ static bool reap_rest(pid_t group)
 			continue;
 		if (harness_now() > end)
 			return false;
-		kill(-group, SIGKILL);
+		kill_rest(group);
 		nanosleep(&pause, NULL);
 	}
 }

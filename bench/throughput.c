@@ -4,10 +4,12 @@
  * libcufile.so.0 without the module, the one that is installed, and a ring of
  * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
- *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-n OURS] [-c THEIRS] [-r] [-q] [-o]
+ *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS] [-r] [-q] [-o]
  *
- * JSON on stdout, one line for each number, progress on stderr.  -r: reads
- * only; -q: no ceiling; -o: O_DIRECT, few cells.  FILE is made and removed.  Status 1: something was wrong.
+ * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
+ * measurement, each of which is made once in a round; -r: reads only; -q: no
+ * ceiling; -o: O_DIRECT, few cells.  FILE is made and removed.  Status 1:
+ * something was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +43,7 @@ struct worker {
 static pthread_barrier_t start_line;
 static int status;
 static bool reads_only, no_ring, direct;
+static unsigned int rounds = 1;
 static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
 
 double now(void)
@@ -281,7 +284,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:n:c:rqo")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:N:n:c:rqo")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -292,6 +295,9 @@ static int options(int argc, char **argv)
 			break;
 		case 't':
 			bench.seconds = strtod(optarg, NULL);
+			break;
+		case 'N':
+			rounds = (unsigned int)strtoul(optarg, NULL, 0);
 			break;
 		case 'n':
 			ours = optarg;
@@ -347,6 +353,20 @@ static unsigned int take_sides(struct side **sides)
 	return nr;
 }
 
+static void measure_all(struct side *const *sides, unsigned int nr)
+{
+	measure(sides, nr, false);
+	for (unsigned int i = 0; i < nr && !direct; i++) {
+		batches(sides[i], false);
+		batches(sides[i], true);
+	}
+	/* Batches left it in disorder, and writes should change nothing. */
+	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
+		side_move(sides[0], at, 16 * MIB, false);
+	if (!reads_only)
+		measure(sides, nr, true);
+}
+
 static void run(void)
 {
 	struct side *sides[2] = { NULL, NULL };
@@ -360,16 +380,8 @@ static void run(void)
 		verify(sides[i], 65536);
 		verify(sides[i], 16 * MIB);
 	}
-	measure(sides, nr, false);
-	for (unsigned int i = 0; i < nr && !direct; i++) {
-		batches(sides[i], false);
-		batches(sides[i], true);
-	}
-	/* Batches left it in disorder, and writes should change nothing. */
-	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
-		side_move(sides[0], at, 16 * MIB, false);
-	if (!reads_only)
-		measure(sides, nr, true);
+	for (unsigned int i = 0; i < rounds; i++)
+		measure_all(sides, nr);
 	for (unsigned int i = 0; i < nr && !direct; i++)
 		verify(sides[i], MIB);
 	while (nr--)
@@ -394,7 +406,7 @@ int main(int argc, char **argv)
 {
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
-			"[-t SECONDS] [-n OURS] [-c THEIRS|none] [-r] [-q] [-o]\n");
+			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] [-r] [-q] [-o]\n");
 		return 2;
 	}
 	if (gpu_get(&bench.driver) ||

@@ -5,13 +5,15 @@
     bench/throughput.py [--write FILE] [--from JSON --machine TEXT] [ARGS...]
 
 Runs build/bench/throughput with ARGS, or takes what an earlier run printed
-(--from), which may have been on another machine (--machine).  Prints the tables,
-or writes them to FILE.  Exit status: that of the program.
+(--from), which may have been on another machine (--machine).  What was measured
+several times is told by its median.  Prints the tables, or writes them to FILE.
+Exit status: that of the program.
 """
 import argparse
 import datetime
 import json
 import platform
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,8 @@ WANTED = {
     4: {4096: 1.5, 65536: 2, 1 << 20: 1.5, 16 << 20: 1.5},
     16: {4096: 1.5, 65536: 2, 1 << 20: 1.4, 16 << 20: 2.4},
 }
+#: And of the ceiling, by this many threads and from this size on.
+WANTED_OF_CEILING, CEILING_THREADS, CEILING_SIZE = 0.9, 4, 1 << 20
 TIMES = ["open", "register", "first", "close"]
 NAMES = {
     "open": "open the library and a file",
@@ -37,13 +41,15 @@ NAMES = {
 
 
 def parse(text):
-    """{(side, what, threads, bytes): value} of the program's lines."""
+    """{(side, what, threads, bytes): median} of the program's lines, and how
+    often most was measured."""
     found = {}
     for line in text.splitlines():
         row = json.loads(line)
         key = (row["side"], row["what"], row["threads"], row["bytes"])
-        found[key] = row["value"]
-    return found
+        found.setdefault(key, []).append(row["value"])
+    return ({key: statistics.median(values) for key, values in found.items()},
+            max(map(len, found.values()), default=0))
 
 
 def number(value):
@@ -58,9 +64,17 @@ def cell(found, what, threads, size):
     ours = found.get(("nvfs", what, threads, size))
     theirs = found.get(("libcufile", what, threads, size))
     text = f"{number(ours)} / {number(theirs)}, {ratio(ours, theirs)}"
+    if what != "read":
+        return text
     wanted = WANTED[threads][size]
-    if what == "read" and ours and theirs and ours < wanted * theirs:
+    if ours and theirs and ours < wanted * theirs:
         text += f" (wanted: {wanted}x)"
+    top = max((value for key, value in found.items()
+               if key[:2] == ("ring", what)), default=None)
+    if ours and top and threads >= CEILING_THREADS and size >= CEILING_SIZE:
+        text += f", {ours / top:.2f} of the ceiling"
+        if ours < WANTED_OF_CEILING * top:
+            text += f" (wanted: {WANTED_OF_CEILING})"
     return text
 
 
@@ -92,14 +106,15 @@ def table(found, names, unit):
     return lines
 
 
-def render(found, machine, date):
+def render(found, rounds, machine, date):
     lines = ["# How fast a file gets to a GPU without the module", "",
              "Made by `make bench-throughput` (`bench/throughput.py`): "
              f"{date}, {machine}.",
              "A file of 4 GiB, page cache warm, one registered device buffer; "
              "our libcufile.so.0 (nvfs), that",
              "of NVIDIA that is installed there, and a ring of pinned buffers as the "
-             "ceiling, cell by cell in turns.", "",
+             "ceiling, cell by cell in turns; medians of "
+             f"{rounds}.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times.", ""]
     lines += rates(found, "read")
     lines += ["", "## Writes", ""] + rates(found, "write")
@@ -134,7 +149,7 @@ def main():
         text, status = run.stdout, run.returncode
     if not text:
         return status or 1
-    result = render(parse(text), options.machine, options.date)
+    result = render(*parse(text), options.machine, options.date)
     if options.write:
         notes = keep_notes(options.write)
         options.write.write_text(result + notes, encoding="utf-8")

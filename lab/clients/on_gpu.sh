@@ -55,8 +55,8 @@ if python3 -c 'import torch.cuda.gds' 2>/dev/null; then
 else
 	echo "skip torch: there is no torch.cuda.gds"
 fi
-part cached 150 build/bench/throughput -n $ours -t 0.3 -f "$dir/throughput.dat"
-part direct 150 build/bench/throughput -n $ours -t 1 -q -o -s 0x40000000 \
+part cached 400 build/bench/throughput -n $ours -t 0.2 -N 7 -f "$dir/throughput.dat"
+part direct 200 build/bench/throughput -n $ours -t 0.5 -N 2 -o -s 0x40000000 \
 	-f "$dir/throughput.dat"
 for name in cached direct; do
 	echo "for the table: bench/throughput.py --from $out/$name.out --machine TEXT"

@@ -266,15 +266,12 @@ static struct timespec deadline_of(int64_t timeout_ns)
 	};
 }
 
-/* Locked. */
+/* Locked.  @timeout_ns: 0 or -1, or there is a @deadline. */
 static void await(struct nvfs_queue *queue, unsigned int min_nr,
-		  int64_t timeout_ns)
+		  int64_t timeout_ns, const struct timespec *deadline)
 {
-	struct timespec deadline = { 0 };
 	int ret = 0;
 
-	if (timeout_ns > 0)
-		deadline = deadline_of(timeout_ns);
 	if (!queue->waiting++ || min_nr < queue->wanted)
 		queue->wanted = min_nr;
 	while (queue->nr_done < min_nr && queue->busy && !ret && timeout_ns) {
@@ -282,7 +279,7 @@ static void await(struct nvfs_queue *queue, unsigned int min_nr,
 			pthread_cond_wait(&queue->progress, &queue->lock);
 		else
 			ret = pthread_cond_timedwait(&queue->progress,
-						     &queue->lock, &deadline);
+						     &queue->lock, deadline);
 	}
 	queue->waiting--;
 }
@@ -324,6 +321,7 @@ NVFS_EXPORT int nvfs_queue_wait(struct nvfs_queue *queue, unsigned int min_nr,
 				int64_t timeout_ns)
 {
 	struct look look = { queue, min_nr };
+	struct timespec deadline = { 0 };
 	unsigned int nr;
 	int ret = check(queue);
 
@@ -331,10 +329,12 @@ NVFS_EXPORT int nvfs_queue_wait(struct nvfs_queue *queue, unsigned int min_nr,
 		return ret;
 	if (!done || !max_nr || min_nr > max_nr || timeout_ns < -1)
 		return -EINVAL;
+	if (timeout_ns > 0)
+		deadline = deadline_of(timeout_ns);
 	/* Not locked: those that end need the lock. */
 	engine_linger(is_over, &look, timeout_ns);
 	pthread_mutex_lock(&queue->lock);
-	await(queue, min_nr, timeout_ns);
+	await(queue, min_nr, timeout_ns, &deadline);
 	nr = collect(queue, done, max_nr);
 	pthread_mutex_unlock(&queue->lock);
 	return (int)nr;

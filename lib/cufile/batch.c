@@ -412,21 +412,20 @@ static void deadline_of(const struct timespec *timeout,
 	}
 }
 
-/* Locked.  Until @min are done, or all that there are, or it is too late. */
+/*
+ * Locked.  Until @min are done, or all that there are, or it is too late; never when
+ * there is no @deadline.
+ */
 static void await(struct batch *batch, unsigned int min,
-		  const struct timespec *timeout)
+		  const struct timespec *deadline)
 {
-	struct timespec deadline;
-
-	if (timeout)
-		deadline_of(timeout, &deadline);
 	if (!batch->waiting++ || min < batch->wanted)
 		batch->wanted = min;
 	while (batch->nr_done < min && batch->busy) {
-		if (!timeout)
+		if (!deadline)
 			pthread_cond_wait(&batch->progress, &batch->lock);
 		else if (pthread_cond_timedwait(&batch->progress, &batch->lock,
-						&deadline))
+						deadline))
 			break;
 	}
 	batch->waiting--;
@@ -485,6 +484,7 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 					    CUfileIOEvents_t *iocbp,
 					    struct timespec *timeout)
 {
+	struct timespec deadline;
 	struct batch *batch;
 	CUfileOpError err;
 	uint64_t began;
@@ -501,9 +501,11 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 	began = cf_stats_begin();
 	batch = cf_slot_get(&cf_batches, batch_idp);
 	if (batch) {
+		if (timeout)
+			deadline_of(timeout, &deadline);
 		linger(batch, min_nr, timeout);
 		pthread_mutex_lock(&batch->lock);
-		await(batch, min_nr, timeout);
+		await(batch, min_nr, timeout ? &deadline : NULL);
 		*nr = collect(batch, *nr, iocbp);
 		pthread_mutex_unlock(&batch->lock);
 		cf_slot_put(&cf_batches, batch_idp);

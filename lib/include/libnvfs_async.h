@@ -236,7 +236,7 @@ int nvfs_queue_submit(struct nvfs_queue *queue, const struct nvfs_io *ios,
  * @timeout_ns: wait no longer, in nanoseconds; 0: not at all, -1: for ever
  *
  * Each end is told once, to one of the threads that wait, in the order in which
- * they came.  A signal does not end this.
+ * they came.  A signal does not end this.  Looks for 0.2 ms before it sleeps.
  *
  * Returns how many ends @done has, which is less than @min_nr when time was up
  * or other threads were told of them; -EINVAL (a number is out of range) or

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 
-import agentlink
 import report
 from guest import TOP, Guest, lab
 
@@ -209,20 +208,17 @@ def unbootable(run):
 def silent_machine(run):
     """One that stands still goes on; one that can't says where it was."""
     began = time.monotonic()
-    limits = agentlink.SILENCE, agentlink.KILL_GRACE
-    agentlink.SILENCE, agentlink.KILL_GRACE = 2, 3
     said, why = "", ""
     try:
         with lab.Vm(run.newest(), nvfs=False, labgpu=False) as machine:
+            # pylint: disable=protected-access
+            machine._link.silence, machine._link.kill_grace = 2, 3
             machine.qmp("stop")
             said = machine.run("echo goes on", timeout=30).out
-            # pylint: disable=protected-access
             machine._prod = lambda seconds: machine.qmp("stop")
             machine.run("sleep 30", timeout=5)
     except lab.LostVm as err:
         why = str(err)
-    finally:
-        agentlink.SILENCE, agentlink.KILL_GRACE = limits
     good = said == "goes on\n" and "can't be killed" in why and \
         "NMI" in why and "panic" in why
     run.log.add("meta", "silent_machine.goes_on_or_says_where_it_is",

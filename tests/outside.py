@@ -423,10 +423,12 @@ class Witness:
                 raise Wrong(f"GPU memory after {word}: {wrong}")
 
     def refused(self, path):
-        """A way that is closed: the errno, the reason, and no DMA at all."""
+        """A way that is closed: the errno, the reason, and no DMA at all,
+        but for what the file system writes of its own."""
         data = os.urandom(64 * KIB)
         self.put_file(path, data)
         self.region(64 * KIB, False)
+        disk = self.hand.disk_extents(path)
         mark = self.vm.trace.mark()
         for write in (False, True):
             answer = self.hand.move(Move(path, write, 0, 0, 64 * KIB))
@@ -434,7 +436,10 @@ class Witness:
                 raise Wrong(f"the module answered {answer}")
         drive = self.vm.drives[self.drive]
         seen = [c for c in self.vm.trace.commands(mark)
-                if c.nsid == drive.nsid]
+                if c.nsid == drive.nsid
+                and (not c.write or any(
+                    offset_of(disk, (c.lba + i) * 512) is not None
+                    for i in range(c.nlb)))]
         if seen:
             raise Wrong(f"the drive was told to {seen[0]}")
         if self.gpu_bytes(0, 64 * KIB) != b"\xee" * 64 * KIB:

@@ -15,8 +15,12 @@ _HEAD = struct.Struct("<III")
 # A command that does not die of SIGKILL within this many seconds hangs in the
 # kernel, and the guest with it.
 KILL_GRACE = 20
-# No test lasts so long without a word: each has a limit of its own.
+# Few tests last so long without a word, and to be stopped does no harm to those.
 SILENCE = 100
+
+
+class NoAnswer(Exception):
+    """The agent has not said a word yet."""
 
 
 class LinkDown(Exception):
@@ -31,6 +35,7 @@ class AgentLink:
     """Runs commands in the guest; several threads may do so at once."""
 
     def __init__(self, sock):
+        self.silence, self.kill_grace = SILENCE, KILL_GRACE
         self._sock = sock
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
@@ -80,11 +85,11 @@ class AgentLink:
             raise LinkDown(str(err)) from err
 
     def hello(self, timeout):
-        """Wait for the agent's first word; its text, or LinkDown."""
+        """Wait for the agent's first word; its text, LinkDown or NoAnswer."""
         try:
             kind, data = self._jobs[0].get(timeout=timeout)
         except queue.Empty:
-            raise LinkDown(f"no agent after {timeout} s") from None
+            raise NoAnswer(f"no agent after {timeout:.0f} s") from None
         if kind != HELLO:
             raise LinkDown("the machine ended while it booted")
         return data.decode()
@@ -101,8 +106,7 @@ class AgentLink:
             self._jobs[job] = mailbox
         try:
             self._send(RUN, job, command.encode())
-            return self._wait(job, mailbox, on_data, timeout,
-                              on_silence or (lambda: None))
+            return self._wait(job, mailbox, on_data, timeout, on_silence)
         finally:
             with self._lock:
                 del self._jobs[job]
@@ -111,27 +115,28 @@ class AgentLink:
         # pylint: disable=too-many-arguments,too-many-positional-arguments
         forever = float("inf")
         deadline = time.monotonic() + (forever if timeout is None else timeout)
-        silent = time.monotonic() + SILENCE
+        silent = time.monotonic() + self.silence
         killed = False
         while True:
             now = time.monotonic()
             left = deadline - now
             if now >= silent:
                 silent = forever
-                on_silence()
+                if on_silence:
+                    on_silence()
             if left <= 0:
                 if killed:
                     raise LinkDown("a command can't be killed")
                 self._send(KILL, job)
                 killed = True
-                deadline = time.monotonic() + KILL_GRACE
+                deadline = time.monotonic() + self.kill_grace
                 continue
             try:
                 kind, data = mailbox.get(
-                    timeout=min(left, max(silent - now, 0), SILENCE))
+                    timeout=min(left, max(silent - now, 0), self.silence))
             except queue.Empty:
                 continue
-            silent = time.monotonic() + SILENCE
+            silent = time.monotonic() + self.silence
             if kind is None:
                 raise LinkDown("the machine ended while a command ran")
             if kind == OUT:

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """QEMU's machine protocol: just enough to pull a device out of a guest."""
 
+import contextlib
 import json
+import threading
 
 
 class QmpError(Exception):
     """QEMU refused a command, or is gone."""
+
+
+class QmpBusy(QmpError):
+    """Another thread waits for QEMU."""
 
 
 class Qmp:
@@ -17,11 +23,23 @@ class Qmp:
         self._file = sock.makefile("rw", encoding="utf-8")
         self._ready = False
         self._events = []
+        self._user = threading.Lock()
 
     def close(self):
-        """Hang up."""
-        self._file.close()
+        """Hang up.  What QEMU did not take any more is lost with it."""
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._sock.close()
+
+    @contextlib.contextmanager
+    def _alone(self):
+        """Answers are for who asked, so there is one at a time."""
+        if not self._user.acquire(blocking=False):
+            raise QmpBusy("another thread waits for QEMU")
+        try:
+            yield
+        finally:
+            self._user.release()
 
     def _read(self):
         try:
@@ -51,18 +69,20 @@ class Qmp:
     def command(self, command, **arguments):
         """Run one command and return what it returns.  Underscores in the
         names of arguments stand for dashes."""
-        if not self._ready:
-            self._read()  # the greeting
-            self._ask("qmp_capabilities", {})
-            self._ready = True
-        return self._ask(command, {name.replace("_", "-"): value
-                                   for name, value in arguments.items()})
+        with self._alone():
+            if not self._ready:
+                self._read()  # the greeting
+                self._ask("qmp_capabilities", {})
+                self._ready = True
+            return self._ask(command, {name.replace("_", "-"): value
+                                       for name, value in arguments.items()})
 
     def wait_event(self, name):
         """The next event of that name, seen before or still to come."""
-        while True:
-            for event in self._events:
-                if event["event"] == name:
-                    self._events.remove(event)
-                    return event
-            self._events.append(self._read())
+        with self._alone():
+            while True:
+                for event in self._events:
+                    if event["event"] == name:
+                        self._events.remove(event)
+                        return event
+                self._events.append(self._read())

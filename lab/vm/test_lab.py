@@ -163,8 +163,7 @@ class LinkTest(unittest.TestCase):
             self.link.run("y", print, 5)
 
     def test_silence_is_told_once(self):
-        silence, agentlink.SILENCE = agentlink.SILENCE, 0.1
-        self.addCleanup(setattr, agentlink, "SILENCE", silence)
+        self.link.silence = 0.1
         told = []
 
         def guest():
@@ -180,8 +179,7 @@ class LinkTest(unittest.TestCase):
         self.assertEqual((done, told), (0, [True]))
 
     def test_endless_output_times_out(self):
-        grace, agentlink.KILL_GRACE = agentlink.KILL_GRACE, 0.1
-        self.addCleanup(setattr, agentlink, "KILL_GRACE", grace)
+        self.link.kill_grace = 0.1
         self._answer((agentlink.OUT, b"x"))
         with self.assertRaises(agentlink.LinkDown):
             self.link.run("x", lambda data: None, 0.1)

@@ -26,6 +26,7 @@
 #define ALLOW_MAX	8
 #define ALLOW_SIZE	80
 #define REAP_LIMIT_S	20
+#define GRACE_S		2
 /* A kernel with sanitizers needs so many times the time. */
 #define SANITIZER_SLOW	5
 
@@ -230,11 +231,13 @@ static bool log_check(char *bad, size_t size)
 
 /* ------------------------------------------------------------ one test */
 
-static void run_child(const struct test_case *test)
+static void run_child(const struct test_case *test, pid_t parent)
 {
 	setpgid(0, 0);
 	/* Who ends this program ends its test. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	signal(SIGINT, SIG_DFL);
 	test->run();
 	fflush(stdout);
@@ -318,14 +321,12 @@ static pid_t parent_of(const char *pid)
 	return parent;
 }
 
-/* Also those, like daemons, that have left the test's group. */
-static void kill_rest(pid_t group)
+/* Those, like daemons, that have left the test's group. */
+static void kill_children(void)
 {
 	struct dirent *e;
-	DIR *dir;
+	DIR *dir = opendir("/proc");
 
-	kill(-group, SIGKILL);
-	dir = opendir("/proc");
 	while (dir && (e = readdir(dir))) {
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
 		    parent_of(e->d_name) == getpid())
@@ -338,9 +339,9 @@ static void kill_rest(pid_t group)
 /* What the test left running is killed; false: something can't be killed. */
 static bool reap_rest(pid_t group)
 {
-	double end = harness_now() + REAP_LIMIT_S * slowness();
+	double start = harness_now();
 
-	kill_rest(group);
+	kill(-group, SIGKILL);
 	for (;;) {
 		siginfo_t info = { 0 };
 		struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
@@ -349,9 +350,12 @@ static bool reap_rest(pid_t group)
 			return errno == ECHILD;
 		if (info.si_pid)
 			continue;
-		if (harness_now() > end)
+		if (harness_now() > start + REAP_LIMIT_S * slowness())
 			return false;
-		kill_rest(group);
+		kill(-group, SIGKILL);
+		/* Not at once: some are there to put something right. */
+		if (harness_now() > start + GRACE_S * slowness())
+			kill_children();
 		nanosleep(&pause, NULL);
 	}
 }
@@ -374,11 +378,11 @@ static enum verdict run_process(const struct test_case *test, char *why,
 				size_t size)
 {
 	unsigned int limit_s = test->timeout_s * slowness();
+	pid_t self = getpid(), pid = fork();
 	int status = 0;
-	pid_t pid = fork();
 
 	if (!pid)
-		run_child(test);
+		run_child(test, self);
 	setpgid(pid, pid);
 	if (!wait_for(pid, limit_s, &status)) {
 		note_stacks(pid);

@@ -251,8 +251,9 @@ static bool open_timed(struct side *side)
 	return false;
 }
 
+/* @round: who comes first, as what he leaves is not always another's. */
 static void measure(struct side *const *sides, unsigned int nr,
-		    bool write)
+		    unsigned int round, bool write)
 {
 	static const unsigned int threads[] = { 1, 4, 16 };
 	static const uint64_t lengths[] = { 4096, 65536, MIB, 16 * MIB };
@@ -263,8 +264,7 @@ static void measure(struct side *const *sides, unsigned int nr,
 	for (unsigned int t = 0; t < 3; t++) {
 		for (unsigned int l = first; l < 4; l++) {
 			for (unsigned int s = 0; s < nr; s++) {
-				/* What the first leaves is not always another's. */
-				struct side *side = sides[(s + t + l) % nr];
+				struct side *side = sides[(s + round) % nr];
 
 				tell(side_name(side), what, threads[t],
 				     lengths[l], rate(side, threads[t],
@@ -353,18 +353,19 @@ static unsigned int take_sides(struct side **sides)
 	return nr;
 }
 
-static void measure_all(struct side *const *sides, unsigned int nr)
+static void measure_all(struct side *const *sides, unsigned int nr,
+			unsigned int round)
 {
-	measure(sides, nr, false);
+	measure(sides, nr, round, false);
 	for (unsigned int i = 0; i < nr && !direct; i++) {
-		batches(sides[i], false);
-		batches(sides[i], true);
+		batches(sides[(i + round) % nr], false);
+		batches(sides[(i + round) % nr], true);
 	}
 	/* Batches left it in disorder, and writes should change nothing. */
 	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
 		side_move(sides[0], at, 16 * MIB, false);
 	if (!reads_only)
-		measure(sides, nr, true);
+		measure(sides, nr, round, true);
 }
 
 static void run(void)
@@ -381,7 +382,7 @@ static void run(void)
 		verify(sides[i], 16 * MIB);
 	}
 	for (unsigned int i = 0; i < rounds; i++)
-		measure_all(sides, nr);
+		measure_all(sides, nr, i);
 	for (unsigned int i = 0; i < nr && !direct; i++)
 		verify(sides[i], MIB);
 	while (nr--)

@@ -114,7 +114,7 @@ def render(found, rounds, machine, date):
              "our libcufile.so.0 (nvfs), that",
              "of NVIDIA that is installed there, and a ring of pinned buffers as the "
              "ceiling, cell by cell in turns; medians of "
-             f"{rounds}.", "",
+             f"{rounds}, but for opening and closing.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times.", ""]
     lines += rates(found, "read")
     lines += ["", "## Writes", ""] + rates(found, "write")

@@ -30,6 +30,7 @@ struct box {
  * @wanted: joins that tasks on the list wait for
  * @looking: threads that look for work
  * @busy: see crew_busy()
+ * @beside: see crew_beside_add()
  * @asleep: threads, of @nr that there are
  * @spin: guards the list, and the members of tasks; never held over anything
  *	that waits
@@ -40,6 +41,7 @@ static struct {
 	_Alignas(64) _Atomic uint64_t idle;
 	_Alignas(64) _Atomic unsigned int wanted;
 	_Alignas(64) _Atomic unsigned int busy;
+	_Atomic unsigned int beside;
 	_Alignas(64) _Atomic unsigned int asleep;
 	_Atomic unsigned int nr;
 	_Alignas(64) _Atomic unsigned int looking;
@@ -201,12 +203,23 @@ static void leave(struct crew_task *task)
 
 /*
  * Is there a CPU for each thread that is awake, looking or working, and for those
- * who work on requests of their own, and for @more?
+ * who work beside them, and for @more?
  */
 static bool is_room(unsigned int more)
 {
-	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) + crew_busy() +
-	       more <= crew.cpus;
+	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) +
+	       atomic_load(&crew.beside) + more <= crew.cpus;
+}
+
+bool crew_has_room(void)
+{
+	return is_room(0);
+}
+
+void crew_beside_add(int change)
+{
+	atomic_fetch_add_explicit(&crew.beside, (unsigned int)change,
+				  memory_order_relaxed);
 }
 
 /* Take the thread's bit back; false: somebody has it and fills the box. */
@@ -484,6 +497,7 @@ int crew_open(unsigned int threads, unsigned int spin_us)
 	atomic_store(&crew.nr, 0);
 	atomic_store(&crew.wanted, 0);
 	atomic_store(&crew.busy, 0);
+	atomic_store(&crew.beside, 0);
 	atomic_flag_clear(&crew.spin);
 	pthread_mutex_init(&crew.lock, NULL);
 	pthread_cond_init(&crew.work, NULL);

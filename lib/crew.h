@@ -62,6 +62,10 @@ void crew_relax(unsigned int turn);
 /* Threads that are at something that can use several CPUs. */
 unsigned int crew_busy(void);
 void crew_busy_add(int change);
+/* Those of them that are not the crew's. */
+void crew_beside_add(int change);
+/* Not more of these than CPUs, together with the crew's own that are awake. */
+bool crew_has_room(void);
 /* CPUs that this process may use. */
 unsigned int crew_cpus(void);
 /* Most threads of the crew. */

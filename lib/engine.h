@@ -251,7 +251,7 @@ void engine_warm_used(void);
  * @most_ns: at most so long, < 0: as long as the pool's threads look for work
  *
  * To sleep and be woken takes longer than many a request.  Returns when it is over
- * or was long enough; at once where there is one CPU.
+ * or was long enough; at once where all CPUs have something to do.
  */
 void engine_linger(bool (*over)(const void *what), const void *what,
 		   int64_t most_ns);
@@ -261,6 +261,7 @@ void engine_linger(bool (*over)(const void *what), const void *what,
  * @then: called with @arg, in this thread, after those that end together with it
  *
  * False when none do, or they have something else to do: then it is to be done now.
+ * A request of which the end is put off may still be given to engine_cancel().
  */
 bool engine_put_off(void (*then)(void *arg), void *arg);
 

@@ -221,6 +221,9 @@ static int open_pumps(unsigned int gpu)
 	while ((ret = host.driver->pumps->prepare()) == -EAGAIN &&
 	       now_ns() < end)
 		sched_yield();
+	/* Also when there was no time for a second look. */
+	if (ret == -EAGAIN)
+		ret = host.driver->pumps->prepare();
 	return ret ? ret : pumps_open(&port->pumps);
 }
 
@@ -246,7 +249,8 @@ void host_linger(bool (*over)(const void *what), const void *what,
 		most = (uint64_t)most_ns;
 	end = now_ns() + most;
 	for (unsigned int turn = 0; !over(what); turn++) {
-		if (turn % LOOKS_PER_CLOCK == 0 && now_ns() >= end)
+		if (turn % LOOKS_PER_CLOCK == 0 &&
+		    (now_ns() >= end || !crew_has_room()))
 			break;
 		crew_relax(turn);
 	}
@@ -445,6 +449,13 @@ static int run_job(struct job *job)
 	return 0;
 }
 
+/* A thread that works on a request of its own. */
+static void count_own(int change)
+{
+	crew_busy_add(change);
+	crew_beside_add(change);
+}
+
 int host_run(struct engine_req *req)
 {
 	struct job job;
@@ -455,11 +466,11 @@ int host_run(struct engine_req *req)
 		return 0;
 	counts = req->length >= SPLIT_MIN;
 	if (counts)
-		crew_busy_add(1);
+		count_own(1);
 	if (!job.error)
 		job.error = run_job(&job);
 	if (counts)
-		crew_busy_add(-1);
+		count_own(-1);
 	if (job.error)
 		req->error = job.error;
 	return req->error;

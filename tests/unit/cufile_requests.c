@@ -288,6 +288,35 @@ static void requests_that_end_together_are_all_told(void **state)
 	cuFileBatchIODestroy(batch);
 }
 
+/* Of two batches: what one puts off is none of the other's business. */
+static void batches_that_end_together_are_both_told(void **state)
+{
+	CUfileHandle_t fh = mock_handle();
+	CUfileIOEvents_t events[4];
+	CUfileBatchHandle_t batch[2];
+	CUfileIOParams_t io[4];
+
+	(void)state;
+	mock.hold = true;
+	mock.together = true;
+	for (unsigned int b = 0; b < 2; b++) {
+		for (unsigned int i = 0; i < 4; i++)
+			io[i] = io_of(fh, 4 * b + i);
+		assert_cufile(cuFileBatchIOSetUp(&batch[b], 4), SUCCESS);
+		assert_cufile(cuFileBatchIOSubmit(batch[b], 4, io, 0), SUCCESS);
+	}
+	mock_end_all();
+	for (unsigned int b = 0; b < 2; b++) {
+		unsigned int nr = 4;
+
+		assert_cufile(cuFileBatchIOGetStatus(batch[b], 4, &nr, events,
+						     NULL), SUCCESS);
+		assert_int_equal(nr, 4);
+		cuFileBatchIODestroy(batch[b]);
+	}
+	cuFileHandleDeregister(fh);
+}
+
 static void a_batch_is_full_until_events_are_told(void **state)
 {
 	CUfileHandle_t fh = mock_handle();
@@ -781,6 +810,7 @@ int main(void)
 		MOCK_TEST(each_event_is_told_once),
 		MOCK_TEST(the_next_event_is_waited_for),
 		MOCK_TEST(requests_that_end_together_are_all_told),
+		MOCK_TEST(batches_that_end_together_are_both_told),
 		MOCK_TEST(a_batch_is_full_until_events_are_told),
 		MOCK_TEST(a_bad_entry_refuses_all_of_them),
 		MOCK_TEST(cancelled_and_failed_requests_say_so),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -109,14 +110,73 @@ static uint64_t used_in(uint64_t ms)
 	return cpu_ns() - before;
 }
 
+/* Until one of them has done something. */
 static void wake_all(void)
 {
+	uint64_t end = now_ns() + 10000 * MS;
 	struct offer offer;
 
 	give(&offer, 1000, HELPERS);
-	used_in(20);
-	draw(&offer.task);
+	while (!atomic_load(&offer.done) && now_ns() < end)
+		sched_yield();
+	assert_true(atomic_load(&offer.done) > 0);
 	crew_retract(&offer.task);
+}
+
+static _Atomic bool go_on;
+static _Atomic unsigned int asleep;
+
+/* Works without using its CPU, so that only those who look do. */
+static void sleep_inside(struct crew_task *task)
+{
+	struct timespec pause = { .tv_nsec = MS };
+
+	(void)task;
+	atomic_fetch_add(&asleep, 1);
+	while (!atomic_load(&go_on))
+		nanosleep(&pause, NULL);
+}
+
+static _Atomic bool posted;
+
+static void nothing(struct crew_task *task)
+{
+	(void)task;
+}
+
+static void say_posted(struct crew_task *task)
+{
+	(void)task;
+	atomic_store(&posted, true);
+}
+
+/* Those that work have their CPUs. */
+static void threads_leave_cpus_to_those_that_work(void **state)
+{
+	struct crew_task task = { .work = sleep_inside };
+	struct crew_task other = { .work = nothing, .end = say_posted };
+	struct crew_task *one = &other;
+	uint64_t end = now_ns() + 10000 * MS;
+	unsigned int cpus = crew_cpus();
+
+	(void)state;
+	if (cpus == 1)
+		skip();
+	assert_int_equal(crew_open(cpus + 1, SPIN_US), 0);
+	crew_offer(&task, cpus, true);
+	while (atomic_load(&asleep) < cpus && now_ns() < end)
+		sched_yield();
+	assert_int_equal(atomic_load(&asleep), cpus);
+	/* One that is left over comes for this. */
+	assert_int_equal(crew_post(&one, 1), 0);
+	while (!atomic_load(&posted) && now_ns() < end)
+		sched_yield();
+	assert_true(atomic_load(&posted));
+	used_in(100);
+	assert_true(used_in(200) < 20 * MS);
+	atomic_store(&go_on, true);
+	crew_retract(&task);
+	crew_close();
 }
 
 /* They look for work, but not on CPUs that others want. */
@@ -133,10 +193,10 @@ static void threads_leave_cpus_to_requests(void **state)
 	}
 	wake_all();
 	assert_true(used_in(100) > MS);
-	crew_busy_add(cpus);
+	crew_beside_add(cpus);
 	used_in(100);
 	assert_true(used_in(200) < 20 * MS);
-	crew_busy_add(-cpus);
+	crew_beside_add(-cpus);
 	/* They come back when they are called. */
 	wake_all();
 	crew_close();
@@ -178,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offered_task_is_its_owners_again),
 		cmocka_unit_test(threads_leave_cpus_to_requests),
+		cmocka_unit_test(threads_leave_cpus_to_those_that_work),
 		cmocka_unit_test(lingering_ends_in_time),
 	};
 

@@ -418,7 +418,8 @@ class Vm:
             self._qmp.command("inject-nmi")
             self._qemu.wait(NMI_GRACE)
         except (qmp.QmpError, subprocess.TimeoutExpired) as err:
-            print(f"lab: no backtrace: {err}", file=sys.stderr, flush=True)
+            if self.alive():
+                print(f"lab: no backtrace: {err}", file=sys.stderr, flush=True)
 
     def _lost(self, why):
         if self.alive():
@@ -428,7 +429,7 @@ class Vm:
             self._qemu.wait()
         log = self._stderr_path
         said = log.read_text(errors="replace") if log.exists() else ""
-        tail = "\n".join(self.console().splitlines()[-40:])
+        tail = "\n".join(self.console().splitlines()[-80:])
         return LostVm(f"{why}\n--- QEMU said:\n{said}"
                       f"--- end of the console ({self._console_path}):\n{tail}")
 

@@ -122,6 +122,18 @@ static void read_and_write_at(CUfileHandle_t fh, int fd,
 				 (off_t)mem), size);
 }
 
+/* Memory in the first two of @units of addresses, and a file to read and write. */
+static CUfileHandle_t two_mappings(struct gpu_buf *buf, unsigned int units,
+				   int *fd)
+{
+	start();
+	reserve(buf, units);
+	map_new(buf, 0);
+	map_new(buf, 1);
+	*fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
+	return handle_of(*fd);
+}
+
 /* Of three units of addresses the last has no memory yet. */
 TEST(registered_memory_goes_direct_over_two_mappings)
 {
@@ -129,12 +141,7 @@ TEST(registered_memory_goes_direct_over_two_mappings)
 	CUfileHandle_t fh;
 	int fd;
 
-	start();
-	reserve(&buf, 3);
-	map_new(&buf, 0);
-	map_new(&buf, 1);
-	fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
-	fh = handle_of(fd);
+	fh = two_mappings(&buf, 3, &fd);
 	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), 2 * UNIT, 0).err, 0);
 	ASSERT_EQ(gpu_pins(), 1);
 	read_and_write_at(fh, fd, &buf, 4096, 65536);
@@ -158,12 +165,7 @@ TEST(unregistered_mappings_are_taken)
 	CUfileHandle_t fh;
 	int fd;
 
-	start();
-	reserve(&buf, 2);
-	map_new(&buf, 0);
-	map_new(&buf, 1);
-	fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
-	fh = handle_of(fd);
+	fh = two_mappings(&buf, 2, &fd);
 	read_and_write_at(fh, fd, &buf, 4096, 65536);
 	read_and_write_at(fh, fd, &buf, UNIT + 4096, 65536);
 	ASSERT_EQ(gpu_stats().n_nvfs_reads, 2);
@@ -188,12 +190,7 @@ TEST(mappings_of_a_part_go_direct)
 	CUfileHandle_t fh;
 	int fd;
 
-	start();
-	reserve(&buf, 3);
-	map_new(&buf, 0);
-	map_new(&buf, 1);
-	fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
-	fh = handle_of(fd);
+	fh = two_mappings(&buf, 3, &fd);
 	for (unsigned int i = 0; i < 3; i++) {
 		read_and_write_at(fh, fd, &buf, 4096, 65536);
 		read_and_write_at(fh, fd, &buf, UNIT + 4096, 65536);
@@ -294,12 +291,7 @@ TEST(registered_memory_that_was_unmapped_is_an_error)
 	CUfileHandle_t fh;
 	int fd;
 
-	start();
-	reserve(&buf, 2);
-	map_new(&buf, 0);
-	map_new(&buf, 1);
-	fd = file_make(EXT4, 4 * MIB, 11, O_RDWR | O_DIRECT);
-	fh = handle_of(fd);
+	fh = two_mappings(&buf, 2, &fd);
 	ASSERT_EQ(cf.cuFileBufRegister(pointer(&buf), 2 * UNIT, 0).err, 0);
 	read_and_write_at(fh, fd, &buf, UNIT - 65536, MIB);
 	unmap_at(&buf, 1);

@@ -55,8 +55,6 @@ struct chain {
 	unsigned int nr;
 };
 
-/* The batch whose lock this thread holds while it cancels. */
-static _Thread_local struct batch *cancelling;
 /* Requests that end together in this thread. */
 static _Thread_local struct chain ending;
 
@@ -158,11 +156,8 @@ static void put_handles(const struct chain *chain)
 /* The last to touch the places. */
 static void end(struct batch *batch, const struct chain *chain)
 {
-	bool locked = cancelling == batch;
-
 	put_handles(chain);
-	if (!locked)
-		pthread_mutex_lock(&batch->lock);
+	pthread_mutex_lock(&batch->lock);
 	for (struct place *place = chain->first; place; place = place->next)
 		place->state = DONE;
 	*batch->done_end = chain->first;
@@ -173,8 +168,7 @@ static void end(struct batch *batch, const struct chain *chain)
 	cf_let_go(chain->nr);
 	if (batch->nr_done >= batch->wanted || !batch->busy)
 		pthread_cond_broadcast(&batch->progress);
-	if (!locked)
-		pthread_mutex_unlock(&batch->lock);
+	pthread_mutex_unlock(&batch->lock);
 }
 
 static void end_those(void *batch)
@@ -520,19 +514,16 @@ CF_API CUfileError_t cuFileBatchIOGetStatus(CUfileBatchHandle_t batch_idp,
 /* ------------------------------------------------------------- the others */
 
 /*
- * What was not started ends as cancelled.  The lock is held, so that no place
- * that looks busy is given up by complete() meanwhile; complete() knows that
- * it is called from here.
+ * What was not started ends as cancelled, by another thread.  The lock is held, so
+ * that no place that looks busy is given up by complete() meanwhile.
  */
 static void cancel(struct batch *batch)
 {
 	pthread_mutex_lock(&batch->lock);
-	cancelling = batch;
 	for (unsigned int i = 0; i < batch->nr; i++) {
 		if (batch->places[i].state == BUSY)
 			engine_cancel(&batch->places[i].req);
 	}
-	cancelling = NULL;
 	pthread_mutex_unlock(&batch->lock);
 }
 

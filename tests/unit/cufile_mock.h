@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #include "libnvfs.h"
 
 #define GPU_BYTES	(1U << 20)
+#define MOCK_QUEUE	1024
 
 static struct {
 	unsigned int users;
@@ -41,7 +43,7 @@ static struct {
 	unsigned int warmed;
 	struct engine_pool pool;
 	struct engine_req last;	/* a copy of the newest */
-	struct engine_req *queue[1024];
+	struct engine_req *queue[MOCK_QUEUE];
 	unsigned int nr_queued, nr_apart;
 	uint64_t regions[64];
 	unsigned int nr_regions;
@@ -69,6 +71,8 @@ static struct {
 	unsigned int then_calls;
 	void (*then)(void *arg);
 	void *then_arg;
+	unsigned int nr_enders;		/* threads that end what was given up */
+	pthread_t enders[MOCK_QUEUE];
 } mock;
 
 /* Page aligned, so that what is near its end is found out. */
@@ -217,6 +221,12 @@ static void mock_end(unsigned int index)
 	req->complete(req);
 }
 
+static void mock_join(void)
+{
+	while (mock.nr_enders)
+		pthread_join(mock.enders[--mock.nr_enders], NULL);
+}
+
 static void mock_end_all(void)
 {
 	mock.then = NULL;
@@ -249,15 +259,27 @@ int engine_submit_apart(struct engine_req *req)
 	return engine_submit(&req, 1);
 }
 
+static void *end_cancelled(void *arg)
+{
+	struct engine_req *req = arg;
+
+	req->done = 0;
+	req->error = -ECANCELED;
+	req->complete(req);
+	return NULL;
+}
+
+/* As the engine does, it has another thread end what is given up. */
 int engine_cancel(struct engine_req *req)
 {
 	for (unsigned int i = 0; i < mock.nr_queued; i++) {
 		if (mock.queue[i] != req)
 			continue;
 		mock.queue[i] = mock.queue[--mock.nr_queued];
-		req->done = 0;
-		req->error = -ECANCELED;
-		req->complete(req);
+		assert_true(mock.nr_enders < MOCK_QUEUE);
+		assert_int_equal(
+			pthread_create(&mock.enders[mock.nr_enders++], NULL,
+				       end_cancelled, req), 0);
 		return 0;
 	}
 	return -EALREADY;
@@ -595,6 +617,7 @@ static int mock_teardown(void **state)
 	mock_end_all();
 	while (cuFileUseCount() > 0)
 		assert_int_equal(cuFileDriverClose().err, CU_FILE_SUCCESS);
+	mock_join();
 	assert_int_equal(mock.users, 0);
 	assert_int_equal(mock.nr_regions, 0);
 	if (mock_fd >= 0)

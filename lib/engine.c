@@ -179,9 +179,10 @@ void engine_linger(bool (*over)(const void *what), const void *what,
 	host_linger(over, what, most_ns);
 }
 
-bool engine_put_off(void (*then)(void *arg), void *arg)
+void engine_end(struct engine_req *req,
+		void (*then)(void *arg, struct engine_req *first), void *arg)
 {
-	return host_put_off(then, arg);
+	host_end(req, then, arg);
 }
 
 int engine_mem_add(unsigned int gpu, uint64_t addr, uint64_t length)

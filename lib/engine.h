@@ -103,6 +103,7 @@ void engine_file_fini(struct engine_file *file);
  *	engine_submit(), and must not block nor call engine_run(),
  *	engine_put() or engine_mem_del().
  * @user: in: the caller's
+ * @next: the next that ended together with it, by engine_end()
  * @done: out: bytes moved, from the start, without a gap.  Bytes behind that
  *	may have been changed when @error is set.
  * @error: out: 0 or a negative errno value; set also when @done is not 0.
@@ -123,6 +124,7 @@ struct engine_req {
 	bool no_bounce;
 	void (*complete)(struct engine_req *req);
 	void *user;
+	struct engine_req *next;
 
 	uint64_t done;
 	int error;
@@ -257,13 +259,16 @@ void engine_linger(bool (*over)(const void *what), const void *what,
 		   int64_t most_ns);
 
 /**
- * engine_put_off() - by @complete of a request: do something once for several
- * @then: called with @arg, in this thread, after those that end together with it
+ * engine_end() - by @complete of a request: end it, with others if there are
+ * @req: the request, which @complete does not touch after this
+ * @then: called in this thread with @arg and a chain of requests by @next: now, or
+ *	after all that end together have been told so; those of another @arg come
+ *	in a chain of their own
  *
- * False when none do, or they have something else to do: then it is to be done now.
- * A request of which the end is put off may still be given to engine_cancel().
+ * Until @then has them they may still be given to engine_cancel().
  */
-bool engine_put_off(void (*then)(void *arg), void *arg);
+void engine_end(struct engine_req *req,
+		void (*then)(void *arg, struct engine_req *first), void *arg);
 
 /**
  * engine_run() - move bytes, in the caller's thread and with its rights

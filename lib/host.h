@@ -23,8 +23,9 @@ int host_pool_set(const struct engine_pool *pool);
 /* As engine_linger(). */
 void host_linger(bool (*over)(const void *what), const void *what,
 		 int64_t most_ns);
-/* As engine_put_off(). */
-bool host_put_off(void (*then)(void *arg), void *arg);
+/* As engine_end(). */
+void host_end(struct engine_req *req,
+	      void (*then)(void *arg, struct engine_req *first), void *arg);
 /* As engine_warm(). */
 int host_warm(unsigned int gpu);
 

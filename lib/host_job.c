@@ -324,20 +324,29 @@ static void do_many(struct job *job, struct buffer *buffer, struct ring *ring)
 	}
 }
 
-/* What is put off while requests end together. */
+/* Requests that end together; @open while there may be more. */
 static _Thread_local struct {
 	bool open;
-	void (*then)(void *arg);
+	void (*then)(void *arg, struct engine_req *first);
 	void *arg;
+	struct engine_req *first, **last;
 } together;
 
-bool host_put_off(void (*then)(void *arg), void *arg)
+void host_end(struct engine_req *req,
+	      void (*then)(void *arg, struct engine_req *first), void *arg)
 {
-	if (!together.open || (together.then && together.arg != arg))
-		return false;
-	together.then = then;
-	together.arg = arg;
-	return true;
+	req->next = NULL;
+	if (!together.open || (together.first && together.arg != arg)) {
+		then(arg, req);
+		return;
+	}
+	if (!together.first) {
+		together.then = then;
+		together.arg = arg;
+		together.last = &together.first;
+	}
+	*together.last = req;
+	together.last = &req->next;
 }
 
 /* They are their owner's again. */
@@ -346,13 +355,13 @@ static void end_many(struct job *job, struct buffer *buffer)
 	uint32_t first = buffer->part * job->per_part;
 	uint32_t nr = many_in(job, buffer->part);
 
-	together.then = NULL;
+	together.first = NULL;
 	together.open = true;
 	for (uint32_t i = 0; i < nr; i++)
 		job->each(job->many[first + i]);
 	together.open = false;
-	if (together.then)
-		together.then(together.arg);
+	if (together.first)
+		together.then(together.arg, together.first);
 }
 
 /* Whose memory is it that can't be copied?  Rare, so one by one. */

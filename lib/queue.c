@@ -47,15 +47,6 @@ struct nvfs_queue {
 	struct place places[];
 };
 
-/* Places of a queue, by next. */
-struct chain {
-	struct place *first, *last;
-	unsigned int nr;
-};
-
-/* Requests that end together in this thread. */
-static _Thread_local struct chain ending;
-
 static int check(const struct nvfs_queue *queue)
 {
 	return queue ? ctx_check(queue->nvfs) : -EINVAL;
@@ -112,49 +103,38 @@ NVFS_EXPORT int nvfs_queue_open(struct nvfs *nvfs, unsigned int depth,
 /* ------------------------------------------------------------- submission */
 
 /* The last to touch the places. */
-static void end(struct nvfs_queue *queue, const struct chain *chain)
+static void end(void *arg, struct engine_req *first)
 {
+	struct nvfs_queue *queue = arg;
+	unsigned int nr = 0;
+
 	pthread_mutex_lock(&queue->lock);
-	for (struct place *place = chain->first; place; place = place->next) {
+	for (struct engine_req *req = first; req; req = req->next) {
+		struct place *place = req->user;
+
 		/* Before its end can be told of: then it may be closed. */
 		file_put(place->file);
 		place->busy = false;
+		place->next = NULL;
+		*queue->last = place;
+		queue->last = &place->next;
+		nr++;
 	}
-	*queue->last = chain->first;
-	queue->last = &chain->last->next;
-	queue->nr_done += chain->nr;
-	queue->busy -= chain->nr;
+	queue->nr_done += nr;
+	queue->busy -= nr;
 	if (queue->nr_done >= queue->wanted || !queue->busy)
 		pthread_cond_broadcast(&queue->progress);
 	pthread_mutex_unlock(&queue->lock);
-}
-
-static void end_those(void *queue)
-{
-	struct chain chain = ending;
-
-	ending = (struct chain){ .nr = 0 };
-	end(queue, &chain);
 }
 
 /* From the engine, in any thread. */
 static void complete(struct engine_req *req)
 {
 	struct place *place = req->user;
-	struct chain alone = { place, place, 1 };
 
 	io_ended(place->queue->nvfs, req, &place->done);
 	place->done.user_data = place->user_data;
-	place->next = NULL;
-	if (!engine_put_off(end_those, place->queue)) {
-		end(place->queue, &alone);
-		return;
-	}
-	if (ending.nr++)
-		ending.last->next = place;
-	else
-		ending.first = place;
-	ending.last = place;
+	engine_end(req, end, place->queue);
 }
 
 /* Takes @nr places, or none. */

@@ -49,15 +49,6 @@ struct batch {
 	_Alignas(64) struct place places[];
 };
 
-/* Places of a batch, by next. */
-struct chain {
-	struct place *first, *last;
-	unsigned int nr;
-};
-
-/* Requests that end together in this thread. */
-static _Thread_local struct chain ending;
-
 /* ---------------------------------------------------------------- set up */
 
 static unsigned int limit(void)
@@ -139,51 +130,49 @@ leave:
 /* ------------------------------------------------------------- submission */
 
 /* The files of most are the same. */
-static void put_handles(const struct chain *chain)
+static void put_handles(const struct engine_req *req)
 {
-	struct place *place = chain->first;
-
-	while (place) {
-		void *fh = place->fh;
+	while (req) {
+		void *fh = ((struct place *)req->user)->fh;
 		unsigned int nr = 0;
 
-		for (; place && place->fh == fh; place = place->next)
+		for (; req && ((struct place *)req->user)->fh == fh;
+		     req = req->next)
 			nr++;
 		cf_slot_put_some(&cf_handles, fh, nr);
 	}
 }
 
 /* The last to touch the places. */
-static void end(struct batch *batch, const struct chain *chain)
+static void end(void *arg, struct engine_req *first)
 {
-	put_handles(chain);
+	struct batch *batch = arg;
+	unsigned int nr = 0;
+
+	put_handles(first);
 	pthread_mutex_lock(&batch->lock);
-	for (struct place *place = chain->first; place; place = place->next)
+	for (struct engine_req *req = first; req; req = req->next) {
+		struct place *place = req->user;
+
 		place->state = DONE;
-	*batch->done_end = chain->first;
-	batch->done_end = &chain->last->next;
-	atomic_fetch_add(&batch->nr_done, chain->nr);
-	atomic_fetch_sub(&batch->busy, chain->nr);
+		place->next = NULL;
+		*batch->done_end = place;
+		batch->done_end = &place->next;
+		nr++;
+	}
+	atomic_fetch_add(&batch->nr_done, nr);
+	atomic_fetch_sub(&batch->busy, nr);
 	/* While it may still be closed by nobody: the last use of the batch. */
-	cf_let_go(chain->nr);
+	cf_let_go(nr);
 	if (batch->nr_done >= batch->wanted || !batch->busy)
 		pthread_cond_broadcast(&batch->progress);
 	pthread_mutex_unlock(&batch->lock);
-}
-
-static void end_those(void *batch)
-{
-	struct chain chain = ending;
-
-	ending = (struct chain){ .nr = 0 };
-	end(batch, &chain);
 }
 
 /* From the engine, in any thread. */
 static void complete(struct engine_req *req)
 {
 	struct place *place = req->user;
-	struct chain alone = { place, place, 1 };
 
 	cf_stats_batch_entry(place->began, place->submission, req);
 	cf_tell_request(req);
@@ -193,16 +182,7 @@ static void complete(struct engine_req *req)
 		place->status = CUFILE_CANCELED;
 		place->result = 0;
 	}
-	place->next = NULL;
-	if (!engine_put_off(end_those, place->batch)) {
-		end(place->batch, &alone);
-		return;
-	}
-	if (ending.nr++)
-		ending.last->next = place;
-	else
-		ending.first = place;
-	ending.last = place;
+	engine_end(req, end, place->batch);
 }
 
 static CUfileOpError fill(struct place *place, const CUfileIOParams_t *io)

@@ -69,8 +69,9 @@ static struct {
 	int force_error;
 	bool together;			/* mock_end_all() ends them so */
 	unsigned int then_calls;
-	void (*then)(void *arg);
+	void (*then)(void *arg, struct engine_req *first);
 	void *then_arg;
+	struct engine_req *ending, *ending_last;
 	unsigned int nr_enders;		/* threads that end what was given up */
 	pthread_t enders[MOCK_QUEUE];
 } mock;
@@ -229,14 +230,13 @@ static void mock_join(void)
 
 static void mock_end_all(void)
 {
-	mock.then = NULL;
 	while (mock.nr_queued)
 		mock_end(0);
-	if (mock.then) {
-		mock.then(mock.then_arg);
+	if (mock.ending) {
+		mock.then(mock.then_arg, mock.ending);
 		mock.then_calls++;
 	}
-	mock.then = NULL;
+	mock.ending = NULL;
 }
 
 int engine_submit(struct engine_req *const *reqs, unsigned int nr)
@@ -488,13 +488,21 @@ void engine_linger(bool (*over)(const void *what), const void *what,
 	over(what);
 }
 
-bool engine_put_off(void (*then)(void *arg), void *arg)
+void engine_end(struct engine_req *req,
+		void (*then)(void *arg, struct engine_req *first), void *arg)
 {
-	if (!mock.together || (mock.then && mock.then_arg != arg))
-		return false;
+	req->next = NULL;
+	if (!mock.together || (mock.ending && mock.then_arg != arg)) {
+		then(arg, req);
+		return;
+	}
 	mock.then = then;
 	mock.then_arg = arg;
-	return true;
+	if (mock.ending)
+		mock.ending_last->next = req;
+	else
+		mock.ending = req;
+	mock.ending_last = req;
 }
 
 void engine_warm_used(void)

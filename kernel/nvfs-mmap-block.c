@@ -273,7 +273,10 @@ static loff_t sparse_seek(struct file *file, loff_t pos, loff_t end, int whence)
 	/* No more data: a hole up to the end of the file */
 	if (ret == -ENXIO)
 		return end;
-	return ret < 0 ? ret : min(ret, end);
+	if (ret < 0)
+		return ret;
+	/* What a user's or another machine's file server says may be anything */
+	return ret < pos ? -EIO : min(ret, end);
 }
 
 /**
@@ -290,7 +293,7 @@ static loff_t sparse_seek(struct file *file, loff_t pos, loff_t end, int whence)
  * drive, is not listed.
  *
  * Context: may sleep.
- * Return: 0, or what the file system said.
+ * Return: 0, or what the file system said; -EIO when that is no answer.
  */
 int nvfs_handle_sparse_read_region(struct file *file, u64 pos, u64 len,
 				   struct nvfs_hole *holes, u32 *nr_holes,

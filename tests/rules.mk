@@ -11,7 +11,7 @@ META_TESTS	:= good failing splat warning hang crash plan leak dead stuck
 TEST_CFLAGS	= $(HOST_CFLAGS) -Itests/selftests
 TEST_FIX	:= $(addprefix $(BUILD)/tests/obj/, fix_gpu.o fix_nv.o fix_file.o \
 		   fix_mod.o fix_async.o fix_map.o fix_trace.o \
-		   fix_ring.o)
+		   fix_ring.o fix_fuse.o)
 # These open the library as its clients do.
 CUFILE_TESTS	:= $(addprefix $(BUILD)/tests/selftests/, cufile cumem)
 TEST_OBJ	:= $(BUILD)/tests/obj/harness.o $(TEST_FIX)

@@ -4,6 +4,7 @@
  * never is anything listed that held data when the call began.
  */
 #include "fix_async.h"
+#include "fix_fuse.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -402,3 +403,82 @@ static void beside_a_filler(enum target target)
 
 TEST_OF(a_writer_fills_the_holes_ext4, 90, beside_a_filler(EXT4))
 TEST_OF(a_writer_fills_the_holes_xfs, 90, beside_a_filler(XFS))
+
+/* ------------------------------------------------------- answers of a server */
+
+#define BEFORE	4095
+
+/* Data begins before the hole that it was asked to begin behind. */
+static int64_t seek_backwards(uint64_t pos, int whence)
+{
+	if (whence == SEEK_DATA)
+		return (int64_t)pos - BEFORE;
+	return pos >= 2 * BEFORE ? (int64_t)pos : 64 * (int64_t)KIB;
+}
+
+TEST(server_that_finds_data_before_a_hole_is_no_server)
+{
+	static const struct fuse_model model = { 64 * KIB, seek_backwards };
+	struct bench b;
+
+	set_up(&b, EXT4, 0, 64 * KIB);
+	close(b.x.file);
+	b.x.file = fuse_file(&model);
+	b.x.region_offset = 8 * KIB;
+	b.x.file_offset = 8 * KIB;
+	b.x.length = 8 * KIB;
+	ASSERT_ERRNO(nv_read_holes(&b.x, NVFS_RW_BOUNCE, b.hole, 4, &b.rw), EIO);
+	ASSERT_EQ(b.rw.done, 0);
+	gpu_check_byte(&b.buf, 0, 64 * KIB, POISON);
+}
+
+/* So far back that its blocks count as none. */
+static int64_t seek_far_back(uint64_t pos, int whence)
+{
+	if (whence == SEEK_DATA)
+		return 0;
+	return pos ? (int64_t)pos : 4096;
+}
+
+TEST(server_that_finds_data_far_away_is_none_either)
+{
+	static const struct fuse_model model = { 2ULL << 44, seek_far_back };
+	struct bench b;
+
+	set_up(&b, EXT4, 0, 64 * KIB);
+	close(b.x.file);
+	b.x.file = fuse_file(&model);
+	b.x.file_offset = 1ULL << 44;
+	b.x.length = 64 * KIB;
+	ASSERT_ERRNO(nv_read_holes(&b.x, NVFS_RW_BOUNCE, b.hole, 2, &b.rw), EIO);
+	ASSERT_EQ(b.rw.done, 0);
+	gpu_check_byte(&b.buf, 0, 64 * KIB, POISON);
+}
+
+/* And one that tells the truth is believed. */
+static int64_t seek_well(uint64_t pos, int whence)
+{
+	if (whence == SEEK_HOLE)
+		return pos < 8 * KIB ? 8 * (int64_t)KIB :
+		       pos < 16 * KIB ? (int64_t)pos : 64 * (int64_t)KIB;
+	return pos < 8 * KIB || pos >= 16 * KIB ? (int64_t)pos :
+						  16 * (int64_t)KIB;
+}
+
+TEST(server_that_knows_its_holes_is_believed)
+{
+	static const struct fuse_model model = { 64 * KIB, seek_well };
+	struct bench b;
+
+	set_up(&b, EXT4, 0, 64 * KIB);
+	close(b.x.file);
+	b.x.file = fuse_file(&model);
+	b.x.length = 64 * KIB;
+	read_holes(&b, NVFS_RW_BOUNCE, 4);
+	ASSERT_EQ(b.rw.done, 64 * KIB);
+	ASSERT_EQ(b.rw.nr_holes, 1);
+	expect_hole(&b, 0, 8 * KIB, 8 * KIB);
+	gpu_check_byte(&b.buf, 0, 8 * KIB, FUSE_BYTE);
+	gpu_check_byte(&b.buf, 8 * KIB, 8 * KIB, POISON);
+	gpu_check_byte(&b.buf, 16 * KIB, 48 * KIB, FUSE_BYTE);
+}

@@ -274,7 +274,13 @@ static void gpu_forget(struct device *dev)
 
 static int bus_event(struct notifier_block *nb, unsigned long action, void *dev)
 {
+	/*
+	 * Before its driver goes: what is released with it waits for pages that
+	 * the driver made and that are still held here.  And afterwards, for
+	 * what was registered meanwhile.
+	 */
 	if (action == BUS_NOTIFY_DEL_DEVICE ||
+	    action == BUS_NOTIFY_UNBIND_DRIVER ||
 	    action == BUS_NOTIFY_UNBOUND_DRIVER)
 		gpu_forget(dev);
 	nvfs_pci_table_event(to_pci_dev(dev), action);

@@ -315,6 +315,8 @@ static ssize_t bounce_write(struct nvfs_io *io, struct nvfs_bounce *bounce)
 		if (ret)
 			return ret;
 		ret = nvfs_dma_bounce(bounce);
+		if (S_ISBLK(file_inode(io->file)->i_mode))
+			nvfs_io_invalidate(io->file, bounce->pos, bounce->len);
 		nvfs_gate_leave_direct(gate);
 		return ret;
 	}

@@ -510,6 +510,40 @@ static void beside_a_reader(enum target target)
 TEST_OF(beside_a_buffered_reader_ext4, 90, beside_a_reader(EXT4))
 TEST_OF(beside_a_buffered_reader_xfs, 90, beside_a_reader(XFS))
 
+/* ---------------------------------------- what readers leave in the page cache */
+
+static void read_first(struct other *o, uint64_t round)
+{
+	uint8_t got[64 * KIB];
+
+	(void)round;
+	ASSERT_EQ(pread(o->fd, got, sizeof(got), 0), sizeof(got));
+}
+
+/* Whole blocks that are not aligned in memory: by a kiocb of their own. */
+TEST_LIMIT(buffered_readers_see_what_bounced_to_a_device, 90)
+{
+	uint8_t got[64 * KIB], want[64 * KIB];
+	struct other other;
+	struct nvfs_rw rw;
+	pthread_t thread;
+	struct bench b;
+	int i;
+
+	set_up(&b, PART, false);
+	thread = other_start(&other, b.x.file, read_first);
+	for (i = 0; i < 300; i++) {
+		memset(want, i, sizeof(want));
+		gpu_fill(&b.buf, (uint8_t)i);
+		aim(&b, 1, 0, sizeof(got));
+		ASSERT_EQ(nv_rw_as(&b.x, true, NVFS_RW_BOUNCE, &rw), 0);
+		ASSERT_EQ(rw.route, NVFS_ROUTE_BOUNCE);
+		ASSERT_EQ(pread(b.x.file, got, sizeof(got), 0), sizeof(got));
+		ASSERT_MEMEQ(got, want, sizeof(got));
+	}
+	other_stop(&other, thread);
+}
+
 static void cut_and_grow(struct other *o, uint64_t round)
 {
 	static uint8_t data[FILES];

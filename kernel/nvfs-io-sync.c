@@ -23,16 +23,25 @@ struct rw_holes {
 	u64 covered;
 };
 
-/* Where data reaches the end of the file, ask for its last block as a whole */
+/*
+ * Where data reaches the end of the file, as it was then, ask for its last block
+ * as a whole.  Nothing else ends inside a block; a hole that begins in one is the
+ * end of a file that was cut while the search went on.
+ */
 static void cover_last_block(const struct nvfs_io *io, struct rw_holes *holes)
 {
-	u64 size = i_size_read(file_inode(io->file));
-	u64 end = io->pos + holes->covered;
 	const struct nvfs_hole *last = &holes->hole[holes->nr - 1];
+	u64 end = io->pos + holes->covered;
 
-	if (end != size || !io->route.offset_align ||
-	    (holes->nr && last->file_offset + last->length == end))
+	if (!io->route.offset_align)
 		return;
+	if (holes->nr && last->file_offset != io->pos &&
+	    !IS_ALIGNED(last->file_offset, io->route.offset_align)) {
+		end = last->file_offset;
+		holes->nr--;
+	} else if (holes->nr && last->file_offset + last->length == end) {
+		return;
+	}
 	holes->covered = min(io->left, round_up(end, io->route.offset_align) -
 				       io->pos);
 }

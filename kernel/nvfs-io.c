@@ -385,6 +385,10 @@ static ssize_t step(struct nvfs_io *io)
 		return step_direct(io, len);
 	if (io->bounce_ok)
 		return step_bounce(io, bounce_len(io));
+	/* It ended inside a block, and has grown since */
+	if (!io->write && io->done && !io->route.reason &&
+	    !IS_ALIGNED(io->pos, io->route.offset_align))
+		return 0;
 	/* The file or its route has changed under us */
 	if (!io->reason)
 		io->reason = io->route.reason ?: NVFS_REASON_ALIGN;

@@ -510,6 +510,41 @@ static void beside_a_reader(enum target target)
 TEST_OF(beside_a_buffered_reader_ext4, 90, beside_a_reader(EXT4))
 TEST_OF(beside_a_buffered_reader_xfs, 90, beside_a_reader(XFS))
 
+static void end_moves(struct other *o, uint64_t round)
+{
+	static const uint8_t data[5000];
+
+	(void)round;
+	ASSERT_EQ(ftruncate(o->fd, 1000), 0);
+	ASSERT_EQ(pwrite(o->fd, data, sizeof(data), 1000), sizeof(data));
+}
+
+/* It ends inside a block, for a direct read: that is where the read ends. */
+static void across_an_end_that_moves(enum target target)
+{
+	struct nvfs_hole hole[4];
+	struct other other;
+	struct nvfs_rw rw;
+	pthread_t thread;
+	struct bench b;
+	int i;
+
+	set_up(&b, target, false);
+	thread = other_start(&other, b.x.file, end_moves);
+	aim(&b, 0, 0, 64 * KIB);
+	for (i = 0; i < 400; i++) {
+		if (i & 1)
+			ASSERT_EQ(nv_read_holes(&b.x, 0, hole, 4, &rw), 0);
+		else
+			ASSERT_EQ(nv_rw_as(&b.x, false, 0, &rw), 0);
+		ASSERT_GE(rw.done, 1000);
+	}
+	other_stop(&other, thread);
+}
+
+TEST_OF(across_an_end_that_moves_ext4, 90, across_an_end_that_moves(EXT4))
+TEST_OF(across_an_end_that_moves_xfs, 90, across_an_end_that_moves(XFS))
+
 /* ---------------------------------------- what readers leave in the page cache */
 
 static void read_first(struct other *o, uint64_t round)

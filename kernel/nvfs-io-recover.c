@@ -2,9 +2,9 @@
 /*
  * What becomes of a request after one of its steps has failed.
  */
-#include <linux/completion.h>
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
+#include <linux/wait.h>
 
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
@@ -42,7 +42,9 @@ static int back_off(struct nvfs_io *io)
 	long ret;
 
 	io->tries++;
-	ret = wait_for_completion_killable_timeout(&io->region->dying, delay);
+	ret = wait_event_killable_timeout(io->region->dying,
+					  !nvfs_region_is_live(io->region),
+					  delay);
 	if (ret < 0)
 		return -EINTR;
 	return ret ? -ESTALE : 0;

@@ -188,7 +188,7 @@ static struct nvfs_region *region_alloc(void)
 	}
 	percpu_ref_get(&region->users);
 	refcount_set(&region->ref, 1);
-	init_completion(&region->dying);
+	init_waitqueue_head(&region->dying);
 	init_completion(&region->drained);
 	init_completion(&region->dead);
 	return region;
@@ -207,7 +207,7 @@ static bool region_kill(struct nvfs_region *region)
 	if (!region_transit(region, NVFS_REGION_LIVE, NVFS_REGION_DYING) &&
 	    !region_transit(region, NVFS_REGION_NEW, NVFS_REGION_DYING))
 		return false;
-	complete_all(&region->dying);
+	wake_up_all(&region->dying);
 	trace_nvfs_drain(region->id, region->pin.addr, region->pin.len);
 	percpu_ref_kill(&region->users);
 	return true;

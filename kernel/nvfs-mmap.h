@@ -6,6 +6,7 @@
 #include <linux/percpu-refcount.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <uapi/nvfs.h>
@@ -70,7 +71,7 @@ struct nvfs_piece {
  * @pin: what the provider pinned, with up to one page more at both ends
  * @quota: whom that is charged to; valid while it is
  * @charged: it is
- * @dying: @state is past NVFS_REGION_LIVE
+ * @dying: where to wait for @state to be past NVFS_REGION_LIVE
  * @drained: @users is 0
  * @dead: @state is NVFS_REGION_DEAD
  * @rcu: lookups run under RCU
@@ -99,7 +100,7 @@ struct nvfs_region {
 	struct nvfs_pin pin;
 	struct nvfs_quota *quota;
 	bool charged;
-	struct completion dying;
+	wait_queue_head_t dying;
 	struct completion drained;
 	struct completion dead;
 	struct rcu_head rcu;

@@ -130,6 +130,7 @@ struct kref { int refs; };
 struct xarray { void *entries; };
 struct rcu_head { void *next; };
 struct completion { int done; };
+typedef struct { int head; } wait_queue_head_t;
 struct percpu_ref { int count; };
 typedef struct { int counter; } atomic_t;
 typedef struct { int refs; } refcount_t;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,10 +193,20 @@ static int lock_stdin(int command)
 	return fcntl(STDIN_FILENO, command, &lock);
 }
 
+static int frozen = -1;
+
+static void thaw(int signal)
+{
+	(void)signal;
+	ioctl(frozen, FITHAW, 0);
+}
+
 /*
  * When a process ends, its files are closed in their order, and those of the
  * GPU wait for requests. A pipe would be released behind them, a lock goes when
- * its file's turn comes, and standard input is the first.
+ * its file's turn comes, and standard input is the first. No file is closed while
+ * a thread of the process is itself stuck; then it is the end of the thread that
+ * called this that tells.
  */
 void frost_begin(struct frost *frost, const char *place)
 {
@@ -210,6 +221,9 @@ void frost_begin(struct frost *frost, const char *place)
 	frost->pid = fork();
 	if (!frost->pid) {
 		setsid();
+		frozen = frost->fd;
+		signal(SIGUSR1, thaw);
+		prctl(PR_SET_PDEATHSIG, SIGUSR1);
 		while (lock_stdin(F_SETLKW) && errno == EINTR)
 			continue;
 		ioctl(frost->fd, FITHAW, 0);

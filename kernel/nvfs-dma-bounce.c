@@ -19,6 +19,7 @@
 #include <linux/spinlock.h>
 #include <linux/uio.h>
 
+#include "nvfs-dma-gate.h"
 #include "nvfs-dma.h"
 #include "nvfs-mmap.h"
 #include "nvfs-pci.h"

@@ -8,7 +8,6 @@
 
 struct bio_vec;
 struct file;
-struct nvfs_gate;
 struct nvfs_gpu;
 struct nvfs_pci_path;
 struct nvfs_piece;
@@ -57,15 +56,6 @@ ssize_t nvfs_dma_bounce_part(const struct nvfs_bounce *part);
 u64 nvfs_dma_readable(const struct file *file, loff_t pos, u64 len, u32 align);
 void nvfs_dma_init(void);
 void nvfs_dma_exit(void);
-
-/* Writes past the page cache, and through it, of one file */
-void nvfs_gate_init(void);
-struct nvfs_gate *nvfs_gate_of(const struct file *file);
-bool nvfs_gate_try_direct(struct nvfs_gate *gate);
-int nvfs_gate_enter_direct(struct nvfs_gate *gate);
-void nvfs_gate_leave_direct(struct nvfs_gate *gate);
-int nvfs_gate_enter_part(struct nvfs_gate *gate);
-void nvfs_gate_leave_part(struct nvfs_gate *gate);
 
 void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		    struct nvfs_route_info *info);

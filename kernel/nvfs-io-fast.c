@@ -112,24 +112,23 @@ static __always_inline ssize_t fast_submit(struct fast *fast,
 
 /* The same, where a part of a block may be written meanwhile */
 static __always_inline ssize_t fast_step(struct fast *fast,
-					 const struct nvfs_region *region,
+					 struct nvfs_region *region,
 					 struct file *file,
 					 const struct nvfs_request *req,
 					 bool write)
 {
-	struct nvfs_gate *gate;
+	struct nvfs_pass pass nvfs_no_auto_init;
 	ssize_t ret;
 
 	if (!write)
 		return fast_submit(fast, region, file, req, false);
-	gate = nvfs_gate_of(file);
-	ret = nvfs_gate_enter_direct(gate);
+	ret = nvfs_gate_enter_direct(&pass, file, region);
 	if (unlikely(ret)) {
 		fast->kiocb.ki_flags = IOCB_DIRECT;
 		return ret;
 	}
 	ret = fast_submit(fast, region, file, req, true);
-	nvfs_gate_leave_direct(gate);
+	nvfs_gate_leave_direct(&pass);
 	return ret;
 }
 

@@ -116,7 +116,7 @@ void nvfs_io_end_share(struct nvfs_io *io)
 static __always_inline void fast_complete(struct nvfs_io *io, bool write)
 {
 	if (write)
-		nvfs_gate_leave_direct(nvfs_gate_of(io->file));
+		nvfs_gate_leave_direct(&io->pass);
 	else
 		nvfs_fast_flush(io->region, io->off + io->length - 1);
 	nvfs_fast_account(write, io->length, &io->begun);
@@ -164,7 +164,7 @@ static __always_inline bool fast_begin(struct nvfs_io *io)
 		return true;
 	/* a frozen file system makes writers wait */
 	return file_inode(io->file)->i_sb->s_writers.frozen == SB_UNFROZEN &&
-	       nvfs_gate_try_direct(nvfs_gate_of(io->file));
+	       nvfs_gate_try_direct(&io->pass, io->file);
 }
 
 /**

@@ -258,17 +258,15 @@ static ssize_t direct_submit_wait(struct nvfs_io *io, struct iov_iter *iter)
 /* The same for a write that a part of a block may have to keep away from */
 static ssize_t direct_submit_gated(struct nvfs_io *io, struct iov_iter *iter)
 {
-	struct nvfs_gate *gate;
 	ssize_t ret;
 
 	if (!io->write)
 		return direct_submit_wait(io, iter);
-	gate = nvfs_gate_of(io->file);
-	ret = nvfs_gate_enter_direct(gate);
+	ret = nvfs_gate_enter_direct(&io->pass, io->file, io->region);
 	if (ret)
 		return ret;
 	ret = direct_submit_wait(io, iter);
-	nvfs_gate_leave_direct(gate);
+	nvfs_gate_leave_direct(&io->pass);
 	return ret;
 }
 
@@ -307,25 +305,24 @@ static ssize_t step_direct(struct nvfs_io *io, u64 len)
 /* Write whole blocks, or a part of one */
 static ssize_t bounce_write(struct nvfs_io *io, struct nvfs_bounce *bounce)
 {
-	struct nvfs_gate *gate = nvfs_gate_of(io->file);
 	ssize_t ret;
 
 	if (!step_is_part(io, bounce->len)) {
-		ret = nvfs_gate_enter_direct(gate);
+		ret = nvfs_gate_enter_direct(&io->pass, io->file, io->region);
 		if (ret)
 			return ret;
 		ret = nvfs_dma_bounce(bounce);
 		if (S_ISBLK(file_inode(io->file)->i_mode))
 			nvfs_io_invalidate(io->file, bounce->pos, bounce->len);
-		nvfs_gate_leave_direct(gate);
+		nvfs_gate_leave_direct(&io->pass);
 		return ret;
 	}
-	ret = nvfs_gate_enter_part(gate);
+	ret = nvfs_gate_enter_part(&io->pass, io->file, io->region);
 	if (ret)
 		return ret;
 	bounce->align = 0;
 	ret = nvfs_dma_bounce_part(bounce);
-	nvfs_gate_leave_part(gate);
+	nvfs_gate_leave_part(&io->pass);
 	return ret;
 }
 
@@ -671,7 +668,7 @@ void nvfs_io_nowait_done(struct nvfs_io *io, long ret)
 	bool direct = true;
 
 	if (io->write)
-		nvfs_gate_leave_direct(nvfs_gate_of(io->file));
+		nvfs_gate_leave_direct(&io->pass);
 	if (unlikely(ret < 0)) {
 		step_roll_back(io);
 		io->by_submitter = false;
@@ -717,16 +714,13 @@ static bool can_start_nowait(const struct nvfs_io *io)
 /* Begin a step that does not wait; false when it has to */
 static bool nowait_begin(struct nvfs_io *io, u64 len)
 {
-	struct nvfs_gate *gate;
-
 	if (!io->write)
 		return !step_begin(io, len);
-	gate = nvfs_gate_of(io->file);
-	if (!nvfs_gate_try_direct(gate))
+	if (!nvfs_gate_try_direct(&io->pass, io->file))
 		return false;
 	if (likely(!step_begin(io, len)))
 		return true;
-	nvfs_gate_leave_direct(gate);
+	nvfs_gate_leave_direct(&io->pass);
 	return false;
 }
 

@@ -10,6 +10,7 @@
 
 #include <uapi/nvfs.h>
 
+#include "nvfs-dma-gate.h"
 #include "nvfs-dma.h"
 #include "nvfs-mmap.h"
 
@@ -79,6 +80,7 @@ struct nvfs_io_ops {
  * @step_done: where somebody waits for the step
  * @step_ret: what became of that step
  * @step_users: of a step that nobody waits for: its submitter, its completion
+ * @pass: of that step, at the gate of its file
  * @error: how it ended, 0 or a negative errno
  * @reason: enum nvfs_reason
  * @state: enum nvfs_io_state
@@ -113,6 +115,7 @@ struct nvfs_io {
 	struct completion *step_done;
 	ssize_t step_ret;
 	atomic_t step_users;
+	struct nvfs_pass pass;
 	int error;
 	u32 reason;
 	atomic_t state;

@@ -3,7 +3,7 @@
 # pure functions, the breaks, and `make test`.
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool bench failnth \
-		   module fsx batch align bounce uring \
+		   module fsx batch align bounce gate uring \
 		   sparse states recover trace stat mmap mapend cufile cumem \
 		   queues \
 		   container users charge bpf

@@ -17,7 +17,10 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/stat.h>
+#include <linux/string.h>
 
 #include "nvfs-dma.h"
 #include "nvfs-dma-known.h"
@@ -85,34 +88,55 @@ u64 nvfs_dma_disk(struct file *file)
 /*
  * The PCI function that a disk stands on, to be given to pci_dev_put(), or NULL.
  * A disk that is being removed lets go of its parent, and may not be asked any
- * more; it is marked before that, under its lock.
+ * more; it is marked before that, under its lock, which the caller holds.
+ */
+static struct pci_dev *disk_pci_locked(struct gendisk *disk)
+{
+	return disk_live(disk) ? nvfs_pci_parent(disk_to_dev(disk)) : NULL;
+}
+
+/*
+ * The same for a verdict.  The lock is held while the disk's partitions are looked
+ * for, on a disk that may not answer; a verdict is made once.  NULL also when
+ * somebody kills the caller meanwhile.
  */
 static struct pci_dev *disk_pci(struct gendisk *disk)
 {
-	struct pci_dev *pdev = NULL;
+	struct pci_dev *pdev;
 
 	/* md, dm, loop: on nothing */
 	if (!disk_to_dev(disk)->parent)
 		return NULL;
-	mutex_lock(&disk->open_mutex);
-	if (disk_live(disk))
-		pdev = nvfs_pci_parent(disk_to_dev(disk));
+	if (mutex_lock_killable(&disk->open_mutex))
+		return NULL;
+	pdev = disk_pci_locked(disk);
 	mutex_unlock(&disk->open_mutex);
 	return pdev;
 }
 
-/* Whoever counts for drives wants to know which drive it is */
-static void know_disk(struct block_device *bdev)
+/* Some of the disks that stand on no PCI function, by their sequence numbers */
+static u64 disks_nowhere[64];
+
+/*
+ * Whoever counts for drives wants to know which drive it is.  Nobody waits for
+ * that: while somebody has the disk's lock its requests count for no drive.
+ */
+static void know_disk(struct gendisk *disk)
 {
-	u64 disk = bdev->bd_disk->diskseq;
+	u64 *nowhere = &disks_nowhere[disk->diskseq % ARRAY_SIZE(disks_nowhere)];
 	struct pci_dev *pdev;
 
-	if (likely(nvfs_user_of_disk(disk)->id != NVFS_USER_NOBODY))
+	if (likely(nvfs_user_of_disk(disk->diskseq)->id != NVFS_USER_NOBODY) ||
+	    READ_ONCE(*nowhere) == disk->diskseq ||
+	    !disk_to_dev(disk)->parent || !mutex_trylock(&disk->open_mutex))
 		return;
-	pdev = disk_pci(bdev->bd_disk);
-	if (!pdev)
+	pdev = disk_pci_locked(disk);
+	mutex_unlock(&disk->open_mutex);
+	if (!pdev) {
+		WRITE_ONCE(*nowhere, disk->diskseq);
 		return;
-	nvfs_user_add_disk(disk, nvfs_pci_id(pdev));
+	}
+	nvfs_user_add_disk(disk->diskseq, nvfs_pci_id(pdev));
 	pci_dev_put(pdev);
 }
 
@@ -125,12 +149,31 @@ static bool fs_leaves_data_alone(const struct inode *inode)
 	       inode->i_sb->s_magic == XFS_SUPER_MAGIC;
 }
 
-/* Is this a file of the realtime section of xfs, which is on another device? */
+/*
+ * May this xfs have files on a second device?  It is named among the options of the
+ * mount, which are told without a lock.
+ */
+static bool fs_has_realtime(struct super_block *sb)
+{
+	char text[160];
+	struct seq_file options = { .buf = text, .size = sizeof(text) };
+
+	return !sb->s_op->show_options ||
+	       sb->s_op->show_options(&options, sb->s_root) ||
+	       seq_has_overflowed(&options) ||
+	       strnstr(text, ",rtdev=", options.count);
+}
+
+/*
+ * Is this a file of the realtime section of xfs, which is on another device?  Asking
+ * takes a lock of the file's that is held over I/O to metadata.
+ */
 static bool file_is_elsewhere(struct file *file)
 {
+	struct super_block *sb = file_inode(file)->i_sb;
 	struct fileattr fa;
 
-	return file_inode(file)->i_sb->s_magic == XFS_SUPER_MAGIC &&
+	return sb->s_magic == XFS_SUPER_MAGIC && fs_has_realtime(sb) &&
 	       !vfs_fileattr_get(file->f_path.dentry, &fa) &&
 	       (fa.fsx_xflags & FS_XFLAG_REALTIME);
 }
@@ -242,8 +285,10 @@ static bool route_drive(struct nvfs_gpu *gpu, struct block_device *bdev,
 	judge_drive(&gpu->path, bdev, info);
 	trace_nvfs_route(gpu->bdf, info->drive, info->reason, info->distance,
 			 info->through_host);
-	/* A device went meanwhile: good for this request, not to be kept */
-	if (changes != READ_ONCE(gpu->changes))
+	/* A device went meanwhile, or the drive was not found out: good for this
+	 * request, not to be kept
+	 */
+	if (changes != READ_ONCE(gpu->changes) || fatal_signal_pending(current))
 		return false;
 	/* Not remembering costs time, nothing else */
 	xa_store(&gpu->verdicts, disk, verdict_pack(info), GFP_KERNEL);
@@ -272,7 +317,7 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		return;
 	bdev = file_bdev_of(file);
 	if (bdev)
-		know_disk(bdev);
+		know_disk(bdev->bd_disk);
 	if (!route_begin(file, bdev, info))
 		return;
 	info->reason = region->gpu->reason;

@@ -6,6 +6,7 @@
  * NVFS_RW_BOUNCE a refusal that moves nothing.
  */
 #include "fix_async.h"
+#include "fix_trace.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -18,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OLD	31
@@ -616,4 +618,139 @@ TEST_LIMIT(a_file_that_does_not_answer_holds_up_no_other_user, 90)
 	must("chmod 600 /dev/nvidia-fs /dev/labgpu*; rm %s", path);
 	ASSERT_EQ(bad, 0);
 	ASSERT_EQ(status, 0);
+}
+
+/* ------------------------------------------------ what submitting waits for */
+
+static double now(void)
+{
+	struct timespec t;
+
+	ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void scsi_end(void)
+{
+	int i;
+
+	/* a name that udev or the kernel still looks at is let go of soon */
+	for (i = 0; i < 50 && shell(NULL, 0, "modprobe -r scsi_debug"); i++)
+		usleep(100000);
+}
+
+/* A disk that stands on something, but on no PCI function. */
+static const char *scsi_make(void)
+{
+	static char dev[64];
+	int i;
+
+	atexit(scsi_end);
+	must("modprobe sd_mod; modprobe scsi_debug dev_size_mb=8");
+	for (i = 0; i < 100; i++) {
+		if (!shell(dev, sizeof(dev), "set -- /sys/bus/pseudo/drivers/"
+			   "scsi_debug/adapter0/host*/target*/*/block/*; "
+			   "dev=/dev/${1##*/}; [ -b $dev ] && echo $dev")) {
+			dev[strcspn(dev, "\n")] = '\0';
+			return dev;
+		}
+		usleep(100000);
+	}
+	FAIL("scsi_debug made no disk");
+}
+
+/*
+ * Somebody looks for partitions, with the disk's lock held, on a disk that takes
+ * two seconds for each of several reads.
+ */
+static pid_t scan_partitions(const char *dev)
+{
+	pid_t pid;
+	int i;
+
+	must("blockdev --flushbufs %s; "
+	     "echo 500 >/sys/bus/pseudo/drivers/scsi_debug/delay", dev);
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		int fd = open(dev, O_RDONLY | O_CLOEXEC);
+
+		_exit(fd < 0 || ioctl(fd, BLKRRPART));
+	}
+	for (i = 0; i < 100; i++) {
+		usleep(20000);
+		/* reads and writes under way */
+		if (!shell(NULL, 0, "awk '{ exit !$9 }' /sys/block/%s/stat",
+			   dev + strlen("/dev/")))
+			return pid;
+	}
+	FAIL("nobody looks for partitions of %s", dev);
+}
+
+TEST_LIMIT(a_submission_waits_for_nobody_who_looks_for_partitions, 120)
+{
+	struct nvfs_batch_submit out;
+	struct nvfs_request req;
+	struct nvfs_event event;
+	const char *dev = scsi_make();
+	struct bench b;
+	uint32_t batch;
+	double begun;
+	bool at_it;
+	int status;
+	pid_t pid;
+
+	set_up(&b, dev, O_RDWR);
+	batch = batch_make(b.x.dev, 2);
+	b.x.length = BLOCK;
+	req = nv_request(&b.x, NVFS_OP_READ, NVFS_RW_BOUNCE, 7);
+	/* once, so that the verdict is known */
+	ASSERT_EQ(batch_submit(b.x.dev, batch, &req, 1, &out), 0);
+	batch_reap_all(b.x.dev, batch, &event, 1, 20);
+	ASSERT_EQ(event.error, 0);
+	ASSERT_EQ(event.reason, NVFS_REASON_NOT_PCI);
+	pid = scan_partitions(dev);
+	begun = now();
+	ASSERT_EQ(batch_submit(b.x.dev, batch, &req, 1, &out), 0);
+	begun = now() - begun;
+	at_it = !waitpid(pid, &status, WNOHANG);
+	batch_reap_all(b.x.dev, batch, &event, 1, 60);
+	ASSERT_TRUE(!at_it || waitpid(pid, &status, 0) == pid);
+	/* nobody may change it while the disk is at work */
+	must("echo 1 >/sys/bus/pseudo/drivers/scsi_debug/delay");
+	ASSERT_EQ(status, 0);
+	ASSERT_TRUE(at_it);
+	ASSERT_TRUE(begun < 1);
+	ASSERT_EQ(event.error, 0);
+	close(b.x.file);
+	ASSERT_EQ(batch_destroy(b.x.dev, batch), 0);
+}
+
+/*
+ * Whether a file of xfs lies on a second device is asked with a lock that is held
+ * over I/O; a file system that has none is not asked.
+ */
+TEST(an_xfs_without_a_second_device_is_not_asked_for_files_on_it)
+{
+	char out[64], path[300];
+	struct nvfs_rw rw;
+	struct bench b;
+	int i;
+
+	fix_path(XFS, path, sizeof(path));
+	set_up(&b, path, O_RDWR);
+	ASSERT_EQ(unlink(path), 0);
+	b.x.length = BLOCK;
+	must("cd %s; echo 'p:nvfs_attr vfs_fileattr_get' >>kprobe_events && "
+	     "echo 1 >events/kprobes/nvfs_attr/enable", TRACING);
+	for (i = 0; i < 4; i++)
+		if (nv_rw_as(&b.x, i & 1, 0, &rw) ||
+		    rw.route != NVFS_ROUTE_DIRECT)
+			break;
+	must("cd %s; echo 0 >events/kprobes/nvfs_attr/enable", TRACING);
+	ASSERT_EQ(shell(out, sizeof(out), "cd %s; awk '$1 == \"nvfs_attr\" "
+			"{ print $2 }' kprobe_profile; "
+			"echo -:nvfs_attr >>kprobe_events", TRACING), 0);
+	ASSERT_EQ(i, 4);
+	ASSERT_EQ(atoll(out), 0);
 }

@@ -175,7 +175,21 @@ struct gendisk { u64 diskseq; struct mutex open_mutex; struct device dev; };
 #define disk_to_dev(disk)	(&(disk)->dev)
 #define disk_live(disk)		true
 struct block_device { struct gendisk *bd_disk; };
-struct super_block { struct block_device *s_bdev; unsigned long s_magic; };
+struct seq_file {
+	char text[8192];
+	size_t used;
+	char *buf;
+	size_t size, count;
+};
+struct super_block {
+	struct block_device *s_bdev;
+	unsigned long s_magic;
+	const struct super_operations *s_op;
+	struct dentry *s_root;
+};
+struct super_operations {
+	int (*show_options)(struct seq_file *m, struct dentry *root);
+};
 struct inode {
 	umode_t i_mode;
 	struct super_block *i_sb;
@@ -206,7 +220,6 @@ struct file_system_type {
 };
 void kill_anon_super(struct super_block *sb);
 struct kstat { u32 result_mask, dio_offset_align; };
-struct seq_file { char text[8192]; size_t used; };
 
 #define hlist_entry_safe(p, type, member) \
 	((p) ? container_of(p, type, member) : NULL)

@@ -264,10 +264,12 @@ static bool route_begin(struct file *file, struct block_device *bdev,
 	info->through_host = false;
 	info->offset_align = 0;
 	info->mem_align = 0;
+	info->piece_align = 0;
 	info->reason = judge_file(file, bdev);
 	if (info->reason)
 		return false;
 	nvfs_dma_set_alignment(bdev, info);
+	info->piece_align = info->offset_align;
 	return true;
 }
 
@@ -313,8 +315,10 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 	struct block_device *bdev;
 	bool keep;
 
-	if (likely(nvfs_dma_route_known(region, file, info)))
+	if (likely(nvfs_dma_route_known(region, file, info))) {
+		info->piece_align = info->offset_align;
 		return;
+	}
 	bdev = file_bdev_of(file);
 	if (bdev)
 		know_disk(bdev->bd_disk);
@@ -352,6 +356,29 @@ void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 }
 
 /**
+ * nvfs_dma_align_write() - raise an alignment to what writes of a file need
+ * @file: the file
+ * @info: from nvfs_dma_route()
+ *
+ * Files of xfs may share blocks.  A direct write of a part of a block of a file
+ * that does, or once did, goes through the page cache after all, beside direct
+ * writes to its neighbours, which it may undo (see nvfs-dma-gate.c).  Which files
+ * do nobody can ask before 6.14, and another one may share the file's blocks at
+ * any time.  So all its parts of blocks are written as such.
+ *
+ * Context: any.
+ */
+void nvfs_dma_align_write(const struct file *file, struct nvfs_route_info *info)
+{
+	const struct inode *inode = file_inode(file);
+
+	if (info->offset_align && S_ISREG(inode->i_mode) &&
+	    inode->i_sb->s_magic == XFS_SUPER_MAGIC)
+		info->offset_align = max(info->offset_align,
+					 (u32)i_blocksize(inode));
+}
+
+/**
  * nvfs_dma_mem_aligned() - may a direct request begin at an offset of a region?
  * @info: from nvfs_dma_route()
  * @region: the region
@@ -367,7 +394,7 @@ bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
 			  const struct nvfs_region *region, u64 off)
 {
 	return IS_ALIGNED(off, info->mem_align) &&
-	       (region->nr_pieces == 1 || IS_ALIGNED(off, info->offset_align));
+	       (region->nr_pieces == 1 || IS_ALIGNED(off, info->piece_align));
 }
 
 /**

@@ -21,6 +21,8 @@ struct nvfs_region;
  * @through_host: the way leads through a host bridge
  * @offset_align: file offset and length must be multiples of this, in bytes
  * @mem_align: the region offset must be a multiple of this, in bytes
+ * @piece_align: and of this where the region has several pieces; not set by
+ *	nvfs_dma_route_known()
  */
 struct nvfs_route_info {
 	enum nvfs_reason reason;
@@ -29,6 +31,7 @@ struct nvfs_route_info {
 	bool through_host;
 	u32 offset_align;
 	u32 mem_align;
+	u32 piece_align;
 };
 
 /**
@@ -61,6 +64,8 @@ void nvfs_dma_route(struct nvfs_region *region, struct file *file,
 		    struct nvfs_route_info *info);
 void nvfs_dma_route_path(const struct nvfs_pci_path *gpu, struct file *file,
 			 struct nvfs_route_info *info);
+void nvfs_dma_align_write(const struct file *file,
+			  struct nvfs_route_info *info);
 bool nvfs_dma_mem_aligned(const struct nvfs_route_info *info,
 			  const struct nvfs_region *region, u64 off);
 void nvfs_dma_describe(const struct nvfs_route_info *info, char *text,

@@ -114,6 +114,8 @@ int nvfs_io_admit(struct nvfs_io *io)
 	if (READ_ONCE(io->region->gpu->gone))
 		return -ENODEV;
 	nvfs_dma_route(io->region, io->file, &io->route);
+	if (io->write)
+		nvfs_dma_align_write(io->file, &io->route);
 	if (io->bounce_ok)
 		return 0;
 	io->reason = io->route.reason;

@@ -89,6 +89,9 @@ int nvfs_io_query(struct nvfs_regions *regions, struct nvfs_query *args)
 		ret = args->flags & NVFS_QUERY_GPU ?
 		      query_bdf(fd_file(f), args->gpu, &info) :
 		      query_region(regions, fd_file(f), args, &info);
+	/* It is not said which way requests will go */
+	if (!ret)
+		nvfs_dma_align_write(fd_file(f), &info);
 	fdput(f);
 	if (!ret)
 		query_report(&info, args);

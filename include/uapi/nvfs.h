@@ -314,7 +314,8 @@ struct nvfs_hole {
  * file offset and the GPU address disagree) goes through host memory, and the
  * route is mixed or bounce.  Without the flag such a request is refused.
  * A WRITE brings the parts of blocks at its ends through the page cache to the
- * drive before it returns.
+ * drive before it returns.  In a file of xfs a WRITE's blocks are those of the
+ * file system, as xfs has a page cache for parts of those that files share.
  *
  * Holes read as zeroes.  With NVFS_RW_REPORT_HOLES they are listed instead, in
  * order, neighbours merged, and count into @done.  When the records run out
@@ -380,7 +381,8 @@ struct nvfs_rw {
  * @reason: out: enum nvfs_reason: the check that failed
  * @distance: out: PCI links between drive and GPU, -1 when unknown
  * @offset_align: out: what file offset and length of a direct request must be
- *	multiples of, in bytes
+ *	multiples of, in bytes; for a file of xfs that of a WRITE, a READ may need
+ *	less
  * @mem_align: out: what the region offset must be a multiple of, in bytes
  * @page_source: out: enum nvfs_page_source; with NVFS_QUERY_GPU always
  *	NVFS_PAGES_NONE, because asking makes no pages

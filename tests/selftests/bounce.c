@@ -329,6 +329,71 @@ TEST(xfs_reflinked_file)
 	file_check(b.x.file, 0, 701952, SIZE - 701952, OLD);
 }
 
+/* What a WRITE came to, by its own word and by the counters. */
+static void write_as(struct bench *b, uint64_t pos, uint64_t len, uint32_t flags,
+		     uint32_t route, uint64_t direct)
+{
+	long long were = stat_get("write_direct_bytes");
+	long long bounced = stat_get("write_bounce_bytes");
+	struct nvfs_rw rw;
+
+	b->x.region_offset = pos % SIZE;
+	b->x.file_offset = pos;
+	b->x.length = len;
+	gpu_put_pattern(&b->buf, b->x.region_offset, len, NEW, pos);
+	ASSERT_EQ(nv_rw_as(&b->x, true, flags, &rw), 0);
+	ASSERT_EQ(rw.done, len);
+	ASSERT_EQ(rw.route, route);
+	ASSERT_EQ(stat_get("write_direct_bytes") - were, direct);
+	ASSERT_EQ(stat_get("write_bounce_bytes") - bounced, len - direct);
+	if (direct == len)
+		ASSERT_EQ(rw.reason, NVFS_REASON_NONE);
+	file_check(b->x.file, 0, pos, len, NEW);
+}
+
+/*
+ * xfs writes a part of a block that files share, or once did, through its page
+ * cache, whatever it is asked for. The drive has blocks of 512 bytes.
+ */
+TEST(xfs_parts_of_blocks_of_a_reflinked_file)
+{
+	static const uint64_t part[][2] = {
+		{ 512, 512 }, { 512, 3584 }, { 8192, 512 }, { 12288, 7168 },
+	};
+	struct nvfs_query q;
+	struct nvfs_rw rw;
+	struct bench b;
+	int i;
+
+	own_mounts();
+	must("export TEST_DIR=1 TEST_DEV=1 QA_CHECK_FS=1; mkfs.xfs -q -f "
+	     "-m reflink=1 %s && mount %s %s/m", fix_place("part"),
+	     fix_place("part"), DIR);
+	set_up(&b, DIR "/m/one", O_RDWR);
+	must("cp --reflink=always %s/m/one %s/m/two", DIR, DIR);
+	ASSERT_EQ(nv_query(b.x.dev, b.x.region, b.x.file, &q), 0);
+	ASSERT_EQ(q.route, NVFS_ROUTE_DIRECT);
+	ASSERT_EQ(q.offset_align, BLOCK);
+	for (i = 0; i < 4; i++) {
+		b.x.region_offset = 0;
+		b.x.file_offset = part[i][0];
+		b.x.length = part[i][1];
+		ASSERT_ERRNO(nv_rw_as(&b.x, true, 0, &rw), EREMOTEIO);
+		ASSERT_EQ(rw.reason, NVFS_REASON_ALIGN);
+		ASSERT_EQ(rw.done, 0);
+	}
+	file_check(b.x.file, 0, 0, SIZE, OLD);
+	read_one(&b, 512, 512, 1024, NVFS_ROUTE_DIRECT, 0);
+	write_as(&b, 512, 1024, NVFS_RW_BOUNCE, NVFS_ROUTE_BOUNCE, 0);
+	write_as(&b, 65536 + 512, 16384, NVFS_RW_BOUNCE, NVFS_ROUTE_MIXED,
+		 12288);
+	write_as(&b, 131072, 65536, 0, NVFS_ROUTE_DIRECT, 65536);
+	file_check(b.x.file, 0, 1536, 65536 - 1024, OLD);
+	/* the blocks are its own again, and xfs does as before */
+	ASSERT_EQ(unlink(DIR "/m/two"), 0);
+	write_as(&b, 131072 + 512, 1024, NVFS_RW_BOUNCE, NVFS_ROUTE_BOUNCE, 0);
+}
+
 TEST(read_only_mount)
 {
 	struct nvfs_rw rw;

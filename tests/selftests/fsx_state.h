@@ -44,7 +44,8 @@ struct fsx {
 	uint32_t region;
 	uint32_t region_at;	/* of the region in the buffer */
 	uint32_t batch;
-	uint32_t offset_align;
+	uint32_t offset_align;	/* of writes */
+	uint32_t read_align;
 	uint32_t mem_align;
 };
 
@@ -181,14 +182,19 @@ static inline void pick_move(struct move *m, uint64_t start, uint64_t end,
 /* With several pieces, each bvec has to end on a block. */
 static inline uint64_t gpu_align(void)
 {
-	return f.scatter && f.offset_align > f.mem_align ? f.offset_align :
-							   f.mem_align;
+	return f.scatter && f.read_align > f.mem_align ? f.read_align :
+							 f.mem_align;
+}
+
+static inline uint64_t file_align(const struct move *m)
+{
+	return m->write ? f.offset_align : f.read_align;
 }
 
 /* Does the transfer need host memory? */
 static inline bool needs_bounce(const struct move *m)
 {
-	return !f.near || (m->pos | m->len) % f.offset_align ||
+	return !f.near || (m->pos | m->len) % file_align(m) ||
 	       m->off % gpu_align();
 }
 
@@ -200,14 +206,14 @@ static inline bool is_refused(const struct move *m)
 /* What the route has to be when @done bytes were moved. */
 static inline uint32_t want_route(const struct move *m, uint64_t done)
 {
-	uint64_t head = -m->pos & (f.offset_align - 1);
+	uint64_t head = -m->pos & (file_align(m) - 1);
 	uint64_t middle;
 
 	if (!done)
 		return NVFS_ROUTE_NONE;
 	if (!f.near || (m->off + head) % gpu_align() || head >= m->len)
 		return NVFS_ROUTE_BOUNCE;
-	middle = down(m->len - head, f.offset_align);
+	middle = down(m->len - head, file_align(m));
 	if (done <= head || !middle)
 		return NVFS_ROUTE_BOUNCE;
 	if (!head && done <= middle)

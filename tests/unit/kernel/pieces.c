@@ -384,7 +384,8 @@ static void one_byte_is_one_bvec(void **state)
 
 static void alignment_of_memory_is_the_drive_s_or_the_file_s(void **state)
 {
-	struct nvfs_route_info info = { .offset_align = 512, .mem_align = 4 };
+	struct nvfs_route_info info = { .offset_align = 4096, .mem_align = 4,
+					.piece_align = 512 };
 	struct nvfs_region region = { .nr_pieces = 1 };
 
 	(void)state;

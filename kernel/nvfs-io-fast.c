@@ -100,8 +100,11 @@ static __always_inline ssize_t fast_submit(struct fast *fast,
 		ret = vfs_iocb_iter_write(file, kiocb, &iter);
 	else
 		ret = vfs_iocb_iter_read(file, kiocb, &iter);
-	if (ret != -EIOCBQUEUED)
+	if (ret != -EIOCBQUEUED) {
+		if (write && ret > 0)
+			nvfs_io_was_buffered(kiocb);
 		return ret;
+	}
 	/* Pairs with the release in fast_done() */
 	if (unlikely(smp_load_acquire(&fast->waiter)))
 		fast_wait(fast);

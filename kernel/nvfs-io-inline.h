@@ -133,4 +133,18 @@ static inline void nvfs_io_invalidate(struct file *file, loff_t pos, u64 len)
 					      (pos + len - 1) >> PAGE_SHIFT);
 }
 
+/**
+ * nvfs_io_was_buffered() - a direct kiocb went through the page cache
+ * @kiocb: the kiocb; it has ended
+ *
+ * Said as some file systems say it themselves.  So it is of every write to a block
+ * device that moved bytes before its submission returned, though it had a
+ * completion: direct ones are queued, and the block layer's way out is to write
+ * through its page cache when it can't empty that.
+ */
+static __always_inline void nvfs_io_was_buffered(struct kiocb *kiocb)
+{
+	kiocb->ki_flags &= ~IOCB_DIRECT;
+}
+
 #endif /* _NVFS_IO_INLINE_H */

@@ -217,6 +217,8 @@ void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio)
 		if (!atomic_dec_and_test(&io->step_users))
 			return;
 		ret = io->step_ret;
+	} else if (io->write && ret > 0) {
+		nvfs_io_was_buffered(kiocb);
 	}
 	io->by_submitter = true;
 	fast_ended(io, ret);

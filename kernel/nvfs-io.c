@@ -26,6 +26,7 @@
 
 #include "nvfs-dma.h"
 #include "nvfs-io.h"
+#include "nvfs-io-dirtied.h"
 #include "nvfs-io-fast.h"
 #include "nvfs-io-inline.h"
 #include "nvfs-io-watch.h"
@@ -184,6 +185,22 @@ static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
 						  io->route.offset_align));
 }
 
+/* Some file systems take the page cache and do not say so */
+static ssize_t direct_submit_write(struct nvfs_io *io, struct iov_iter *iter)
+{
+	struct nvfs_dirtied before;
+	ssize_t ret;
+
+	nvfs_dirtied_note(&before);
+	ret = vfs_iocb_iter_write(io->file, &io->kiocb, iter);
+	if (ret <= 0)
+		return ret;
+	if (S_ISBLK(file_inode(io->file)->i_mode) ||
+	    nvfs_dirtied_since(&before, io->file->f_mapping, io->pos, ret))
+		nvfs_io_was_buffered(&io->kiocb);
+	return ret;
+}
+
 static ssize_t direct_submit(struct nvfs_io *io, struct iov_iter *iter)
 {
 	nvfs_stat_inc(kiocbs);
@@ -192,7 +209,7 @@ static ssize_t direct_submit(struct nvfs_io *io, struct iov_iter *iter)
 		nvfs_watch_dma(io->id, io->pos, io->step_len, iter->nr_segs,
 			       NVFS_ROUTE_DIRECT);
 	if (io->write)
-		return vfs_iocb_iter_write(io->file, &io->kiocb, iter);
+		return direct_submit_write(io, iter);
 	return vfs_iocb_iter_read(io->file, &io->kiocb, iter);
 }
 

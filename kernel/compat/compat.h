@@ -35,6 +35,10 @@ static inline struct class *nvfs_compat_class_create(const char *name)
 #define class_create(name) nvfs_compat_class_create(name)
 #endif
 
+#ifdef NVFS_COMPAT_INODE_STATE
+#define inode_state_read_once(inode) READ_ONCE((inode)->i_state)
+#endif
+
 #ifdef NVFS_COMPAT_CALLER_START_WRITE
 /* As the newer function: an asynchronous write keeps the freeze protection, and
  * its completion calls kiocb_end_write().

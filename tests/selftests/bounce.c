@@ -394,6 +394,81 @@ TEST(xfs_parts_of_blocks_of_a_reflinked_file)
 	write_as(&b, 131072 + 512, 1024, NVFS_RW_BOUNCE, NVFS_ROUTE_BOUNCE, 0);
 }
 
+/* Pages that were made dirty since boot, by anybody, as the kernel counts them. */
+static long long pages_dirtied(void)
+{
+	char out[64];
+
+	must("cat /proc/sys/vm/stat_refresh");
+	ASSERT_EQ(shell(out, sizeof(out),
+			"sed -n 's/^nr_dirtied //p' /proc/vmstat"), 0);
+	return atoll(out);
+}
+
+/*
+ * ext4 fills holes of a file without extents through its page cache, whatever it
+ * is asked for, and empties that afterwards. The kernel's own count of dirty pages
+ * tells.
+ */
+TEST(ext4_hole_of_a_file_without_extents)
+{
+	static const uint64_t len[] = { 4096, 12288, 128 * KIB, 64 * KIB, 4096,
+					128 * KIB, 512 * KIB };
+	long long pages = 0, were;
+	uint64_t pos = 4096;
+	struct bench b;
+	size_t i;
+
+	make_fs("mkfs.ext4 -q -F -O ^extent,^64bit", "rw");
+	set_up(&b, DIR "/m/file", O_RDWR);
+	/* 128 KiB are the pages after which a new task is first asked to pause */
+	ASSERT_EQ(ftruncate(b.x.file, 0), 0);
+	ASSERT_EQ(ftruncate(b.x.file, SIZE), 0);
+	for (i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+		were = pages_dirtied();
+		write_as(&b, pos, len[i], i % 2 ? 0 : NVFS_RW_BOUNCE,
+			 NVFS_ROUTE_BOUNCE, 0);
+		pages = pages_dirtied() - were;
+		ASSERT_GE(pages, len[i] / BLOCK);
+		write_as(&b, pos, len[i], 0, NVFS_ROUTE_DIRECT, len[i]);
+		pos += len[i];
+	}
+	/* behind the end is no hole */
+	ASSERT_EQ(ftruncate(b.x.file, BLOCK), 0);
+	write_as(&b, BLOCK, 64 * KIB, 0, NVFS_ROUTE_DIRECT, 64 * KIB);
+}
+
+/* The same in a batch: the hole is for a worker to find. */
+TEST(ext4_hole_of_a_file_without_extents_in_a_batch)
+{
+	struct nvfs_batch_submit out;
+	struct nvfs_request req;
+	struct nvfs_event event;
+	struct bench b;
+	uint32_t batch;
+	int i;
+
+	make_fs("mkfs.ext4 -q -F -O ^extent,^64bit", "rw");
+	set_up(&b, DIR "/m/file", O_RDWR);
+	ASSERT_EQ(ftruncate(b.x.file, 0), 0);
+	ASSERT_EQ(ftruncate(b.x.file, SIZE), 0);
+	batch = batch_make(b.x.dev, 1);
+	b.x.file_offset = 65536;
+	b.x.length = 65536;
+	gpu_put_pattern(&b.buf, 0, b.x.length, NEW, b.x.file_offset);
+	req = nv_request(&b.x, NVFS_OP_WRITE, NVFS_RW_BOUNCE, 7);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(batch_submit(b.x.dev, batch, &req, 1, &out), 0);
+		batch_reap_all(b.x.dev, batch, &event, 1, 20);
+		ASSERT_EQ(event.error, 0);
+		ASSERT_EQ(event.route, i ? NVFS_ROUTE_DIRECT :
+					   NVFS_ROUTE_BOUNCE);
+		ASSERT_EQ(event.reason, i ? NVFS_REASON_NONE :
+					    NVFS_REASON_FS_BUFFERED);
+	}
+	file_check(b.x.file, 0, 65536, 65536, NEW);
+}
+
 TEST(read_only_mount)
 {
 	struct nvfs_rw rw;

@@ -7,12 +7,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void *ring_map(int fd, size_t size, uint64_t offset)
+static void *ring_map(struct ring *r, int i, size_t size, uint64_t offset)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
+		       MAP_SHARED | MAP_POPULATE, r->fd, (off_t)offset);
 
 	ASSERT_TRUE(p != MAP_FAILED);
+	r->maps[i].at = p;
+	r->maps[i].size = size;
 	return p;
 }
 
@@ -26,11 +28,11 @@ void ring_make(struct ring *r, uint32_t flags)
 	r->fd = (int)syscall(__NR_io_uring_setup, RING_ENTRIES, &p);
 	if (r->fd < 0)
 		FAIL("io_uring_setup 0x%x: %s", flags, strerror(errno));
-	sq = ring_map(r->fd, p.sq_off.array + p.sq_entries * 4,
+	sq = ring_map(r, 0, p.sq_off.array + p.sq_entries * 4,
 		      IORING_OFF_SQ_RING);
-	cq = ring_map(r->fd, p.cq_off.cqes + p.cq_entries * 32,
+	cq = ring_map(r, 1, p.cq_off.cqes + p.cq_entries * 32,
 		      IORING_OFF_CQ_RING);
-	r->sqes = ring_map(r->fd, p.sq_entries * (r->big ? 128 : 64),
+	r->sqes = ring_map(r, 2, p.sq_entries * (r->big ? 128 : 64),
 			   IORING_OFF_SQES);
 	r->sq_tail = (void *)(sq + p.sq_off.tail);
 	r->sq_mask = (void *)(sq + p.sq_off.ring_mask);
@@ -45,6 +47,15 @@ void ring_make(struct ring *r, uint32_t flags)
 void ring_make_big(struct ring *r, uint32_t more)
 {
 	ring_make(r, IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | more);
+}
+
+void ring_end(struct ring *r)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(r->maps) / sizeof(r->maps[0]); i++)
+		ASSERT_EQ(munmap(r->maps[i].at, r->maps[i].size), 0);
+	ASSERT_EQ(close(r->fd), 0);
 }
 
 /* The next entry, empty; there has to be room. */

@@ -16,6 +16,10 @@ struct ring {
 	uint32_t *sq_tail, *sq_mask, *sq_array, *sq_flags;
 	uint32_t *cq_head, *cq_tail, *cq_mask;
 	uint8_t *sqes, *cqes;
+	struct {
+		void *at;
+		size_t size;
+	} maps[3];
 };
 
 struct cqe {
@@ -28,6 +32,8 @@ struct cqe {
 void ring_make(struct ring *r, uint32_t flags);
 /* With entries that have room for a request. */
 void ring_make_big(struct ring *r, uint32_t more);
+/* Nothing of this process keeps it any more. */
+void ring_end(struct ring *r);
 /* The next entry, empty; there has to be room. */
 struct io_uring_sqe *ring_next(struct ring *r);
 void ring_push(struct ring *r);

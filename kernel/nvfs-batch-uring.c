@@ -8,6 +8,7 @@
  */
 #include <linux/cred.h>
 #include <linux/percpu.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "nvfs-batch.h"
@@ -121,9 +122,46 @@ static void uring_complete(struct nvfs_io *io)
 		io_uring_cmd_complete_in_task(async->cmd, uring_end);
 }
 
+/* Is a process ending as a whole?  A thread of it may have ended before. */
+static bool process_is_ending(const struct task_struct *task)
+{
+	/* The task keeps it */
+	const struct signal_struct *signal = task->signal;
+
+	return READ_ONCE(signal->flags) & SIGNAL_GROUP_EXIT ||
+	       !atomic_read(&signal->live);
+}
+
+/* Does io_uring want all of a task's requests to end?  It waits for all of them
+ * before execve(), and at the end of a ring's own thread; at the end of any other
+ * thread it waits for some of its own, and ours go on.
+ */
+static bool task_is_leaving(const struct task_struct *task)
+{
+	return nvfs_compat_uring_waits(task) &&
+	       (task->in_execve || task->flags & PF_IO_WORKER);
+}
+
+/*
+ * Nothing tells us of that in time: a command keeps the device open, and
+ * IO_URING_F_CANCEL (6.7) is for commands that end inside the call.  Until one
+ * ends the kernel calls again and again, without a rest and with the ring's lock
+ * held, and a step may take as long as its file likes.  So whoever runs a request
+ * looks.  The command keeps its task and its ring.
+ */
+static bool uring_is_orphan(struct nvfs_io *io)
+{
+	struct io_uring_cmd *cmd = container_of(io, struct nvfs_async, io)->cmd;
+	const struct task_struct *task = nvfs_compat_uring_task(cmd);
+
+	return nvfs_compat_uring_is_closed(cmd) || process_is_ending(task) ||
+	       task_is_leaving(task);
+}
+
 static const struct nvfs_io_ops uring_ops = {
 	.complete = uring_complete,
 	.punt = nvfs_async_punt,
+	.is_orphan = uring_is_orphan,
 };
 
 static int uring_prepare(struct nvfs_async *async, struct nvfs_batches *batches,

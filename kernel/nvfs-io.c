@@ -375,7 +375,12 @@ static ssize_t step_bounce(struct nvfs_io *io, u64 len)
 	return ret;
 }
 
-/* Does somebody want the request to end? */
+static bool is_orphan(struct nvfs_io *io)
+{
+	return io->ops && io->ops->is_orphan && io->ops->is_orphan(io);
+}
+
+/* Does somebody want the request to end, or nobody to go on? */
 static int interrupted(struct nvfs_io *io)
 {
 	if (fatal_signal_pending(current))
@@ -385,6 +390,8 @@ static int interrupted(struct nvfs_io *io)
 	/* Nobody revokes persistent memory */
 	if (READ_ONCE(io->region->gpu->gone))
 		return -ENODEV;
+	if (is_orphan(io) && nvfs_io_cancel(io))
+		nvfs_stat_inc(cancels);
 	if (atomic_read(&io->state) == IO_TERMINATE_REQ)
 		return -ECANCELED;
 	return 0;

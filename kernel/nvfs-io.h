@@ -52,10 +52,13 @@ struct nvfs_io_share {
  * @complete: the request has ended; calls nvfs_io_delivered() before anybody
  *	may free it.  Any context.
  * @punt: have nvfs_io_run() called from a context that may sleep.  Any context.
+ * @is_orphan: has the request lost all who could be told of its end?  Asked before
+ *	each step but one that starts where it is submitted; may be NULL
  */
 struct nvfs_io_ops {
 	void (*complete)(struct nvfs_io *io);
 	void (*punt)(struct nvfs_io *io);
+	bool (*is_orphan)(struct nvfs_io *io);
 };
 
 /**

@@ -443,6 +443,11 @@ enum nvfs_op {
  * bytes moved or a negative errno (no count comes with an error); on a ring
  * with IORING_SETUP_CQE32 the first extra word is route | reason << 8.  An
  * io_uring command is at most 2^31 - 4096 bytes long (EINVAL).
+ *
+ * A command ends with ECANCELED, after the step that is under way (64 MiB at most),
+ * when its submitter's process ends or calls execve(), and when its ring is closed.
+ * The end of a thread of the process ends nothing.  A single command can't be
+ * cancelled: io_uring has no way to ask, and IORING_OP_ASYNC_CANCEL gives ENOENT.
  */
 struct nvfs_request {
 	__u32 op;

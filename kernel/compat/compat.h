@@ -92,22 +92,7 @@ static inline struct mem_cgroup *nvfs_compat_memcg_get(struct mem_cgroup *memcg)
 #define fd_empty(f)	(!(f).file)
 #endif
 
-#ifdef NVFS_COMPAT_URING_CMD_HEADER
-#include <linux/io_uring/cmd.h>
-
-static inline const void *nvfs_compat_uring_payload(struct io_uring_cmd *cmd)
-{
-	return io_uring_sqe_cmd(cmd->sqe);
-}
-#else
-#include <linux/io_uring.h>
-
-static inline const void *nvfs_compat_uring_payload(struct io_uring_cmd *cmd)
-{
-	return cmd->cmd;
-}
-#endif
-
+#include "compat-uring.h"
 #include <linux/mm.h>
 
 #ifdef NVFS_COMPAT_VM_FLAGS

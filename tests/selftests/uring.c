@@ -7,11 +7,14 @@
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -566,4 +569,325 @@ TEST(kill_in_flight)
 		ASSERT_TRUE(WIFSIGNALED(status));
 	}
 	wait_for_closes(open);
+}
+
+/* ------------------------------------------------- nobody waits any more */
+
+/*
+ * Commands on a file system that takes no writes: each is two steps, the end of a
+ * block and a whole one, and there are more than workers, so that some wait in
+ * their first step and all others have not begun.
+ */
+#define WAITING	2000
+#define WORKERS	256
+#define HEAD	(BLOCK - 1)
+
+struct counted {
+	long long started, ended, bytes, cancels, open;
+};
+
+static struct counted count_now(void)
+{
+	return (struct counted){
+		.started = stat_get("write_started"),
+		.ended = stat_get("write_ended"),
+		.bytes = stat_get("write_bytes"),
+		.cancels = stat_get("cancels"),
+		.open = stat_get("files_open"),
+	};
+}
+
+static void wait_for_stat(const char *key, long long value)
+{
+	double end = harness_now() + RING_WAIT_S;
+
+	while (stat_get(key) < value) {
+		if (harness_now() > end)
+			FAIL("%s is %lld after %d s, not %lld", key,
+			     stat_get(key), RING_WAIT_S, value);
+		sched_yield();
+	}
+}
+
+static struct nvfs_request waiting(const struct bench *b, uint32_t i)
+{
+	struct nvfs_request req = piece(b, i % ENTRIES, NVFS_OP_WRITE,
+					NVFS_RW_BOUNCE);
+
+	req.region_offset++;
+	req.file_offset++;
+	req.length--;
+	req.user_data = i;
+	return req;
+}
+
+static void start_waiting(struct bench *b, uint32_t nr)
+{
+	long long before = stat_get("write_started");
+	uint32_t i, n;
+
+	for (i = 0; i < nr; i += n) {
+		for (n = 0; n < ENTRIES && i + n < nr; n++) {
+			struct nvfs_request req = waiting(b, i + n);
+
+			ring_add(&b->ring, b->x.dev, &req);
+		}
+		/* a thread of io_uring takes what it likes of it at a time */
+		ring_enter(&b->ring, n, 0, IORING_ENTER_SQ_WAKEUP);
+		wait_for_stat("write_started", before + i + n);
+	}
+}
+
+/* What was in its first step has ended with it, the rest without a byte. */
+static void expect_given_up(const struct counted *before)
+{
+	struct counted now;
+
+	wait_for_stat("write_ended", before->ended + WAITING);
+	now = count_now();
+	ASSERT_EQ(now.started - before->started, WAITING);
+	ASSERT_EQ(now.ended - before->ended, WAITING);
+	harness_note("%lld bytes moved", now.bytes - before->bytes);
+	ASSERT_LE(now.bytes - before->bytes, WORKERS * HEAD);
+	ASSERT_EQ(now.cancels - before->cancels, WAITING);
+}
+
+/* A command lets go of the device some time after it is counted as ended. */
+static void expect_last_close(struct bench *b, const struct counted *before)
+{
+	close(b->x.dev);
+	wait_for_closes(before->open - 1);
+}
+
+/* Two processes take turns. */
+static void tell(int end)
+{
+	ASSERT_EQ(write(end, "x", 1), 1);
+}
+
+static void hear(int end)
+{
+	char byte;
+
+	ASSERT_EQ(read(end, &byte, 1), 1);
+}
+
+/*
+ * A child that has a ring, and starts commands once it hears that the file system
+ * is frozen. Device and GPU memory are the parent's, too, and outlive it.
+ */
+static pid_t fork_waiting(struct bench *b, int *end, uint32_t ring_flags,
+			  void (*then)(void))
+{
+	int ends[2];
+	pid_t pid;
+
+	set_up(b, EXT4, ENTRIES * PIECE);
+	ring_end(&b->ring);
+	ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	pid = fork();
+	if (pid) {
+		close(ends[1]);
+		*end = ends[0];
+		return pid;
+	}
+	ring_make_big(&b->ring, ring_flags);
+	hear(ends[1]);
+	start_waiting(b, WAITING);
+	tell(ends[1]);
+	then();
+	_exit(1);
+}
+
+static void stay(void)
+{
+	for (;;)
+		pause();
+}
+
+static void killed(uint32_t ring_flags)
+{
+	struct counted before;
+	struct frost frost;
+	struct bench b;
+	int end, status;
+	pid_t pid = fork_waiting(&b, &end, ring_flags, stay);
+
+	before = count_now();
+	frost_begin(&frost, fix_place("ext4"));
+	tell(end);
+	hear(end);
+	ASSERT_EQ(kill(pid, SIGKILL), 0);
+	/* the thread of a ring waits for its commands */
+	if (!ring_flags)
+		ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	frost_end(&frost);
+	if (ring_flags)
+		ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_TRUE(WIFSIGNALED(status));
+	expect_given_up(&before);
+	expect_last_close(&b, &before);
+}
+
+TEST_OF(kill_ends_what_waits, 120, killed(0))
+TEST_OF(kill_ends_what_a_thread_of_the_ring_started, 120,
+	killed(IORING_SETUP_SQPOLL))
+
+static void become_another(void)
+{
+	execl("/bin/true", "true", NULL);
+}
+
+/* The kernel function in which a process sleeps. */
+static bool sleeps_in(pid_t pid, const char *function)
+{
+	char path[64], text[64] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_GE(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	return !strcmp(text, function);
+}
+
+/* execve() waits for what was started, so that has to end. */
+TEST(execve_ends_what_waits)
+{
+	double limit = harness_now() + RING_WAIT_S;
+	struct counted before;
+	struct frost frost;
+	struct bench b;
+	int end, status;
+	pid_t pid = fork_waiting(&b, &end, 0, become_another);
+
+	before = count_now();
+	frost_begin(&frost, fix_place("ext4"));
+	tell(end);
+	hear(end);
+	while (!sleeps_in(pid, "io_uring_cancel_generic")) {
+		ASSERT_LT(harness_now(), limit);
+		sched_yield();
+	}
+	frost_end(&frost);
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+	expect_given_up(&before);
+	expect_last_close(&b, &before);
+}
+
+TEST(close_of_the_ring_ends_what_waits)
+{
+	struct nvfs_request req;
+	struct counted before;
+	struct frost frost;
+	struct bench b;
+
+	set_up(&b, EXT4, ENTRIES * PIECE);
+	ring_end(&b.ring);
+	before = count_now();
+	frost_begin(&frost, fix_place("ext4"));
+	/* not before: who thaws is a child, and would keep the ring open */
+	ring_make_big(&b.ring, 0);
+	start_waiting(&b, WAITING);
+	ring_end(&b.ring);
+	frost_end(&frost);
+	expect_given_up(&before);
+	/* of the device, nothing has ended */
+	ring_make_big(&b.ring, 0);
+	req = waiting(&b, 0);
+	ASSERT_EQ(one_command(&b, &req).res, PIECE - 1);
+	expect_last_close(&b, &before);
+}
+
+static void *start_and_leave(void *bench)
+{
+	start_waiting(bench, WORKERS + 44);
+	return NULL;
+}
+
+static void expect_all_whole(struct bench *b, uint32_t nr)
+{
+	struct cqe cqe;
+	uint32_t i;
+
+	for (i = 0; i < nr; i++) {
+		cqe = ring_wait(&b->ring);
+		ASSERT_EQ(cqe.res, PIECE - 1);
+	}
+	ring_expect_empty(&b->ring);
+}
+
+/* A thread of many is gone, but not who waits for its commands. */
+TEST(the_end_of_a_thread_ends_nothing)
+{
+	struct frost frost;
+	pthread_t thread;
+	struct bench b;
+
+	set_up(&b, EXT4, ENTRIES * PIECE);
+	gpu_put_pattern(&b.buf, 0, b.buf.size, SEED + 1, 0);
+	frost_begin(&frost, fix_place("ext4"));
+	ASSERT_EQ(pthread_create(&thread, NULL, start_and_leave, &b), 0);
+	ASSERT_EQ(pthread_join(thread, NULL), 0);
+	frost_end(&frost);
+	expect_all_whole(&b, WORKERS + 44);
+	file_check(b.x.file, 0, 1, PIECE - 1, SEED + 1);
+}
+
+/* One execve() after the other fails while commands take their steps. */
+TEST(a_failed_execve_ends_nothing)
+{
+	enum { NR = 64 };
+	long long ended = stat_get("write_ended") + NR;
+	double limit = harness_now() + RING_WAIT_S;
+	char *none[] = { NULL };
+	struct frost frost;
+	struct bench b;
+	int nothing = memfd_create("nothing", 0);
+
+	/* a file that the kernel opens, and knows no format of */
+	ASSERT_EQ(write(nothing, none, sizeof(none)), sizeof(none));
+	set_up(&b, EXT4, ENTRIES * PIECE);
+	frost_begin(&frost, fix_place("ext4"));
+	start_waiting(&b, NR);
+	frost_end(&frost);
+	while (stat_get("write_ended") < ended) {
+		int i;
+
+		ASSERT_LT(harness_now(), limit);
+		for (i = 0; i < 10; i++)
+			ASSERT_ERRNO(fexecve(nothing, none, none), ENOEXEC);
+	}
+	expect_all_whole(&b, NR);
+}
+
+/* io_uring does not ask commands of devices to end one by one. */
+TEST(one_command_cannot_be_cancelled)
+{
+	struct nvfs_request req;
+	struct io_uring_sqe *sqe;
+	struct frost frost;
+	struct bench b;
+	struct cqe cqe;
+
+	set_up(&b, EXT4, ENTRIES * PIECE);
+	frost_begin(&frost, fix_place("ext4"));
+	req = waiting(&b, 7);
+	ring_add(&b.ring, b.x.dev, &req);
+	ring_submit(&b.ring, 1);
+	sqe = ring_next(&b.ring);
+	sqe->opcode = IORING_OP_ASYNC_CANCEL;
+	sqe->addr = 7;
+	sqe->user_data = 8;
+	ring_push(&b.ring);
+	ring_submit(&b.ring, 1);
+	cqe = ring_wait(&b.ring);
+	ASSERT_EQ(cqe.user_data, 8);
+	ASSERT_EQ(cqe.res, -ENOENT);
+	frost_end(&frost);
+	cqe = ring_wait(&b.ring);
+	ASSERT_EQ(cqe.user_data, 7);
+	ASSERT_EQ(cqe.res, PIECE - 1);
 }

@@ -152,8 +152,11 @@ fault:
 	return -EFAULT;
 }
 
-/* The kiocb did not move everything past the page cache: the general way */
-static noinline long fast_rest(struct nvfs_region *region, struct file *file,
+/*
+ * The kiocb did not move everything past the page cache: the general way.  Region
+ * and file are this function's to put.
+ */
+static noinline long fast_rest(struct nvfs_region *region, struct fd fd,
 			       const struct nvfs_request req,
 			       const struct nvfs_route_info route,
 			       const struct fast *fast, ssize_t ret,
@@ -161,8 +164,11 @@ static noinline long fast_rest(struct nvfs_region *region, struct file *file,
 {
 	struct nvfs_io io nvfs_no_auto_init;
 
-	nvfs_io_adopt(&io, fast, region, file, &req, &route, fast->begun);
+	nvfs_io_adopt(&io, fast, region, fd_file(fd), &req, &route,
+		      fast->begun);
 	nvfs_io_run_end(&io, nvfs_io_move_on(&io, ret, fast->kiocb.ki_flags));
+	fdput(fd);
+	nvfs_region_put(region);
 	if (io.error) {
 		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
 			 io.write ? "write" : "read", io.length,
@@ -173,14 +179,18 @@ static noinline long fast_rest(struct nvfs_region *region, struct file *file,
 	       io.error;
 }
 
-/* Run a request that was found fit */
-static __always_inline long fast_run(struct nvfs_region *region,
-				     struct file *file,
-				    const struct nvfs_request *req,
-				    const struct nvfs_route_info *route,
-				    struct nvfs_rw __user *uarg, bool write)
+/*
+ * Run a request that was found fit.  Region and file are this function's to put,
+ * before it touches the user's memory: that may wait for as long as somebody
+ * likes, and who ends the region waits for this.
+ */
+static __always_inline long fast_run(struct nvfs_region *region, struct fd fd,
+				     const struct nvfs_request *req,
+				     const struct nvfs_route_info *route,
+				     struct nvfs_rw __user *uarg, bool write)
 {
 	struct fast fast nvfs_no_auto_init;
+	struct file *file = fd_file(fd);
 	u64 length = req->length;
 	ssize_t ret;
 
@@ -194,12 +204,14 @@ static __always_inline long fast_run(struct nvfs_region *region,
 				       req->file_offset, length, write);
 	ret = fast_step(&fast, region, file, req, write);
 	if (unlikely(ret != length || !(fast.kiocb.ki_flags & IOCB_DIRECT)))
-		return fast_rest(region, file, *req, *route, &fast, ret, uarg);
+		return fast_rest(region, fd, *req, *route, &fast, ret, uarg);
 	if (!write)
 		nvfs_fast_flush(region, req->region_offset + length - 1);
 	nvfs_fast_account(write, length, &fast.begun);
 	if (nvfs_is_watched())
 		nvfs_watch_moved(&fast, region, file, length, write);
+	fdput(fd);
+	nvfs_region_put(region);
 	return copy_out(uarg, length, NVFS_ROUTE_DIRECT, NVFS_REASON_NONE);
 }
 
@@ -240,7 +252,6 @@ static __always_inline long rw_fast(struct nvfs_regions *regions,
 	struct nvfs_request req nvfs_no_auto_init;
 	struct nvfs_region *region;
 	struct fd fd;
-	long ret;
 
 	if (unlikely(!copy_in(&req, uarg)))
 		goto other;
@@ -255,10 +266,7 @@ static __always_inline long rw_fast(struct nvfs_regions *regions,
 	    !nvfs_fast_aligned(&req, &route))
 		goto put_fd;
 	req.op = write ? NVFS_OP_WRITE : NVFS_OP_READ;
-	ret = fast_run(region, fd_file(fd), &req, &route, uarg, write);
-	fdput(fd);
-	nvfs_region_put(region);
-	return ret;
+	return fast_run(region, fd, &req, &route, uarg, write);
 
 put_fd:
 	fdput(fd);

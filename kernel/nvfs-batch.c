@@ -423,8 +423,85 @@ fault:
 	return -EFAULT;
 }
 
-/* Copy in and check all requests; @wrong says where it ended */
-static int submission_prepare(struct submission *sub)
+/* What was prepared lets go of all that it holds */
+static void submission_release(struct submission *sub)
+{
+	struct nvfs_async *async;
+
+	*sub->last = NULL;
+	for (async = sub->first; async; async = async->next) {
+		nvfs_io_release(&async->io);
+		atomic_set(&async->io.state, IO_FREE);
+		if (async->own_cred)
+			put_cred(async->cred);
+	}
+}
+
+/* As if nothing had been prepared yet */
+static void submission_undo(struct submission *sub)
+{
+	submission_release(sub);
+	*sub->last = sub->unused;
+	sub->unused = sub->first;
+	sub->first = NULL;
+	sub->last = &sub->first;
+	sub->like = NULL;
+}
+
+/* Check requests that have been copied in; @wrong says where it ended */
+static int submission_add_all(struct submission *sub,
+			      const struct nvfs_request *req, u32 nr)
+{
+	u32 i;
+	int ret = 0;
+
+	for (i = 0; i < nr && !ret; i++) {
+		sub->args->wrong = i;
+		ret = submission_add(sub, req + i);
+		cond_resched();
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+	}
+	if (!ret)
+		sub->args->wrong = nr;
+	return ret;
+}
+
+/*
+ * Copy in all requests, which takes as long as somebody likes, while nothing is
+ * held; then check them.
+ */
+static noinline int submission_prepare_late(struct submission *sub)
+{
+	const void __user *user = u64_to_user_ptr(sub->args->requests);
+	u32 nr = sub->args->nr;
+	struct nvfs_request *req;
+	u32 missing;
+	int ret;
+
+	req = kvmalloc_array(nr, sizeof(*req), GFP_KERNEL_ACCOUNT |
+			     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!req)
+		return -ENOMEM;
+	missing = DIV_ROUND_UP(copy_from_user(req, user, nr * sizeof(*req)),
+			       sizeof(*req));
+	ret = submission_add_all(sub, req, nr - missing);
+	kvfree(req);
+	if (!ret && missing)
+		ret = -EFAULT;
+	return ret;
+}
+
+/*
+ * Copy in and check one request after the other; @wrong says where it ended.
+ * Those before it hold their regions, whose ends wait for that, so memory of the
+ * user's that is not there is not waited for.  Nothing else that is called from
+ * here touches any.
+ *
+ * Return: -EFAULT when memory is not there, or an errno that the uapi header
+ * documents.
+ */
+static int submission_prepare_present(struct submission *sub)
 {
 	struct nvfs_request req nvfs_no_auto_init;
 	struct nvfs_request __user *user =
@@ -432,6 +509,7 @@ static int submission_prepare(struct submission *sub)
 	u32 nr = sub->args->nr, i;
 	int ret;
 
+	pagefault_disable();
 	for (i = 0; i < nr; i++) {
 		ret = -EFAULT;
 		if (request_copy_in(&req, user + i))
@@ -446,24 +524,30 @@ static int submission_prepare(struct submission *sub)
 				break;
 		}
 	}
+	pagefault_enable();
 	sub->args->wrong = i;
 	return i < nr ? ret : 0;
+}
+
+/* Copy in and check all requests; @wrong says where it ended */
+static int submission_prepare(struct submission *sub)
+{
+	int ret = submission_prepare_present(sub);
+
+	if (likely(ret != -EFAULT))
+		return ret;
+	submission_undo(sub);
+	return submission_prepare_late(sub);
 }
 
 /* What was prepared, if anything, is not submitted */
 static void submission_drop(struct submission *sub)
 {
 	struct nvfs_batch *batch = sub->batch;
-	struct nvfs_async *async;
 
 	if (!sub->first)
 		return;
-	for (async = sub->first; async; async = async->next) {
-		nvfs_io_release(&async->io);
-		atomic_set(&async->io.state, IO_FREE);
-		if (async->own_cred)
-			put_cred(async->cred);
-	}
+	submission_release(sub);
 	spin_lock_irq(&batch->lock);
 	batch_give(batch, sub->first, sub->last);
 	spin_unlock_irq(&batch->lock);

@@ -105,6 +105,12 @@ void nvfs_async_punt(struct nvfs_io *io)
 	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
 
 	nvfs_stat_inc(punts);
+	/* It may be long until a worker comes, and what it shared may go */
+	if (io->share && !async->own_cred) {
+		get_cred(async->cred);
+		async->own_cred = true;
+	}
+	nvfs_io_let_go(io);
 	INIT_WORK(&async->work, async_work);
 	nvfs_workers_queue(async->batches->workers, &async->work);
 }

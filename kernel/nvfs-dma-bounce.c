@@ -73,6 +73,7 @@ struct bounce_run {
 	u64 begun;	/* bytes issued */
 	u64 done;	/* bytes moved, without a gap */
 	bool stop;	/* end of file or error: issue no more */
+	bool gap;	/* likewise: what is retired later does not count */
 	int error;
 };
 
@@ -193,9 +194,9 @@ static int copy_piece(const struct nvfs_gpu *gpu, phys_addr_t phys, void *host,
 	return 0;
 }
 
-/* Copy between host memory and a range of a region */
-static int copy_range(const struct nvfs_region *region, u64 off, void *host,
-		      u64 len, bool to_gpu)
+/* Copy between host memory and a range of a region, which is held */
+static int copy_pieces(const struct nvfs_region *region, u64 off, void *host,
+		       u64 len, bool to_gpu)
 {
 	const struct nvfs_piece *piece;
 	int ret = 0;
@@ -213,6 +214,24 @@ static int copy_range(const struct nvfs_region *region, u64 off, void *host,
 		len -= n;
 		piece++;
 	}
+	return ret;
+}
+
+/*
+ * The same for a region that is not held: whoever ends it waits for this copy, and
+ * for no file.  -ESTALE when it is ending.
+ */
+static int copy_range(struct nvfs_region *region, u64 off, void *host, u64 len,
+		      bool to_gpu)
+{
+	int ret;
+
+	if (!nvfs_region_tryget(region))
+		return -ESTALE;
+	ret = copy_pieces(region, off, host, len, to_gpu);
+	if (to_gpu)
+		wmb(); /* what the CPU wrote leaves its write buffers */
+	nvfs_region_put(region);
 	return ret;
 }
 
@@ -314,7 +333,7 @@ static void bounce_retire(struct bounce_run *run)
 	int ret;
 
 	wait_for_completion(&slot->done);
-	if (run->stop)
+	if (run->gap)
 		return;
 	ret = min_t(ssize_t, slot->ret, 0);
 	if (slot->ret > slot->skip)
@@ -325,8 +344,10 @@ static void bounce_retire(struct bounce_run *run)
 				 got, true);
 	if (!ret)
 		run->done += got;
-	run->error = ret;
-	run->stop = ret || got < slot->want;
+	if (ret)
+		run->error = ret;
+	run->gap = ret || got < slot->want;
+	run->stop |= run->gap;
 }
 
 /* The next bytes, as the caller gives them: whole blocks, or the page cache */
@@ -416,8 +437,6 @@ ssize_t nvfs_dma_bounce(const struct nvfs_bounce *bounce)
 
 	for (i = 0; i < run.nr_slots; i++)
 		bounce_put(run.slot[i].buffer);
-	/* What the CPU wrote to the GPU leaves its write buffers */
-	wmb();
 	return run.done ?: run.error;
 }
 

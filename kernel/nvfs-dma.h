@@ -36,7 +36,7 @@ struct nvfs_route_info {
 
 /**
  * struct nvfs_bounce - bytes to move through host memory
- * @region: GPU memory; held
+ * @region: GPU memory; its structure is held, its memory only while it is copied
  * @file: the file; held
  * @off: first byte in the region
  * @pos: first byte in the file
@@ -45,7 +45,7 @@ struct nvfs_route_info {
  * @write: GPU to file
  */
 struct nvfs_bounce {
-	const struct nvfs_region *region;
+	struct nvfs_region *region;
 	struct file *file;
 	u64 off;
 	loff_t pos;

@@ -168,7 +168,7 @@ static noinline long fast_rest(struct nvfs_region *region, struct fd fd,
 		      fast->begun);
 	nvfs_io_run_end(&io, nvfs_io_move_on(&io, ret, fast->kiocb.ki_flags));
 	fdput(fd);
-	nvfs_region_put(region);
+	nvfs_io_put_region(&io);
 	if (io.error) {
 		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
 			 io.write ? "write" : "read", io.length,

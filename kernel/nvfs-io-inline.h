@@ -48,6 +48,7 @@ nvfs_io_init(struct nvfs_io *io, const struct nvfs_request *req,
 	io->bounce_ok = req->flags & NVFS_RW_BOUNCE;
 	io->by_submitter = false;
 	io->fast = false;
+	io->let_go = false;
 	io->bvec = NULL;
 	atomic_set(&io->state, IO_FREE);
 	nvfs_io_advance(io, IO_FREE, IO_INIT);

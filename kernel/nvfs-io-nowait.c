@@ -7,10 +7,8 @@
  * gets them then, and goes on the general way.  The state of the request itself is
  * kept, because somebody may ask it to end at any time.
  */
-#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/slab.h>
 
 #include "nvfs-io.h"
 #include "nvfs-io-fast.h"
@@ -79,37 +77,6 @@ put_file:
 put_region:
 	nvfs_region_put(region);
 	return false;
-}
-
-/**
- * nvfs_io_share() - let a request's references be those of several
- * @io: from nvfs_io_prepare_fast(), and not started yet
- *
- * Context: process context of the submitter; may sleep.
- * Return: true when @io->share is set, with one user.
- */
-bool nvfs_io_share(struct nvfs_io *io)
-{
-	io->share = kmalloc(sizeof(*io->share), GFP_KERNEL);
-	if (!io->share)
-		return false;
-	atomic_set(&io->share->users, 1);
-	io->share->cred = get_current_cred();
-	return true;
-}
-
-/**
- * nvfs_io_end_share() - the last of several requests lets go of what they hold
- * @io: the request
- *
- * Context: any.
- */
-void nvfs_io_end_share(struct nvfs_io *io)
-{
-	put_cred(io->share->cred);
-	kfree(io->share);
-	fput(io->file);
-	nvfs_region_put(io->region);
 }
 
 /* It moved everything, past the page cache.  Any context. */

@@ -109,7 +109,10 @@ out:
 	return ret;
 }
 
-/* Tell of the holes that were passed; one that can't be told was not passed */
+/*
+ * Tell of the holes that were passed; one that can't be told was not passed.  The
+ * user's memory may be waited for as long as somebody likes: the region is let go.
+ */
 static int report_holes(struct nvfs_io *io, const struct rw_holes *holes,
 			struct nvfs_rw *args)
 {
@@ -138,12 +141,19 @@ static int move_reporting(struct nvfs_io *io, struct nvfs_rw *args)
 			      __GFP_NOWARN);
 	if (!holes.hole)
 		return -ENOMEM;
+	/* So may the file's answer */
+	nvfs_io_let_go(io);
 	ret = find_holes(io, &holes);
+	ret = nvfs_io_hold(io) ?: ret;
 	if (!ret)
 		ret = move_between(io, &holes);
+	if (!io->let_go)
+		nvfs_io_let_go(io);
 	if (report_holes(io, &holes, args))
 		ret = -EFAULT;
 	kvfree(holes.hole);
+	/* What was moved was moved, even if the region has ended since */
+	nvfs_io_hold(io);
 	return ret;
 }
 
@@ -160,7 +170,7 @@ static int rw_run(struct nvfs_io *io, struct nvfs_rw *args)
 	return io->error;
 }
 
-/* With the region at hand */
+/* With the region at hand, which is this function's to put */
 static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 		     struct nvfs_rw *args)
 {
@@ -182,6 +192,7 @@ static int rw_region(struct nvfs_region *region, const struct nvfs_request *req,
 		ret = rw_run(&io, args);
 	args->reason = io.reason;
 	fdput(f);
+	nvfs_io_put_region(&io);
 	return ret;
 
 refused:
@@ -191,6 +202,7 @@ refused:
 	io.file = NULL;
 	io.route.reason = NVFS_REASON_NONE;
 	nvfs_io_refuse(&io, ret);
+	nvfs_io_put_region(&io);
 	return ret;
 }
 
@@ -233,7 +245,6 @@ static int rw(struct nvfs_regions *regions, struct nvfs_rw *args, bool write)
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	ret = rw_region(region, &req, args);
-	nvfs_region_put(region);
 	if (ret)
 		nvfs_dbg("%s of %llu bytes: %pe, reason %u, %llu done\n",
 			 write ? "write" : "read", args->length, ERR_PTR(ret),

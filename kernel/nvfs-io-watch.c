@@ -45,7 +45,7 @@ static __always_inline void count(const struct nvfs_user *user,
 static __always_inline void count_users(const struct nvfs_region *region,
 					u64 disk, const struct outcome *o)
 {
-	count(region->gpu->user, o);
+	count(region->gpu_user, o);
 	count(region->process, o);
 	count(nvfs_user_of_disk(disk), o);
 }

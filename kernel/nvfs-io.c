@@ -363,10 +363,14 @@ static ssize_t step_bounce(struct nvfs_io *io, u64 len)
 		return ret;
 	if (nvfs_is_watched())
 		nvfs_watch_dma(io->id, io->pos, len, 0, NVFS_ROUTE_BOUNCE);
+	/* The file may never answer, nor what others do at the gate */
+	nvfs_io_let_go(io);
 	if (bounce.write && bounce.align)
 		ret = bounce_write(io, &bounce);
 	else
 		ret = nvfs_dma_bounce(&bounce);
+	/* When it fails, interrupted() tells */
+	nvfs_io_hold(io);
 	if (ret < 0) {
 		step_roll_back(io);
 		return ret;
@@ -385,7 +389,7 @@ static int interrupted(struct nvfs_io *io)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (!nvfs_region_is_live(io->region))
+	if (io->let_go || !nvfs_region_is_live(io->region))
 		return -ESTALE;
 	/* Nobody revokes persistent memory */
 	if (READ_ONCE(io->region->gpu->gone))
@@ -456,7 +460,12 @@ static int move_after(struct nvfs_io *io, ssize_t ret)
  */
 int nvfs_io_move(struct nvfs_io *io)
 {
-	return io->left ? move_after(io, step(io)) : 0;
+	if (!io->left)
+		return 0;
+	/* The region has ended while what stands before was moved */
+	if (unlikely(io->let_go))
+		return -ESTALE;
+	return move_after(io, step(io));
 }
 
 /**
@@ -516,8 +525,8 @@ static void io_close(struct nvfs_io *io, int error)
 		io->error = -EIO;
 	if (!nvfs_mgroup_advance(&io->mgroup, NVFS_IO_DONE, NVFS_IO_FREE))
 		nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
-	/* What the CPU moved is ordered already */
-	if (io->direct && !io->write)
+	/* What the CPU moved is ordered already; memory that is gone nobody reads */
+	if (io->direct && !io->write && !io->let_go)
 		nvfs_dma_flush(io->region, io->off - 1);
 	io_ended(io);
 }
@@ -651,7 +660,7 @@ void nvfs_io_release(struct nvfs_io *io)
 		return;
 	}
 	fput(io->file);
-	nvfs_region_put(io->region);
+	nvfs_io_put_region(io);
 }
 
 /* An asynchronous request has ended: the way to its owner.  Any context. */
@@ -758,6 +767,7 @@ static bool nowait_begin(struct nvfs_io *io, u64 len)
 void nvfs_io_leave_fast(struct nvfs_io *io, bool begun)
 {
 	io->fast = false;
+	io->let_go = false;
 	io->id = io;
 	io->route.reason = NVFS_REASON_NONE;
 	io->left = io->length;
@@ -829,7 +839,7 @@ void nvfs_io_run(struct nvfs_io *io)
 
 	/* It may have been started before, or cancelled */
 	nvfs_io_try_state(io, IO_IN_PROGRESS, &from);
-	ret = interrupted(io);
+	ret = nvfs_io_hold(io) ?: interrupted(io);
 	if (!ret)
 		ret = nvfs_io_move(io);
 	io_deliver(io, ret);

@@ -51,7 +51,8 @@ struct nvfs_io_share {
  * struct nvfs_io_ops - what the owner of an asynchronous request does
  * @complete: the request has ended; calls nvfs_io_delivered() before anybody
  *	may free it.  Any context.
- * @punt: have nvfs_io_run() called from a context that may sleep.  Any context.
+ * @punt: call nvfs_io_let_go(), and have nvfs_io_run() called from a context
+ *	that may sleep.  Any context.
  * @is_orphan: has the request lost all who could be told of its end?  Asked before
  *	each step but one that starts where it is submitted; may be NULL
  */
@@ -67,7 +68,7 @@ struct nvfs_io_ops {
  * @id: what tracepoints call it; not set on the short way, where it is the request
  * @begun: when it began, for nvfs_hist_end()
  * @ops: owner's; NULL for a synchronous request
- * @region: GPU memory; held
+ * @region: GPU memory; held, but where @let_go
  * @file: the file; held
  * @share: who holds both together; NULL when this request does alone
  * @route: how it may travel
@@ -91,7 +92,8 @@ struct nvfs_io_ops {
  * @write: GPU to file
  * @bounce_ok: the caller allows host memory
  * @by_submitter: it ends in nvfs_io_start()
- * @fast: it goes the short way: @mgroup is not in use
+ * @fast: it goes the short way: @mgroup and @let_go are not in use
+ * @let_go: of @region it holds the structure only: nvfs_io_let_go()
  * @mgroup: the blocks of GPU memory
  * @bvec: bvecs of the step
  * @max_bvecs: room at @bvec
@@ -127,6 +129,7 @@ struct nvfs_io {
 	bool bounce_ok;
 	bool by_submitter;
 	bool fast;
+	bool let_go;
 	struct nvfs_mgroup mgroup;
 	u32 max_bvecs;
 	struct bio_vec *bvec;
@@ -152,9 +155,14 @@ int nvfs_io_move(struct nvfs_io *io);
 void nvfs_io_skip(struct nvfs_io *io, u64 len);
 void nvfs_io_run_end(struct nvfs_io *io, int error);
 
-/* Asynchronous: prepare; start; the owner's complete; release. */
+/* What is held of the region */
+void nvfs_io_let_go(struct nvfs_io *io);
+int nvfs_io_hold(struct nvfs_io *io);
+void nvfs_io_put_region(struct nvfs_io *io);
 bool nvfs_io_share(struct nvfs_io *io);
 void nvfs_io_end_share(struct nvfs_io *io);
+
+/* Asynchronous: prepare; start; the owner's complete; release. */
 void nvfs_io_start_fast(struct nvfs_io *io, u16 ioprio);
 int nvfs_io_prepare(struct nvfs_io *io, struct nvfs_regions *regions,
 		    const struct nvfs_request *req,

@@ -375,6 +375,7 @@ static int region_map(struct nvfs_region *region, u64 addr)
 	if (IS_ERR(gpu))
 		return PTR_ERR(gpu);
 	region->gpu = gpu;
+	region->gpu_user = gpu->user;
 	return region_in_bar(region) ? 0 : -ENXIO;
 }
 

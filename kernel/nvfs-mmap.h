@@ -54,14 +54,15 @@ struct nvfs_piece {
  * @pieces: the region's bus addresses, in order, without gaps in @off
  * @nr_pieces: number of @pieces
  * @gpu: whose memory; valid for holders of @users
- * @process: who registered it, where requests are counted; likewise
+ * @gpu_user: where requests of @gpu are counted; valid when that is gone, too
+ * @process: who registered it, where requests are counted; the open file's
  * @len: bytes
  * @state: enum nvfs_region_state
  * @id: its id on its open file
  * @route: the last way that was judged; see nvfs-dma.c
  * @gets: lookups, up to where @users changes to counters per CPU
  * @ref: one of the owner's, one that the provider's callback holds, one of each
- *	mapping
+ *	mapping, one of each request that waits and does not hold @users
  * @revoked: the provider's callback has begun
  * @callback: what has become of the provider's callback
  * @mapping: the open file's, where its mappings are listed
@@ -85,6 +86,7 @@ struct nvfs_region {
 	struct nvfs_piece *pieces;
 	u32 nr_pieces;
 	struct nvfs_gpu *gpu;
+	const struct nvfs_user *gpu_user;
 	const struct nvfs_user *process;
 	u64 len;
 	atomic_t state;
@@ -151,7 +153,7 @@ bool nvfs_region_is_live(const struct nvfs_region *region);
 void nvfs_mmap_exit(void);
 
 /**
- * nvfs_region_tryget() - keep a region that is at hand, for a page fault
+ * nvfs_region_tryget() - hold a region that is at hand
  * @region: the region; the caller has a reference to the structure
  *
  * Context: any; does not wait.

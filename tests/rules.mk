@@ -4,7 +4,7 @@
 
 SELFTESTS	:= smoke rw route badinput procfs lifetime fuzz tool bench failnth \
 		   module fsx batch align bounce gate uring \
-		   sparse states recover trace stat mmap mapend cufile cumem \
+		   sparse states recover hold trace stat mmap mapend cufile cumem \
 		   queues \
 		   container users charge bpf
 META_TESTS	:= good failing splat warning hang crash plan leak dead stuck

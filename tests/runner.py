@@ -32,8 +32,9 @@ BIN = TOP / "build/tests/selftests"
 # In this order: the last ones unload modules.
 CORE = ("smoke", "rw", "route", "badinput", "procfs", "tool", "failnth",
         "align", "bounce", "gate", "batch", "uring", "sparse", "recover",
-        "trace", "stat", "states", "cufile", "cumem", "queues", "fsx", "mmap",
-        "mapend", "container", "users", "charge", "bench", "bpf", "module")
+        "hold", "trace", "stat", "states", "cufile", "cumem", "queues", "fsx",
+        "mmap", "mapend", "container", "users", "charge", "bench", "bpf",
+        "module")
 STRESS = ("lifetime", "fuzz")
 LANES = ("core", "stress", "lab", "unit", "meta", "check", "all")
 CHECK_LIMIT_S = 600

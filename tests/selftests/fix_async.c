@@ -193,12 +193,14 @@ static int lock_stdin(int command)
 	return fcntl(STDIN_FILENO, command, &lock);
 }
 
-static int frozen = -1;
+/* Of the process that guards a test. */
+static struct frost guarded;
+static void (*guard_action)(const struct frost *frost);
 
-static void thaw(int signal)
+static void act(int signal)
 {
 	(void)signal;
-	ioctl(frozen, FITHAW, 0);
+	guard_action(&guarded);
 }
 
 /*
@@ -208,7 +210,8 @@ static void thaw(int signal)
  * a thread of the process is itself stuck; then it is the end of the thread that
  * called this that tells.
  */
-void frost_begin(struct frost *frost, const char *place)
+static void guard_begin(struct frost *frost,
+			void (*end)(const struct frost *frost))
 {
 	int file = memfd_create("frost", MFD_CLOEXEC);
 
@@ -216,26 +219,84 @@ void frost_begin(struct frost *frost, const char *place)
 	ASSERT_EQ(dup2(file, STDIN_FILENO), STDIN_FILENO);
 	close(file);
 	ASSERT_EQ(lock_stdin(F_SETLK), 0);
+	frost->pid = fork();
+	if (frost->pid)
+		return;
+	setsid();
+	guarded = *frost;
+	guard_action = end;
+	signal(SIGUSR1, act);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	while (lock_stdin(F_SETLKW) && errno == EINTR)
+		continue;
+	end(frost);
+	_exit(0);
+}
+
+static void guard_end(struct frost *frost)
+{
+	ASSERT_EQ(kill(frost->pid, SIGKILL), 0);
+	ASSERT_EQ(waitpid(frost->pid, NULL, 0), frost->pid);
+}
+
+static void thaw(const struct frost *frost)
+{
+	ioctl(frost->fd, FITHAW, 0);
+}
+
+void frost_begin(struct frost *frost, const char *place)
+{
 	frost->fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_GE(frost->fd, 0);
-	frost->pid = fork();
-	if (!frost->pid) {
-		setsid();
-		frozen = frost->fd;
-		signal(SIGUSR1, thaw);
-		prctl(PR_SET_PDEATHSIG, SIGUSR1);
-		while (lock_stdin(F_SETLKW) && errno == EINTR)
-			continue;
-		ioctl(frost->fd, FITHAW, 0);
-		_exit(0);
-	}
+	guard_begin(frost, thaw);
 	ASSERT_EQ(ioctl(frost->fd, FIFREEZE, 0), 0);
 }
 
 void frost_end(struct frost *frost)
 {
 	ASSERT_EQ(ioctl(frost->fd, FITHAW, 0), 0);
-	ASSERT_EQ(kill(frost->pid, SIGKILL), 0);
-	ASSERT_EQ(waitpid(frost->pid, NULL, 0), frost->pid);
+	guard_end(frost);
 	close(frost->fd);
+}
+
+/* ---------------------------------------------- a drive that does not answer */
+
+#define MUTE	"nvfs-mute"
+
+const char *mute_make(uint64_t length)
+{
+	char out[500];
+
+	if (shell(out, sizeof(out),
+		  "exec 2>&1; modprobe dm-mod; dmsetup remove -f " MUTE
+		  " 2>/dev/null; echo 0 %llu linear %s 0 | dmsetup create "
+		  MUTE " && dmsetup mknodes", (unsigned long long)length / 512,
+		  fix_place("part")))
+		FAIL("dmsetup: %s", out);
+	return "/dev/mapper/" MUTE;
+}
+
+static void resume(const struct frost *frost)
+{
+	(void)frost;
+	execlp("dmsetup", "dmsetup", "resume", MUTE, NULL);
+}
+
+void mute_begin(struct frost *frost)
+{
+	guard_begin(frost, resume);
+	ASSERT_EQ(shell(NULL, 0, "dmsetup suspend --noflush --nolockfs " MUTE),
+		  0);
+}
+
+void mute_end(struct frost *frost)
+{
+	ASSERT_EQ(shell(NULL, 0, "dmsetup resume " MUTE), 0);
+	guard_end(frost);
+}
+
+void mute_remove(void)
+{
+	ASSERT_EQ(shell(NULL, 0, "udevadm settle 2>/dev/null; "
+			"dmsetup remove --retry " MUTE), 0);
 }

@@ -52,4 +52,13 @@ struct frost {
 void frost_begin(struct frost *frost, const char *place);
 void frost_end(struct frost *frost);
 
+/*
+ * A drive that the device mapper makes of the raw part, so that it is served
+ * through host memory, and that does not answer for a while; likewise.
+ */
+const char *mute_make(uint64_t length);
+void mute_begin(struct frost *frost);
+void mute_end(struct frost *frost);
+void mute_remove(void);
+
 #endif /* NVFS_TEST_FIX_ASYNC_H */

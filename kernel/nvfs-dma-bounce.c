@@ -390,6 +390,13 @@ static void bounce_issue(struct bounce_run *run)
 	run->issued++;
 }
 
+/* A write of less than a block of the file would be one of a part of it */
+static bool too_small(const struct nvfs_bounce *bounce,
+		      const struct bounce_buffer *buffer)
+{
+	return bounce->write && bounce->align > PAGE_SIZE << buffer->order;
+}
+
 /* Get a buffer for each slot that will be used; one will do when memory is short */
 static int bounce_begin(struct bounce_run *run)
 {
@@ -398,6 +405,10 @@ static int bounce_begin(struct bounce_run *run)
 
 	while (run->nr_slots < BOUNCE_SLOTS && room < run->bounce->len) {
 		buffer = bounce_get();
+		if (buffer && too_small(run->bounce, buffer)) {
+			bounce_put(buffer);
+			buffer = NULL;
+		}
 		if (!buffer)
 			break;
 		room += PAGE_SIZE << buffer->order;

@@ -2,23 +2,28 @@
 #ifndef _NVFS_IO_DIRTIED_H
 #define _NVFS_IO_DIRTIED_H
 
+#include <linux/fileattr.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 
 /*
- * Did a file system write a direct kiocb through its page cache?  ext4 (a hole of
- * a file without extents) and xfs (a part of a block that files share) do, and
- * both where somebody's mapping keeps a page from leaving the cache.  Nothing in
- * the kiocb tells; ext4 even empties the cache afterwards.  But whoever dirties a
- * clean page is charged for it, to be slowed down later: a task that has not been
- * charged between two looks at itself has dirtied none.
+ * Did ext4 write a direct kiocb through its page cache?  It does, to a hole of a
+ * file without extents, and tells nobody: it even empties the cache afterwards.
+ * But whoever dirties a clean page is charged for it, to be slowed down later: a
+ * task that has not been charged between two looks at itself has dirtied none.
  *
- * Wrong answers.  "Yes" for a direct write: somebody wrote the same bytes through
- * the page cache, or by a mapping, before the look; or ext4 without a journal made
- * metadata dirty, and the file has been written through the page cache lately.
- * "No" for one that took the cache: ext4, one page, which another one had dirtied
- * by a mapping while it was being written.
+ * Wrong answers, for files without extents only.  "Yes" for a direct write:
+ * somebody wrote the same bytes through the page cache, or by a mapping, before the
+ * look; or the write was behind the end of the file, or the file system has no
+ * journal, and other pages of the file were dirty.  "No" for one that took the
+ * cache: one page, which another one had dirtied by a mapping while it was being
+ * written.
+ *
+ * Files with extents, and xfs, do so where somebody's mapping keeps a page of the
+ * range in the cache.  That is not noticed: they dirty other pages in direct
+ * writes, too, as those between the old end of a file and the new one.
  */
 
 /**
@@ -44,10 +49,20 @@ static inline void nvfs_dirtied_note(struct nvfs_dirtied *now)
 	now->when = current->dirty_paused_when;
 }
 
+/* Is it a file that ext4 keeps without extents? */
+static inline bool nvfs_dirtied_may_be(struct file *file)
+{
+	struct fileattr fa;
+
+	return file_inode(file)->i_sb->s_magic == EXT4_SUPER_MAGIC &&
+	       !vfs_fileattr_get(file->f_path.dentry, &fa) &&
+	       !(fa.flags & FS_EXTENT_FL);
+}
+
 /**
  * nvfs_dirtied_since() - after a direct write of a regular file
  * @before: by nvfs_dirtied_note(), of the same task
- * @mapping: the file's pages
+ * @file: the file
  * @pos: first byte that was written
  * @len: bytes, at least 1
  *
@@ -55,9 +70,9 @@ static inline void nvfs_dirtied_note(struct nvfs_dirtied *now)
  * Return: true when it was written through the page cache; see above.
  */
 static inline bool nvfs_dirtied_since(const struct nvfs_dirtied *before,
-				      struct address_space *mapping,
-				      loff_t pos, u64 len)
+				      struct file *file, loff_t pos, u64 len)
 {
+	struct address_space *mapping = file->f_mapping;
 	struct nvfs_dirtied now;
 	loff_t last = pos + len - 1;
 
@@ -66,9 +81,11 @@ static inline bool nvfs_dirtied_since(const struct nvfs_dirtied *before,
 		   now.when == before->when))
 		/* but a page that was dirty already costs nothing */
 		return unlikely(mapping->nrpages) &&
-		       filemap_range_has_writeback(mapping, pos, last);
-	return (inode_state_read_once(mapping->host) & I_DIRTY_PAGES) ||
-	       filemap_range_has_page(mapping, pos, last);
+		       filemap_range_has_writeback(mapping, pos, last) &&
+		       nvfs_dirtied_may_be(file);
+	return ((inode_state_read_once(mapping->host) & I_DIRTY_PAGES) ||
+		filemap_range_has_page(mapping, pos, last)) &&
+	       nvfs_dirtied_may_be(file);
 }
 
 #endif /* _NVFS_IO_DIRTIED_H */

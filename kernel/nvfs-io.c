@@ -185,7 +185,7 @@ static void direct_prepare(struct nvfs_io *io, struct iov_iter *iter, u64 *len)
 						  io->route.offset_align));
 }
 
-/* Some file systems take the page cache and do not say so */
+/* ext4 may take the page cache and not say so */
 static ssize_t direct_submit_write(struct nvfs_io *io, struct iov_iter *iter)
 {
 	struct nvfs_dirtied before;
@@ -196,7 +196,7 @@ static ssize_t direct_submit_write(struct nvfs_io *io, struct iov_iter *iter)
 	if (ret <= 0)
 		return ret;
 	if (S_ISBLK(file_inode(io->file)->i_mode) ||
-	    nvfs_dirtied_since(&before, io->file->f_mapping, io->pos, ret))
+	    nvfs_dirtied_since(&before, io->file, io->pos, ret))
 		nvfs_io_was_buffered(&io->kiocb);
 	return ret;
 }

@@ -317,11 +317,12 @@ struct nvfs_hole {
  * drive before it returns.  In a file of xfs a WRITE's blocks are those of the
  * file system, as xfs has a page cache for parts of those that files share.
  *
- * A file system may take its page cache for a WRITE that could go direct: xfs and
- * ext4 where somebody's mapping keeps a page of the range in it, ext4 for holes of
- * a file without extents.  All of that step (64 MiB at most) then counts as bounce,
- * for NVFS_REASON_FS_BUFFERED, with NVFS_RW_BOUNCE or not.  The same is said of a
- * direct one if somebody writes the range through the page cache at that moment.
+ * ext4 takes its page cache for a WRITE to a hole of a file without extents, though
+ * it could go direct.  All of that step (64 MiB at most) then counts as bounce, for
+ * NVFS_REASON_FS_BUFFERED, with NVFS_RW_BOUNCE or not.  The same is said of a direct
+ * one to such a file if somebody writes the range through the page cache at that
+ * moment.  What xfs and ext4 write through it because somebody's mapping keeps a
+ * page of the range in it can't be told from a direct WRITE.
  *
  * Holes read as zeroes.  With NVFS_RW_REPORT_HOLES they are listed instead, in
  * order, neighbours merged, and count into @done.  When the records run out

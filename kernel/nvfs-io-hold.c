@@ -18,6 +18,7 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
+#include "nvfs-dma.h"
 #include "nvfs-io.h"
 #include "nvfs-mmap.h"
 
@@ -33,6 +34,9 @@
  */
 void nvfs_io_let_go(struct nvfs_io *io)
 {
+	/* Before the memory can be somebody else's: as when a request ends */
+	if (io->direct && !io->write)
+		nvfs_dma_flush(io->region, io->off - 1);
 	nvfs_region_ref(io->region);
 	io->let_go = true;
 	if (!io->share) {

@@ -287,6 +287,16 @@ static ssize_t direct_submit_gated(struct nvfs_io *io, struct iov_iter *iter)
 	return ret;
 }
 
+/* The same of a direct step.  What some drive did before may be under way still,
+ * and the memory may be somebody else's as soon as it is let go.
+ */
+static void step_failed(struct nvfs_io *io)
+{
+	step_roll_back(io);
+	if (!io->write && !READ_ONCE(io->region->gpu->gone))
+		nvfs_dma_flush(io->region, io->off);
+}
+
 /* A direct step has ended */
 static ssize_t direct_ended(struct nvfs_io *io, ssize_t ret, int ki_flags)
 {
@@ -294,7 +304,7 @@ static ssize_t direct_ended(struct nvfs_io *io, ssize_t ret, int ki_flags)
 	bool buffered = !(ki_flags & IOCB_DIRECT);
 
 	if (ret < 0) {
-		step_roll_back(io);
+		step_failed(io);
 		return ret;
 	}
 	if (buffered)
@@ -525,7 +535,7 @@ static void io_close(struct nvfs_io *io, int error)
 		io->error = -EIO;
 	if (!nvfs_mgroup_advance(&io->mgroup, NVFS_IO_DONE, NVFS_IO_FREE))
 		nvfs_mgroup_check_and_set(&io->mgroup, NVFS_IO_FREE, true, true);
-	/* What the CPU moved is ordered already; memory that is gone nobody reads */
+	/* What the CPU moved is ordered already; who has let go has flushed */
 	if (io->direct && !io->write && !io->let_go)
 		nvfs_dma_flush(io->region, io->off - 1);
 	io_ended(io);
@@ -703,7 +713,7 @@ void nvfs_io_nowait_done(struct nvfs_io *io, long ret)
 	if (io->write)
 		nvfs_gate_leave_direct(&io->pass);
 	if (unlikely(ret < 0)) {
-		step_roll_back(io);
+		step_failed(io);
 		io->by_submitter = false;
 		/* A worker may wait, and finds out how bad it is */
 		io->ops->punt(io);

@@ -512,7 +512,8 @@ int nvfs_region_register(struct nvfs_regions *regions,
  * @regions: regions of the open file
  * @id: id of the region
  *
- * Context: may sleep; waits for the region's requests.
+ * Context: may sleep; waits for requests that are at the region's memory, not for
+ * those that wait for a file.
  * Return: 0; -ENOENT when there is no such region.
  */
 int nvfs_region_unregister(struct nvfs_regions *regions, u32 id)

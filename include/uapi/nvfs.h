@@ -257,8 +257,9 @@ struct nvfs_register {
  * @region: id of the region
  * @__reserved: must be 0
  *
- * Returns when no request of the region is in flight and its memory is not
- * pinned any more.
+ * Returns when no request touches the region's memory any more and it is not pinned.
+ * Those that wait for a file or for a worker end later, with ESTALE; a WRITE whose
+ * bytes are in host memory already may still reach its file.
  *
  * Errors:
  *	ENOENT	no such region on this open file

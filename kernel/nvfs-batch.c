@@ -75,46 +75,6 @@ struct nvfs_batch {
 	u32 nr_own;
 };
 
-/* Memory for requests */
-struct kmem_cache *nvfs_async_cache;
-
-static void async_work(struct work_struct *work)
-{
-	struct nvfs_async *async = container_of(work, struct nvfs_async, work);
-	/* The request, and with it the open file, lets go of them before we do */
-	const struct cred *cred = get_cred(async->cred);
-	struct mem_cgroup *memcg = nvfs_compat_memcg_get(async->batches->memcg);
-	const struct cred *old = override_creds(cred);
-	struct mem_cgroup *old_memcg = set_active_memcg(memcg);
-
-	nvfs_io_run(&async->io);
-	set_active_memcg(old_memcg);
-	revert_creds(old);
-	mem_cgroup_put(memcg);
-	put_cred(cred);
-}
-
-/**
- * nvfs_async_punt() - have a worker run a request; an op of struct nvfs_io_ops
- * @io: part of a struct nvfs_async
- *
- * Context: any.
- */
-void nvfs_async_punt(struct nvfs_io *io)
-{
-	struct nvfs_async *async = container_of(io, struct nvfs_async, io);
-
-	nvfs_stat_inc(punts);
-	/* It may be long until a worker comes, and what it shared may go */
-	if (io->share && !async->own_cred) {
-		get_cred(async->cred);
-		async->own_cred = true;
-	}
-	nvfs_io_let_go(io);
-	INIT_WORK(&async->work, async_work);
-	nvfs_workers_queue(async->batches->workers, &async->work);
-}
-
 static void batch_release(struct kref *ref)
 {
 	struct nvfs_batch *batch = container_of(ref, struct nvfs_batch, ref);
@@ -142,19 +102,6 @@ static struct nvfs_batch *batch_get(struct nvfs_batches *batches, u32 id)
 		batch = NULL;
 	rcu_read_unlock();
 	return batch;
-}
-
-/**
- * nvfs_async_check() - does a request ask for something that exists?
- * @req: the request
- *
- * Return: 0 or -EINVAL.
- */
-int nvfs_async_check(const struct nvfs_request *req)
-{
-	if (req->op != NVFS_OP_READ && req->op != NVFS_OP_WRITE)
-		return -EINVAL;
-	return req->flags & ~NVFS_RW_BOUNCE ? -EINVAL : 0;
 }
 
 /* Requests, by their @next, become events.  The lock is held. */
@@ -346,6 +293,7 @@ static __always_inline bool submission_add_like(struct submission *sub,
 {
 	if (!sub->like || sub->like_fd != req->fd ||
 	    sub->like_region != req->region || sub->like_op != req->op ||
+	    req->flags & ~NVFS_RW_BOUNCE ||
 	    !nvfs_io_prepare_like(&async->io, sub->like, req))
 		return false;
 	async->own_cred = false;
@@ -359,6 +307,9 @@ static noinline int submission_add_any(struct submission *sub,
 {
 	int ret;
 
+	ret = nvfs_async_check(req);
+	if (ret)
+		return ret;
 	async->cred = get_current_cred();
 	async->own_cred = true;
 	ret = nvfs_io_prepare(&async->io, sub->batches->regions, req,
@@ -383,9 +334,6 @@ static __always_inline int submission_add(struct submission *sub,
 	struct nvfs_async *async;
 	int ret;
 
-	ret = nvfs_async_check(req);
-	if (ret)
-		return ret;
 	async = sub->unused;
 	if (unlikely(!async)) {
 		async = submission_grow(sub);
@@ -943,39 +891,4 @@ void nvfs_batches_end(struct nvfs_batches *batches)
 	xa_destroy(&batches->index);
 	mem_cgroup_put(batches->memcg);
 	nvfs_workers_put(batches->workers);
-}
-
-/*
- * A cache with a constructor is not zeroed at each allocation; every field that
- * is read is written first.
- */
-static void async_construct(void *object)
-{
-	memset(object, 0, sizeof(struct nvfs_async));
-}
-
-/**
- * nvfs_batch_init() - what all batches share
- *
- * Return: 0 or -ENOMEM.
- */
-int nvfs_batch_init(void)
-{
-	nvfs_async_cache = kmem_cache_create("nvfs_async",
-					     sizeof(struct nvfs_async), 0,
-					     SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT,
-					     async_construct);
-	return nvfs_async_cache ? 0 : -ENOMEM;
-}
-
-/**
- * nvfs_batch_exit() - undo nvfs_batch_init()
- *
- * Context: module unload; no request is left.
- */
-void nvfs_batch_exit(void)
-{
-	nvfs_workers_exit();
-	nvfs_uring_exit();
-	kmem_cache_destroy(nvfs_async_cache);
 }

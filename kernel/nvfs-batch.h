@@ -86,11 +86,23 @@ int nvfs_batch_uring_cmd(struct nvfs_batches *batches, struct io_uring_cmd *cmd,
 bool nvfs_batch_reserve(struct nvfs_batches *batches, unsigned int nr);
 extern struct kmem_cache *nvfs_async_cache;
 void nvfs_uring_exit(void);
-int nvfs_async_check(const struct nvfs_request *req);
 void nvfs_async_punt(struct nvfs_io *io);
 struct nvfs_workers *nvfs_workers_get(void);
 void nvfs_workers_put(struct nvfs_workers *workers);
 void nvfs_workers_queue(struct nvfs_workers *workers, struct work_struct *work);
 void nvfs_workers_exit(void);
+
+/**
+ * nvfs_async_check() - does a request ask for something that exists?
+ * @req: the request
+ *
+ * Return: 0 or -EINVAL.
+ */
+static inline int nvfs_async_check(const struct nvfs_request *req)
+{
+	if (req->op != NVFS_OP_READ && req->op != NVFS_OP_WRITE)
+		return -EINVAL;
+	return req->flags & ~NVFS_RW_BOUNCE ? -EINVAL : 0;
+}
 
 #endif /* _NVFS_BATCH_H */

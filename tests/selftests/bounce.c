@@ -19,7 +19,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define OLD	31
@@ -762,14 +761,6 @@ TEST_LIMIT(a_file_that_does_not_answer_holds_up_no_other_user, 90)
 
 /* ------------------------------------------------ what submitting waits for */
 
-static double now(void)
-{
-	struct timespec t;
-
-	ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &t), 0);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void scsi_end(void)
 {
 	int i;
@@ -859,9 +850,9 @@ TEST_LIMIT(a_submission_waits_for_nobody_who_looks_for_partitions, 120)
 	ASSERT_EQ(event.error, 0);
 	ASSERT_EQ(event.reason, NVFS_REASON_NOT_PCI);
 	pid = scan_partitions(dev);
-	begun = now();
+	begun = harness_now();
 	ASSERT_EQ(batch_submit(b.x.dev, batch, &req, 1, &out), 0);
-	begun = now() - begun;
+	begun = harness_now() - begun;
 	at_it = !waitpid(pid, &status, WNOHANG);
 	batch_reap_all(b.x.dev, batch, &event, 1, 60);
 	ASSERT_TRUE(!at_it || waitpid(pid, &status, 0) == pid);

@@ -416,20 +416,27 @@ static int64_t seek_backwards(uint64_t pos, int whence)
 	return pos >= 2 * BEFORE ? (int64_t)pos : 64 * (int64_t)KIB;
 }
 
-TEST(server_that_finds_data_before_a_hole_is_no_server)
+static void expect_no_server(const struct fuse_model *model, uint64_t off,
+			     uint64_t pos, uint64_t length)
 {
-	static const struct fuse_model model = { 64 * KIB, seek_backwards };
 	struct bench b;
 
 	set_up(&b, EXT4, 0, 64 * KIB);
 	close(b.x.file);
-	b.x.file = fuse_file(&model);
-	b.x.region_offset = 8 * KIB;
-	b.x.file_offset = 8 * KIB;
-	b.x.length = 8 * KIB;
+	b.x.file = fuse_file(model);
+	b.x.region_offset = off;
+	b.x.file_offset = pos;
+	b.x.length = length;
 	ASSERT_ERRNO(nv_read_holes(&b.x, NVFS_RW_BOUNCE, b.hole, 4, &b.rw), EIO);
 	ASSERT_EQ(b.rw.done, 0);
 	gpu_check_byte(&b.buf, 0, 64 * KIB, POISON);
+}
+
+TEST(server_that_finds_data_before_a_hole_is_no_server)
+{
+	static const struct fuse_model model = { 64 * KIB, seek_backwards };
+
+	expect_no_server(&model, 8 * KIB, 8 * KIB, 8 * KIB);
 }
 
 /* So far back that its blocks count as none. */
@@ -443,16 +450,8 @@ static int64_t seek_far_back(uint64_t pos, int whence)
 TEST(server_that_finds_data_far_away_is_none_either)
 {
 	static const struct fuse_model model = { 2ULL << 44, seek_far_back };
-	struct bench b;
 
-	set_up(&b, EXT4, 0, 64 * KIB);
-	close(b.x.file);
-	b.x.file = fuse_file(&model);
-	b.x.file_offset = 1ULL << 44;
-	b.x.length = 64 * KIB;
-	ASSERT_ERRNO(nv_read_holes(&b.x, NVFS_RW_BOUNCE, b.hole, 2, &b.rw), EIO);
-	ASSERT_EQ(b.rw.done, 0);
-	gpu_check_byte(&b.buf, 0, 64 * KIB, POISON);
+	expect_no_server(&model, 0, 1ULL << 44, 64 * KIB);
 }
 
 /* And one that tells the truth is believed. */

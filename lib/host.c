@@ -35,11 +35,13 @@
  * others, and from LARGE on, some more of them.  What several threads read
  * through the page cache, and all up to JOINT_MAX, they read jointly; otherwise
  * and alone a thread takes ALONE_MIN to PART_MAX at a time, PARTS_EACH times or
- * more.
+ * more.  A small request is read by PARALLEL_SMALL threads, and by PARALLEL_FINE
+ * where nobody else wants them.
  */
 #define PARALLEL	8U
 #define PARALLEL_LARGE	16U
 #define PARALLEL_SMALL	4U
+#define PARALLEL_FINE	8U
 #define LARGE		(1ULL << 20)
 #define SPLIT_MIN	(32ULL << 10)
 #define PART_MAX	(1ULL << 20)
@@ -298,15 +300,23 @@ static bool is_alone(const struct engine_req *req)
 	       (req->write && (req->file->flags & O_APPEND));
 }
 
+/* A small read of the page cache, and the only request that is under way. */
+static bool may_be_fine(const struct job *job)
+{
+	return job->port && !job->write && job->req->file->align == 1 &&
+	       job->window <= PUMP_MAX && crew_busy() <= 1;
+}
+
 /* How many threads there are for one request, the caller's included. */
-static unsigned int ways(uint64_t window)
+static unsigned int ways(uint64_t window, bool fine)
 {
 	unsigned int most = host.pool.parallel ? host.pool.parallel :
 			    window >= LARGE ? PARALLEL_LARGE :
+			    fine ? PARALLEL_FINE :
 			    window <= PUMP_MAX ? PARALLEL_SMALL : PARALLEL;
 	unsigned int busy = crew_busy();
 	unsigned int share = crew_cpus();
-	uint64_t parts = window / PART_MIN;
+	uint64_t parts = window / (fine ? PART_FINE : PART_MIN);
 
 	if (window < SPLIT_MIN)
 		return 1;
@@ -350,8 +360,10 @@ static void shape_one(struct job *job)
 {
 	const struct engine_req *req = job->req;
 	uint64_t grain = req->file->align > PAGE ? req->file->align : PAGE;
-	unsigned int nr = is_serial(req) ? 1 : ways(job->window);
+	bool fine = may_be_fine(job);
+	unsigned int nr = is_serial(req) ? 1 : ways(job->window, fine);
 
+	job->fine = fine && nr > job->window / PART_MIN;
 	job->is_joint = is_joint(job, nr);
 	if (job->is_joint) {
 		joint_shape(job, nr, host.pool.slot_bytes);
@@ -375,6 +387,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->write = first->write;
 	job->is_joint = false;
 	job->waits = false;
+	job->fine = false;
 	job->nr_many = 0;
 	job->lead = 0;
 	atomic_init(&job->begun, false);
@@ -493,7 +506,7 @@ static int begin_posted(struct job *job)
 		shape_one(job);
 	else
 		job->helpers = (unsigned int)clamp(job->nr_parts, 1,
-			job->waits ? crew_threads() : ways(bytes)) - 1;
+			job->waits ? crew_threads() : ways(bytes, false)) - 1;
 	return job_begin(job);
 }
 

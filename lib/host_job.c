@@ -113,7 +113,8 @@ static uint64_t lead_of(const struct engine_req *req)
  * no more than 8 GB/s: to the copy engine, to code on the GPU, and when it is told
  * to give them up.  Twice as fast is to read into a bit of memory that stays in
  * the cache, and to write from there past it; but not when many threads do that,
- * because then they wait for memory.
+ * because then they wait for memory.  And where each has little, its cache is not
+ * what takes long: 64 KiB by eight threads took 13 us past it, and 11.5 without.
  */
 static bool goes_past(const struct job *job)
 {
@@ -122,7 +123,7 @@ static bool goes_past(const struct job *job)
 
 	if (job->window > PUMP_MAX)
 		threads *= job->helpers + 1;
-	return job->req->file->align == 1 && threads <= CROWD;
+	return job->req->file->align == 1 && threads <= CROWD && !job->fine;
 #else
 	(void)job;
 	return false;
@@ -192,7 +193,7 @@ static uint64_t read_part(struct job *job, char *host, uint64_t length,
 	uint64_t done = 0, step, now;
 
 	/* So few do not matter. */
-	if (!job->port || job->window <= PART_MIN)
+	if (!job->port || job->window <= PART_MIN || job->fine)
 		return host_file_read(file, host, length, offset, error);
 	if (goes_past(job))
 		return read_past(file, host, length, offset, error);

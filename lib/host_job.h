@@ -31,6 +31,8 @@
 
 /* Bytes of a part at least, where several threads work on a request. */
 #define PART_MIN	(16U << 10)
+/* And where only one request is under way, a small one of the page cache. */
+#define PART_FINE	(8U << 10)
 /*
  * Read at a time by one thread, and given up by its CPU's cache: while the next
  * is read these bytes are still on their way out of it.
@@ -112,6 +114,7 @@ struct joint {
  * @nr_parts: parts
  * @next: the next part to draw
  * @waits: for a drive rather than for the CPU
+ * @fine: cut into parts of PART_FINE
  * @joint: if @is_joint
  * @stop: nothing from here on is good, counted from the start of the window
  * @stop_error: and that is why; 0: the file ends there
@@ -131,6 +134,7 @@ struct job {
 	bool write;
 	bool is_joint;
 	bool waits;
+	bool fine;
 	uint32_t nr_many;
 	uint32_t per_part;
 	uint32_t nr_parts;

@@ -68,7 +68,7 @@ static uint64_t span_start(const struct job *job, uint32_t i)
 void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
 {
 	struct joint *joint = &job->joint;
-	uint64_t part = PART_MIN, span, last;
+	uint64_t part = job->fine ? PART_FINE : PART_MIN, span, last;
 	bool alone = crew_busy() <= 1;
 
 	while (job->window > PUMP_MAX && part < READ_STEP &&

@@ -2,17 +2,38 @@
 /* Reads that several threads make into one buffer. */
 #include "lib_engine_fix.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <sched.h>
+
+/* Of the machine, as the engine sees it; 0: as it is. */
+static int cpus;
+
+int sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set)
+{
+	CPU_ZERO_S(bytes, set);
+	if (!cpus)
+		return syscall(SYS_sched_getaffinity, pid, bytes, set) < 0 ?
+		       -1 : 0;
+	for (int i = 0; i < cpus; i++)
+		CPU_SET_S(i, bytes, set);
+	return 0;
+}
 
 static _Atomic bool held;
 static _Atomic uint64_t held_from;
 static _Atomic uint64_t furthest;
+static _Atomic uint64_t longest;
 
 static int note(int fd, uint64_t length, uint64_t offset)
 {
-	uint64_t end = offset + length, old = furthest;
+	uint64_t end = offset + length, old = furthest, most = longest;
 
 	(void)fd;
+	while (length > most && !atomic_compare_exchange_weak(&longest, &most,
+							      length))
+		;
 	while (end > old && !atomic_compare_exchange_weak(&furthest, &old, end))
 		;
 	while (held && offset >= held_from)
@@ -190,6 +211,39 @@ static void bytes_that_come_in_bits_are_all_there(void **state)
 	close_fixture(&f);
 }
 
+static void small_one_is_cut_finer_when_it_is_the_only_one(void **state)
+{
+	struct engine_req req;
+	struct reader reader;
+	struct fixture f;
+
+	(void)state;
+	cpus = 8;
+	open_fixture(&f);
+	cpus = 0;
+	file_hook = note;
+	longest = 0;
+	req = request(&f, 5, 0, 64 * KIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_memory_equal(f.gpu, f.bytes + 5, 64 * KIB);
+	assert_int_equal(longest, 8 * KIB);
+
+	held_from = 3 * MIB;
+	held = true;
+	furthest = 0;
+	start(&reader, &f, 3 * MIB + 1);
+	while (furthest <= 3 * MIB)
+		sched_yield();
+	longest = 0;
+	req = request(&f, 5, 3 * MIB + 4096, 64 * KIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_memory_equal(f.gpu + 3 * MIB + 4096, f.bytes + 5, 64 * KIB);
+	assert_int_equal(longest, 16 * KIB);
+	held = false;
+	assert_all_arrives(&reader, &f);
+	close_fixture(&f);
+}
+
 /* With little room, so that they take turns with it. */
 static void many_at_a_time_end_with_one_buffer(void **state)
 {
@@ -231,6 +285,7 @@ int main(void)
 		mock_test(it_ends_where_the_copy_began_that_failed),
 		mock_test(it_ends_where_the_file_can_not_be_read),
 		mock_test(bytes_that_come_in_bits_are_all_there),
+		mock_test(small_one_is_cut_finer_when_it_is_the_only_one),
 		mock_test(many_at_a_time_end_with_one_buffer),
 	};
 

@@ -17,6 +17,8 @@
 #define GATHER_PART	32U
 #define GATHER_LEAST	8U
 #define GATHER_PARTS	16U
+/* For so many copies it is worth it to start the pump before there are any. */
+#define ROUSE_LEAST	16U
 /* Requests that follow one another so closely are a burst. */
 #define BURST_NS	200000U
 #define SLOT_UNIT	65536U
@@ -634,13 +636,70 @@ static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
 	return job;
 }
 
+/*
+ * A task beside those that read: starting the pump takes some 10 us, and when the
+ * first have been read it has to run.
+ */
+struct rousing {
+	struct crew_task task;
+	struct pumps *pumps;
+	struct pump_trip trips[PUMPS];
+};
+
+static void rousing_work(struct crew_task *task)
+{
+	struct rousing *rousing = (struct rousing *)task;
+
+	pumps_rouse(rousing->pumps, rousing->trips);
+}
+
+static void rousing_end(struct crew_task *task)
+{
+	pumps_settle(((struct rousing *)task)->trips);
+	free(task);
+}
+
+/* Those that are neighbours in memory are one copy, mostly. */
+static unsigned int count_apart(struct engine_req *const *reqs, unsigned int nr)
+{
+	unsigned int apart = 1;
+
+	for (unsigned int i = 1; i < nr; i++)
+		apart += reqs[i]->addr != reqs[i - 1]->addr +
+					  reqs[i - 1]->length;
+	return apart;
+}
+
+/* NULL: it is not worth it, or there is no pump; or no memory, which does no harm. */
+static struct crew_task *make_rousing(struct engine_req *const *reqs,
+				      unsigned int nr)
+{
+	struct rousing *rousing;
+	struct port *port;
+
+	if (nr < ROUSE_LEAST || reqs[0]->gpu >= HOST_GPUS ||
+	    !is_small(reqs[0]) || count_apart(reqs, nr) < ROUSE_LEAST)
+		return NULL;
+	port = atomic_load_explicit(&host.ports[reqs[0]->gpu],
+				    memory_order_acquire);
+	rousing = port ? malloc(sizeof(*rousing)) : NULL;
+	if (!rousing)
+		return NULL;
+	rousing->task.work = rousing_work;
+	rousing->task.end = rousing_end;
+	rousing->pumps = &port->pumps;
+	return &rousing->task;
+}
+
 int host_submit(struct engine_req *const *reqs, unsigned int nr,
 		void (*each)(struct engine_req *req))
 {
-	struct crew_task **tasks = malloc(nr * sizeof(struct crew_task *));
+	struct crew_task **tasks = malloc((nr + 1) * sizeof(struct crew_task *));
 	unsigned int nr_tasks = 0;
 	int ret = tasks ? 0 : -ENOMEM;
 
+	if (tasks && (tasks[0] = make_rousing(reqs, nr)))
+		nr_tasks++;
 	for (unsigned int i = 0; !ret && i < nr; nr_tasks++) {
 		unsigned int alike = count_alike(&reqs[i], nr - i);
 		struct job *job = make_job(&reqs[i], alike);

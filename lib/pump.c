@@ -164,17 +164,12 @@ static bool runs(struct pump *pump)
 }
 
 /* It is shut.  Open it, when a turn runs, or start one, for those who follow. */
-static bool wake(struct pump *pump)
+static bool try_open(struct pump *pump)
 {
-	uint64_t shut = PUMP_SHUT | ALL_FREE, now, last;
-	bool burst, opened = false;
+	uint64_t shut = PUMP_SHUT | ALL_FREE;
+	bool opened = false;
 
-	if (atomic_load(&pump->free) != shut || atomic_load(&pump->broken))
-		return false;
-	now = now_ns();
-	last = atomic_exchange(&pump->last_ns, now);
-	burst = now - last < BURST_NS && now >= atomic_load(&pump->retry_ns);
-	if (!burst || !lock(pump))
+	if (atomic_load(&pump->free) != shut || !lock(pump))
 		return false;
 	if (atomic_load(&pump->free) == shut) {
 		if (runs(pump)) {
@@ -186,6 +181,20 @@ static bool wake(struct pump *pump)
 	}
 	unlock(pump);
 	return opened;
+}
+
+/* The same, when copies follow one another closely. */
+static bool wake(struct pump *pump)
+{
+	uint64_t now, last;
+
+	if (atomic_load(&pump->free) != (PUMP_SHUT | ALL_FREE) ||
+	    atomic_load(&pump->broken))
+		return false;
+	now = now_ns();
+	last = atomic_exchange(&pump->last_ns, now);
+	return now - last < BURST_NS && now >= atomic_load(&pump->retry_ns) &&
+	       try_open(pump);
 }
 
 /* Its board was made, and the application has not reset the GPU since. */
@@ -309,6 +318,50 @@ static void hand_out(struct pump_trip *trip)
 	for (; got && trip->handed < trip->copy.length; got &= got - 1)
 		trip->handed += give(trip, trip->handed, lowest(got));
 	/* Never more than were needed. */
+}
+
+/* An order keeps a turn that runs, and whoever comes next finds it open. */
+static void rouse(struct pump *pump, struct pump_trip *trip)
+{
+	uint64_t now = now_ns();
+	bool open;
+
+	trip->pump = NULL;
+	if (!is_there(pump))
+		return;
+	open = !(atomic_load(&pump->free) & PUMP_SHUT);
+	if (open && has_left(pump, 0)) {
+		atomic_fetch_or(&pump->free, PUMP_SHUT);
+		open = false;
+	}
+	atomic_store(&pump->last_ns, now);
+	if (!open && now >= atomic_load(&pump->retry_ns))
+		open = try_open(pump);
+	if (!open)
+		return;
+	*trip = (struct pump_trip){
+		.pump = pump,
+		.copy.gpu = (uintptr_t)pump->board->idle[1],
+		.copy.host = pump->board->idle[0],
+		.copy.length = sizeof(pump->board->idle[0]),
+	};
+	hand_out(trip);
+}
+
+void pumps_rouse(struct pumps *pumps, struct pump_trip *trips)
+{
+	for (unsigned int i = 0; i < PUMPS; i++)
+		rouse(&pumps->all[i], &trips[i]);
+}
+
+/* Where there was no slot it was not needed: nobody waits for one. */
+void pumps_settle(struct pump_trip *trips)
+{
+	for (unsigned int i = 0; i < PUMPS; i++) {
+		while (trips[i].pump && trips[i].held &&
+		       pump_move(&trips[i]) == PUMP_BUSY)
+			;
+	}
 }
 
 bool pump_share(struct pump_pass *pass, struct pump_trip *trip,

@@ -48,10 +48,12 @@ struct pump_slot {
  *	numbers
  * @slots: see above
  * @started: the last turn that runs or ran on each of its processors, by the GPU
+ * @idle: what pumps_rouse() has copied, from one half to the other
  */
 struct pump_board {
 	struct pump_slot slots[PUMP_SLOTS];
 	_Alignas(64) _Atomic uint32_t started[PUMP_BLOCKS];
+	_Alignas(64) unsigned char idle[2][16];
 };
 
 /*
@@ -157,6 +159,14 @@ int pumps_open(struct pumps *pumps);
  * stays behind.  Where the application has reset the GPU there is none left.
  */
 bool pumps_close(struct pumps *pumps);
+
+/*
+ * Some small copies will follow soon: see that turns run by then, and do not end
+ * before.  Does not wait.  @trips: one for each pump, for pumps_settle() by the same
+ * thread or a later one.
+ */
+void pumps_rouse(struct pumps *pumps, struct pump_trip *trips);
+void pumps_settle(struct pump_trip *trips);
 
 /* Does one take copies now?  The pass is for those that are begun at once. */
 bool pump_ask(struct pumps *pumps, struct pump_pass *pass);

@@ -120,6 +120,76 @@ static void memory_that_is_not_pinned_is_left_to_the_engine(void **state)
 	close_fixture(&f);
 }
 
+static _Atomic unsigned int ended;
+
+static void count_end(struct engine_req *req)
+{
+	(void)req;
+	atomic_fetch_add(&ended, 1);
+}
+
+/* Each of @nr reads @apart bytes behind the one before. */
+static void submit(struct fixture *f, unsigned int nr, uint64_t apart)
+{
+	struct engine_req reqs[64], *all[64];
+
+	ended = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		reqs[i] = request(f, i * 8192, i * apart, 4096, false);
+		reqs[i].complete = count_end;
+		all[i] = &reqs[i];
+	}
+	assert_int_equal(engine_submit(all, nr), 0);
+	while (ended < nr)
+		sched_yield();
+	for (unsigned int i = 0; i < nr; i++)
+		assert_memory_equal(f->gpu + i * apart, f->bytes + i * 8192,
+				    4096);
+}
+
+/* With one thread, which does what comes first first: turns are started by no other. */
+static void open_for_one_thread(struct fixture *f)
+{
+	model_reset();
+	mock_open_errno = ENOENT;
+	small_pool(256 * KIB, 2 * MIB, 1);
+	open_rest(f);
+	warm();
+}
+
+/* Nobody asks it for copies from memory that is not pinned: those are not its own. */
+static void many_copies_have_it_started_before_they_are_read(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_for_one_thread(&f);
+	fast_no_host = true;
+	submit(&f, 64, 4096);
+	submit(&f, 15, 8192);
+	assert_int_equal(model.turns, 0);
+	submit(&f, 16, 8192);
+	assert_int_equal(model.turns, PUMPS);
+	end_turns();
+	close_fixture(&f);
+}
+
+static void batches_of_many_copies_arrive(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_for_one_thread(&f);
+	for (unsigned int i = 0; i < 300; i++) {
+		memset(f.gpu, 0x5a, 64 * 8192);
+		submit(&f, 64, 8192);
+		assert_int_equal(f.gpu[4096], 0x5a);
+	}
+	assert_true(model.orders);
+	end_turns();
+	close_fixture(&f);
+}
+
 static void is_off_when_not_wanted(void **state)
 {
 	struct engine_pool pool;
@@ -148,6 +218,8 @@ int main(void)
 		mock_test(engine_gives_it_a_small_read_in_parts),
 		mock_test(lone_small_read_starts_no_turn),
 		mock_test(memory_that_is_not_pinned_is_left_to_the_engine),
+		mock_test(many_copies_have_it_started_before_they_are_read),
+		mock_test(batches_of_many_copies_arrive),
 		mock_test(is_off_when_not_wanted),
 	};
 

@@ -307,6 +307,7 @@ static void *copy_at_random(void *arg)
 	struct copier *copier = arg;
 	unsigned char *host = make_room(copier->id), *gpu = make_room(99);
 	unsigned char *back = make_room(98);
+	struct pump_trip roused[PUMPS];
 	struct lane lanes[2];
 	struct lane_copy copy;
 
@@ -318,6 +319,8 @@ static void *copy_at_random(void *arg)
 		uint64_t length = 1 + i * 7919u % 20000;
 		uint64_t at = i * 31 % 4096;
 
+		if (i % 6 == copier->id)
+			pumps_rouse(copier->pumps, roused);
 		for (unsigned int out = 0; out < 2; out++) {
 			struct lane *lane = &lanes[out];
 
@@ -331,6 +334,8 @@ static void *copy_at_random(void *arg)
 			assert_int_equal(copy.state, 0);
 		}
 		assert_memory_equal(back + at, host + at, length);
+		if (i % 6 == copier->id)
+			pumps_settle(roused);
 	}
 	lane_close(&lanes[0]);
 	lane_close(&lanes[1]);
@@ -432,6 +437,79 @@ static void what_is_refused_is_refused_again_in_the_same_pass(void **state)
 	assert_false(pump_share(&pass, &trip, &copy, false));
 	end_turns();
 	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
+/* Before anybody has come with a copy. */
+static void roused_it_runs_for_the_first_copy(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	struct pump_trip trips[PUMPS];
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	/* It is not even there. */
+	pumps_rouse(&pumps, trips);
+	pumps_settle(trips);
+	assert_int_equal(model.turns, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	model.busy = true;
+	for (unsigned int i = 0; i < 100; i++) {
+		pumps_rouse(&pumps, trips);
+		pumps_settle(trips);
+	}
+	/* One turn of each waits, and no other is started behind it. */
+	assert_int_equal(model.turns, PUMPS);
+	model.busy = false;
+	carry(&pumps, &copy, false);
+	assert_memory_equal(gpu, host, 64);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
+/* The model's turns end by themselves: so again, until one runs meanwhile. */
+static void roused_a_turn_that_runs_has_an_order(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	struct pump_trip trips[PUMPS];
+	unsigned int before, orders = 0;
+	uint64_t since = clock_ns();
+	struct pumps pumps;
+	void *boards;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	boards = pumps.boards;
+	while (!orders) {
+		assert_true(in_time(since));
+		carry(&pumps, &copy, false);
+		before = model.orders;
+		pumps_rouse(&pumps, trips);
+		pumps_settle(trips);
+		orders = model.orders - before;
+	}
+	assert_true(orders <= PUMPS);
+	/* All slots are free again, or no turn would be started. */
+	end_turns();
+	model.idle = false;
+	carry(&pumps, &copy, false);
+	model.gone = true;
+	before = model.turns;
+	pumps_rouse(&pumps, trips);
+	pumps_settle(trips);
+	assert_int_equal(model.turns, before);
+	assert_true(pumps_close(&pumps));
+	end_turns();
+	fast_host_put(0, boards);
 	free(host);
 	free(gpu);
 }
@@ -546,6 +624,8 @@ int main(void)
 		mock_test(what_a_lost_gpu_was_given_is_not_done),
 		mock_test(order_after_the_last_number_is_another),
 		mock_test(many_threads_lose_nothing_while_turns_end),
+		mock_test(roused_it_runs_for_the_first_copy),
+		mock_test(roused_a_turn_that_runs_has_an_order),
 		mock_test(one_pass_asks_once_for_all_of_an_allocation),
 		mock_test(what_is_refused_is_refused_again_in_the_same_pass),
 		mock_test(threads_give_parts_of_a_shared_trip),

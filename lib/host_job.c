@@ -606,8 +606,23 @@ static void work_on(struct job *job)
 		job_do_part(job, part, host + part * job->stride);
 }
 
+/* It was made by another CPU: its lines come at once rather than one by one. */
+static void fetch_job(const struct job *job)
+{
+	__builtin_prefetch(&job->next, 1);
+	__builtin_prefetch(&job->port);
+	__builtin_prefetch(&job->window);
+	__builtin_prefetch(&job->stop);
+	__builtin_prefetch(&job->joint.slots);
+	__builtin_prefetch(&job->joint.span);
+	__builtin_prefetch(&job->joint.trip);
+	__builtin_prefetch(&job->joint.spans[0].read, 1);
+}
+
 void job_work(struct job *job, bool first)
 {
+	if (!first)
+		fetch_job(job);
 	if (!job->port)
 		work_on(job);
 	else if (job->is_joint)

@@ -104,8 +104,6 @@ static int move_between(struct nvfs_io *io, struct rw_holes *holes)
 	move_span(io, io->left, &ret);
 out:
 	io->left += behind;
-	nvfs_stat_add(holes, holes->passed);
-	nvfs_stat_add(hole_bytes, io->skipped);
 	return ret;
 }
 
@@ -119,6 +117,8 @@ static int report_holes(struct nvfs_io *io, const struct rw_holes *holes,
 	if (!copy_to_user(u64_to_user_ptr(args->holes), holes->hole,
 			  holes->passed * sizeof(*holes->hole))) {
 		args->nr_holes = holes->passed;
+		nvfs_stat_add(holes, holes->passed);
+		nvfs_stat_add(hole_bytes, io->skipped);
 		return 0;
 	}
 	/* Before it there was none */

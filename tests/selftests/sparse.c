@@ -278,6 +278,8 @@ TEST(data_before_records_that_can_not_be_written_counts)
 {
 	long long direct = stat_get("read_direct_bytes");
 	long long bounced = stat_get("read_bounce_bytes");
+	long long hole_bytes = stat_get("hole_bytes");
+	long long bytes = stat_get("read_bytes");
 	struct bench b;
 
 	set_up(&b, EXT4, 12 * KIB, 64 * KIB);
@@ -289,6 +291,11 @@ TEST(data_before_records_that_can_not_be_written_counts)
 	ASSERT_EQ(b.rw.route, NVFS_ROUTE_DIRECT);
 	ASSERT_EQ(stat_get("read_direct_bytes"), direct + 4096);
 	ASSERT_EQ(stat_get("read_bounce_bytes"), bounced);
+	ASSERT_EQ(stat_get("read_bytes"), bytes + 4096);
+	ASSERT_EQ(stat_get("hole_bytes"), hole_bytes);
+	read_holes(&b, 0, 4);
+	ASSERT_EQ(stat_get("read_bytes"), bytes + 16 * KIB);
+	ASSERT_EQ(stat_get("hole_bytes"), hole_bytes + 4096);
 }
 
 /* ------------------------------------------------------ data that is not there */

@@ -42,7 +42,7 @@ KNOWN		:= $(shell sed -n 's/^\([a-z][a-z-]*\):.*\#\# .*/\1/p' Makefile \
 		   all test check setup unit-tests lib-unit-tests $(BUILD)/%
 WANTED		:= $(filter $(KNOWN),$(GOALS))
 NEEDS		:= $(if $(filter-out $(NEED_NOTHING),$(WANTED)),packaging/packages) \
-		   $(if $(filter-out $(NEED_LITTLE) gpu-test,$(WANTED)),lab/packages)
+		   $(if $(filter-out $(NEED_LITTLE) gpu-test bench-throughput,$(WANTED)),lab/packages)
 SETUP		?= lab/setup.sh
 
 # Machines, tests and checks look for their programs below build/.

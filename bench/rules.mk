@@ -9,6 +9,18 @@ $(COST): $(COST_SRC) bench/cost.h include/uapi/nvfs.h lab/gpu/labgpu.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -static $(LDFLAGS) $(COST_SRC) -o $@
 
+# How fast a file gets to a GPU without the module.
+THROUGHPUT	:= $(BUILD)/bench/throughput
+THROUGHPUT_SRC	:= $(wildcard bench/throughput*.c)
+THROUGHPUT_FILE	?= $(BUILD)/bench/throughput.dat
+MACHINE		?= $(shell uname -m)
+
+$(THROUGHPUT): $(THROUGHPUT_SRC) bench/throughput.h $(BUILD)/lib/libnvfs.a
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -Ilib -Ilib/include -Iinclude/uapi $(LDFLAGS) \
+		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a $(LIB_LIBS) -o $@
+
 .PHONY: bench-build bench-cost
 bench-build: $(COST) $(THROUGHPUT) ## build the programs of the benchmarks
 
@@ -24,18 +36,6 @@ bench-profile: all $(COST) ## where the instructions of a request go (CASE=read-
 
 bench-test: ## tests of the benchmarks' own code
 	$(Q)python3 -m unittest discover -s bench -p 'test_*.py'
-
-# How fast a file gets to a GPU without the module.
-THROUGHPUT	:= $(BUILD)/bench/throughput
-THROUGHPUT_SRC	:= $(wildcard bench/throughput*.c)
-THROUGHPUT_FILE	?= $(BUILD)/bench/throughput.dat
-MACHINE		?= $(shell uname -m)
-
-$(THROUGHPUT): $(THROUGHPUT_SRC) bench/throughput.h $(BUILD)/lib/libnvfs.a
-	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(HOST_CFLAGS) -Ilib -Ilib/include -Iinclude/uapi $(LDFLAGS) \
-		$(THROUGHPUT_SRC) $(BUILD)/lib/libnvfs.a $(LIB_LIBS) -o $@
 
 .PHONY: bench-throughput
 bench-throughput: $(THROUGHPUT) $(BUILD)/lib/libcufile.so.0 ## GB/s to a real GPU, beside libcufile (MACHINE=); writes docs/throughput.md

@@ -115,7 +115,7 @@ def render(found, rounds, machine, date):
              "of NVIDIA that is installed there, and a ring of pinned buffers as the "
              "ceiling, cell by cell in turns; medians of "
              f"{rounds}, but for opening and closing.", "",
-             "## Reads", "nvfs / libcufile in GB/s, and how many times.", ""]
+             "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.", ""]
     lines += rates(found, "read")
     lines += ["", "## Writes", ""] + rates(found, "write")
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],

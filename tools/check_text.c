@@ -74,7 +74,7 @@ static void print_drivers(const struct check *check)
 		    "no: the module finds no driver that pins GPU memory");
 	row("nvidia", check->platform.nvidia);
 	row("nvidia-fs", check->platform.nvidia_fs ?
-	    "loaded; NVFS does not need it" : "not loaded");
+	    "loaded, where nvfs should be: modprobe -r nvidia-fs" : "not loaded");
 }
 
 static void print_gpu(const struct check_gpu *gpu)

@@ -93,7 +93,7 @@ static bool lacks_something(const struct check *check,
 			   module_advice(check->module_error));
 	else if (!check->info.provider_version)
 		because(conclusion, "no-provider",
-			"Load the GPU's open kernel driver (nvidia, R535 or later).",
+			"Load the GPU's open kernel driver (nvidia, R550 or later).",
 			"the module finds no driver that pins GPU memory");
 	else if (check->gpu_error || !check->nr_gpus)
 		because_of(conclusion, "no-gpu",

@@ -7,7 +7,7 @@ test-debug: ## every self-test on a sanitizer kernel (built once: 10 to 20 min; 
 	$(Q)$(MAKE) --no-print-directory KERNELS=6.12-debug all
 	$(Q)python3 tests/debug/lane.py $(if $(K),-k '$(K)')
 
-test-all: ## make test, fsx and trouble, then make test-debug
+test-all: ## all tests: make test, fsx, trouble and test-debug
 	$(Q)$(MAKE) --no-print-directory test
 	$(Q)$(MAKE) --no-print-directory fsx
 	$(Q)$(MAKE) --no-print-directory trouble

@@ -302,11 +302,16 @@ static bool is_alone(const struct engine_req *req)
 	       (req->write && (req->file->flags & O_APPEND));
 }
 
-/* A small read of the page cache, and the only request that is under way. */
+/*
+ * A small read of the page cache, the only one under way of those that are shared.
+ * Others want CPUs, too.
+ */
 static bool may_be_fine(const struct job *job)
 {
 	return job->port && !job->write && job->req->file->align == 1 &&
-	       job->window <= PUMP_MAX && crew_busy() <= 1;
+	       job->window >= SPLIT_MIN && job->window <= PUMP_MAX &&
+	       crew_busy() <= 1 && crew_cpus() >= 2 * PARALLEL_FINE &&
+	       crew_threads() >= PARALLEL_FINE;
 }
 
 /* How many threads there are for one request, the caller's included. */
@@ -365,7 +370,7 @@ static void shape_one(struct job *job)
 	bool fine = may_be_fine(job);
 	unsigned int nr = is_serial(req) ? 1 : ways(job->window, fine);
 
-	job->fine = fine && nr > job->window / PART_MIN;
+	job->fine = fine && nr * PART_FINE >= job->window;
 	job->is_joint = is_joint(job, nr);
 	if (job->is_joint) {
 		joint_shape(job, nr, host.pool.slot_bytes);
@@ -390,6 +395,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->is_joint = false;
 	job->waits = false;
 	job->fine = false;
+	atomic_init(&job->rouse, ROUSE_NOT);
 	job->nr_many = 0;
 	job->lead = 0;
 	atomic_init(&job->begun, false);
@@ -512,6 +518,43 @@ static int begin_posted(struct job *job)
 	return job_begin(job);
 }
 
+/* Those that are neighbours in memory are one copy, mostly. */
+static unsigned int count_apart(const struct job *job)
+{
+	unsigned int apart = 1;
+
+	for (unsigned int i = 1; i < job->nr_many; i++)
+		apart += job->many[i]->addr != job->many[i - 1]->addr +
+					       job->many[i - 1]->length;
+	return apart;
+}
+
+/*
+ * Starting the pump takes some 10 us, and it has to run when the first have been
+ * read.  Where files are read from a drive that takes longer than it would run.
+ */
+static bool wants_pump(const struct job *job)
+{
+	return job->nr_many >= ROUSE_LEAST && !job->waits && job->helpers &&
+	       pumps_are_there(&job->port->pumps) &&
+	       count_apart(job) >= ROUSE_LEAST;
+}
+
+/* By one of those who join, before it helps. */
+static void rouse(struct job *job)
+{
+	struct pump_trip trips[PUMPS];
+	int wanted = ROUSE_WANTED;
+
+	if (atomic_load_explicit(&job->rouse, memory_order_relaxed) != wanted ||
+	    !atomic_compare_exchange_strong(&job->rouse, &wanted, ROUSE_BEGUN))
+		return;
+	pumps_rouse(&job->port->pumps, trips);
+	for (unsigned int turn = 0; !pumps_settled(trips); turn++)
+		crew_relax(turn);
+	atomic_store_explicit(&job->rouse, ROUSE_NOT, memory_order_release);
+}
+
 static void posted_work(struct crew_task *task)
 {
 	struct job *job = (struct job *)task;
@@ -522,7 +565,13 @@ static void posted_work(struct crew_task *task)
 		job->error = begin_posted(job);
 		if (job->error)
 			return;
+		if (wants_pump(job)) {
+			job->helpers++;
+			atomic_store(&job->rouse, ROUSE_WANTED);
+		}
 		crew_more(task, job->helpers);
+	} else {
+		rouse(job);
 	}
 	job_work(job, first);
 }
@@ -636,70 +685,13 @@ static struct job *make_job(struct engine_req *const *reqs, unsigned int nr)
 	return job;
 }
 
-/*
- * A task beside those that read: starting the pump takes some 10 us, and when the
- * first have been read it has to run.
- */
-struct rousing {
-	struct crew_task task;
-	struct pumps *pumps;
-	struct pump_trip trips[PUMPS];
-};
-
-static void rousing_work(struct crew_task *task)
-{
-	struct rousing *rousing = (struct rousing *)task;
-
-	pumps_rouse(rousing->pumps, rousing->trips);
-}
-
-static void rousing_end(struct crew_task *task)
-{
-	pumps_settle(((struct rousing *)task)->trips);
-	free(task);
-}
-
-/* Those that are neighbours in memory are one copy, mostly. */
-static unsigned int count_apart(struct engine_req *const *reqs, unsigned int nr)
-{
-	unsigned int apart = 1;
-
-	for (unsigned int i = 1; i < nr; i++)
-		apart += reqs[i]->addr != reqs[i - 1]->addr +
-					  reqs[i - 1]->length;
-	return apart;
-}
-
-/* NULL: it is not worth it, or there is no pump; or no memory, which does no harm. */
-static struct crew_task *make_rousing(struct engine_req *const *reqs,
-				      unsigned int nr)
-{
-	struct rousing *rousing;
-	struct port *port;
-
-	if (nr < ROUSE_LEAST || reqs[0]->gpu >= HOST_GPUS ||
-	    !is_small(reqs[0]) || count_apart(reqs, nr) < ROUSE_LEAST)
-		return NULL;
-	port = atomic_load_explicit(&host.ports[reqs[0]->gpu],
-				    memory_order_acquire);
-	rousing = port ? malloc(sizeof(*rousing)) : NULL;
-	if (!rousing)
-		return NULL;
-	rousing->task.work = rousing_work;
-	rousing->task.end = rousing_end;
-	rousing->pumps = &port->pumps;
-	return &rousing->task;
-}
-
 int host_submit(struct engine_req *const *reqs, unsigned int nr,
 		void (*each)(struct engine_req *req))
 {
-	struct crew_task **tasks = malloc((nr + 1) * sizeof(struct crew_task *));
+	struct crew_task **tasks = malloc(nr * sizeof(struct crew_task *));
 	unsigned int nr_tasks = 0;
 	int ret = tasks ? 0 : -ENOMEM;
 
-	if (tasks && (tasks[0] = make_rousing(reqs, nr)))
-		nr_tasks++;
 	for (unsigned int i = 0; !ret && i < nr; nr_tasks++) {
 		unsigned int alike = count_alike(&reqs[i], nr - i);
 		struct job *job = make_job(&reqs[i], alike);

@@ -14,6 +14,9 @@
 /* CPUID 7.0, ECX */
 #define HAS_CLDEMOTE	(1U << 25)
 
+/* Helpers of a job that is cut fine. */
+#define FEW		4U
+
 /* What is read at a time, to be written past the cache; on the stack. */
 #define READ_NEAR	(16U << 10)
 
@@ -114,7 +117,8 @@ static uint64_t lead_of(const struct engine_req *req)
  * to give them up.  Twice as fast is to read into a bit of memory that stays in
  * the cache, and to write from there past it; but not when many threads do that,
  * because then they wait for memory.  And where each has little, its cache is not
- * what takes long: 64 KiB by eight threads took 13 us past it, and 11.5 without.
+ * what takes long: 64 KiB by eight threads took 13 us past it, and 11.5 without.  Not
+ * so when few have come.
  */
 static bool goes_past(const struct job *job)
 {
@@ -123,7 +127,10 @@ static bool goes_past(const struct job *job)
 
 	if (job->window > PUMP_MAX)
 		threads *= job->helpers + 1;
-	return job->req->file->align == 1 && threads <= CROWD && !job->fine;
+	if (job->fine && atomic_load_explicit(&job->task.inside,
+					      memory_order_relaxed) >= FEW)
+		return false;
+	return job->req->file->align == 1 && threads <= CROWD;
 #else
 	(void)job;
 	return false;
@@ -193,10 +200,12 @@ static uint64_t read_part(struct job *job, char *host, uint64_t length,
 	uint64_t done = 0, step, now;
 
 	/* So few do not matter. */
-	if (!job->port || job->window <= PART_MIN || job->fine)
+	if (!job->port || job->window <= PART_MIN)
 		return host_file_read(file, host, length, offset, error);
 	if (goes_past(job))
 		return read_past(file, host, length, offset, error);
+	if (job->fine)
+		return host_file_read(file, host, length, offset, error);
 	/* A drive is asked for all of it. */
 	step = file->align > 1 ? length : READ_STEP;
 	do {
@@ -350,12 +359,27 @@ void host_end(struct engine_req *req,
 	together.last = &req->next;
 }
 
+/*
+ * When requests have ended the application may do what it likes, as reset the GPU:
+ * whoever has begun to start the pump is waited for, and nobody begins any more.
+ */
+static void await_rousing(struct job *job)
+{
+	int state = ROUSE_WANTED;
+
+	atomic_compare_exchange_strong(&job->rouse, &state, ROUSE_NOT);
+	for (unsigned int turn = 0; atomic_load_explicit(&job->rouse,
+				    memory_order_acquire) == ROUSE_BEGUN; turn++)
+		crew_relax(turn);
+}
+
 /* They are their owner's again. */
 static void end_many(struct job *job, struct buffer *buffer)
 {
 	uint32_t first = buffer->part * job->per_part;
 	uint32_t nr = many_in(job, buffer->part);
 
+	await_rousing(job);
 	together.first = NULL;
 	together.open = true;
 	for (uint32_t i = 0; i < nr; i++)

@@ -96,6 +96,9 @@ struct joint {
 	} spans[JOINT_SPANS];
 };
 
+/* Is somebody to start the pump for the copies of many small requests? */
+enum job_rouse { ROUSE_NOT, ROUSE_WANTED, ROUSE_BEGUN };
+
 /**
  * struct job - see above
  * @task: first, so that one is the other
@@ -114,7 +117,8 @@ struct joint {
  * @nr_parts: parts
  * @next: the next part to draw
  * @waits: for a drive rather than for the CPU
- * @fine: cut into parts of PART_FINE
+ * @fine: cut into parts of PART_FINE, one for each thread
+ * @rouse: one of enum job_rouse; no request ends between the last two
  * @joint: if @is_joint
  * @stop: nothing from here on is good, counted from the start of the window
  * @stop_error: and that is why; 0: the file ends there
@@ -135,6 +139,7 @@ struct job {
 	bool is_joint;
 	bool waits;
 	bool fine;
+	_Atomic int rouse;
 	uint32_t nr_many;
 	uint32_t per_part;
 	uint32_t nr_parts;

@@ -337,7 +337,8 @@ static void rouse(struct pump *pump, struct pump_trip *trip)
 	atomic_store(&pump->last_ns, now);
 	if (!open && now >= atomic_load(&pump->retry_ns))
 		open = try_open(pump);
-	if (!open)
+	if (!open || !fits((uintptr_t)pump->board->idle[0],
+			   (uintptr_t)pump->board->idle[1]))
 		return;
 	*trip = (struct pump_trip){
 		.pump = pump,
@@ -348,6 +349,14 @@ static void rouse(struct pump *pump, struct pump_trip *trip)
 	hand_out(trip);
 }
 
+bool pumps_are_there(const struct pumps *pumps)
+{
+	const struct pump *pump = &pumps->all[0];
+
+	return atomic_load(&pump->free) != PUMP_SHUT &&
+	       !atomic_load_explicit(&pump->broken, memory_order_relaxed);
+}
+
 void pumps_rouse(struct pumps *pumps, struct pump_trip *trips)
 {
 	for (unsigned int i = 0; i < PUMPS; i++)
@@ -355,13 +364,16 @@ void pumps_rouse(struct pumps *pumps, struct pump_trip *trips)
 }
 
 /* Where there was no slot it was not needed: nobody waits for one. */
-void pumps_settle(struct pump_trip *trips)
+bool pumps_settled(struct pump_trip *trips)
 {
+	bool over = true;
+
 	for (unsigned int i = 0; i < PUMPS; i++) {
-		while (trips[i].pump && trips[i].held &&
-		       pump_move(&trips[i]) == PUMP_BUSY)
-			;
+		if (trips[i].pump && trips[i].held &&
+		    pump_move(&trips[i]) == PUMP_BUSY)
+			over = false;
 	}
+	return over;
 }
 
 bool pump_share(struct pump_pass *pass, struct pump_trip *trip,

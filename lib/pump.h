@@ -160,13 +160,15 @@ int pumps_open(struct pumps *pumps);
  */
 bool pumps_close(struct pumps *pumps);
 
+/* Could it take copies, now or later? */
+bool pumps_are_there(const struct pumps *pumps);
 /*
  * Some small copies will follow soon: see that turns run by then, and do not end
- * before.  Does not wait.  @trips: one for each pump, for pumps_settle() by the same
- * thread or a later one.
+ * before.  Does not wait.  @trips: one for each pump, for pumps_settled().
  */
 void pumps_rouse(struct pumps *pumps, struct pump_trip *trips);
-void pumps_settle(struct pump_trip *trips);
+/* Go on with that, by the same thread, until it is true: then it is over. */
+bool pumps_settled(struct pump_trip *trips);
 
 /* Does one take copies now?  The pass is for those that are begun at once. */
 bool pump_ask(struct pumps *pumps, struct pump_pass *pass);

@@ -31,8 +31,9 @@ static int note(int fd, uint64_t length, uint64_t offset)
 	uint64_t end = offset + length, old = furthest, most = longest;
 
 	(void)fd;
-	while (length > most && !atomic_compare_exchange_weak(&longest, &most,
-							      length))
+	/* Of requests that begin at no multiple of 4096. */
+	while (offset % 4096 == 5 && length > most &&
+	       !atomic_compare_exchange_weak(&longest, &most, length))
 		;
 	while (end > old && !atomic_compare_exchange_weak(&furthest, &old, end))
 		;
@@ -218,8 +219,10 @@ static void small_one_is_cut_finer_when_it_is_the_only_one(void **state)
 	struct fixture f;
 
 	(void)state;
-	cpus = 8;
-	open_fixture(&f);
+	mock_open_errno = ENOENT;
+	small_pool(256 * KIB, 2 * MIB, 16);
+	cpus = 16;
+	open_rest(&f);
 	cpus = 0;
 	file_hook = note;
 	longest = 0;
@@ -227,6 +230,11 @@ static void small_one_is_cut_finer_when_it_is_the_only_one(void **state)
 	assert_int_equal(engine_run(&req), 0);
 	assert_memory_equal(f.gpu, f.bytes + 5, 64 * KIB);
 	assert_int_equal(longest, 8 * KIB);
+	/* Not worth it for as little, and no more than one part for each thread. */
+	longest = 0;
+	req = request(&f, 5, 0, 33 * KIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(longest, 16 * KIB);
 
 	held_from = 3 * MIB;
 	held = true;

@@ -147,14 +147,18 @@ static void submit(struct fixture *f, unsigned int nr, uint64_t apart)
 				    4096);
 }
 
-/* With one thread, which does what comes first first: turns are started by no other. */
-static void open_for_one_thread(struct fixture *f)
+static _Atomic unsigned int wanted_turns;
+
+static int read_when_turns_were_started(int fd, uint64_t length, uint64_t offset)
 {
-	model_reset();
-	mock_open_errno = ENOENT;
-	small_pool(256 * KIB, 2 * MIB, 1);
-	open_rest(f);
-	warm();
+	uint64_t since = clock_ns();
+
+	(void)fd;
+	(void)length;
+	(void)offset;
+	while (model.turns < wanted_turns && in_time(since))
+		sched_yield();
+	return 0;
 }
 
 /* Nobody asks it for copies from memory that is not pinned: those are not its own. */
@@ -163,14 +167,36 @@ static void many_copies_have_it_started_before_they_are_read(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_for_one_thread(&f);
+	model_reset();
+	open_fixture(&f);
+	warm();
 	fast_no_host = true;
+	wanted_turns = 0;
 	submit(&f, 64, 4096);
 	submit(&f, 15, 8192);
 	assert_int_equal(model.turns, 0);
-	submit(&f, 16, 8192);
+	wanted_turns = PUMPS;
+	file_hook = read_when_turns_were_started;
+	submit(&f, 64, 8192);
 	assert_int_equal(model.turns, PUMPS);
 	end_turns();
+	close_fixture(&f);
+}
+
+/* There is nobody else, and reading comes first. */
+static void one_thread_does_not_start_it_for_others(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	model_reset();
+	mock_open_errno = ENOENT;
+	small_pool(256 * KIB, 2 * MIB, 1);
+	open_rest(&f);
+	warm();
+	fast_no_host = true;
+	submit(&f, 64, 8192);
+	assert_int_equal(model.turns, 0);
 	close_fixture(&f);
 }
 
@@ -179,15 +205,39 @@ static void batches_of_many_copies_arrive(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_for_one_thread(&f);
+	model_reset();
+	open_fixture(&f);
+	warm();
 	for (unsigned int i = 0; i < 300; i++) {
 		memset(f.gpu, 0x5a, 64 * 8192);
 		submit(&f, 64, 8192);
 		assert_int_equal(f.gpu[4096], 0x5a);
 	}
-	assert_true(model.orders);
+	assert_true(model.large);
 	end_turns();
 	close_fixture(&f);
+}
+
+/* Nothing of a batch looks at it any more when the last of its requests has ended. */
+static void reset_gpu_is_left_alone_after_a_batch(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (unsigned int i = 0; i < 50; i++) {
+		unsigned int turns;
+
+		model_reset();
+		open_fixture(&f);
+		warm();
+		submit(&f, 64, 8192);
+		turns = model.turns;
+		end_turns();
+		for (unsigned int n = 0; n < 100; n++)
+			sched_yield();
+		assert_int_equal(model.turns, turns);
+		close_fixture(&f);
+	}
 }
 
 static void is_off_when_not_wanted(void **state)
@@ -219,7 +269,9 @@ int main(void)
 		mock_test(lone_small_read_starts_no_turn),
 		mock_test(memory_that_is_not_pinned_is_left_to_the_engine),
 		mock_test(many_copies_have_it_started_before_they_are_read),
+		mock_test(one_thread_does_not_start_it_for_others),
 		mock_test(batches_of_many_copies_arrive),
+		mock_test(reset_gpu_is_left_alone_after_a_batch),
 		mock_test(is_off_when_not_wanted),
 	};
 

@@ -30,6 +30,8 @@ static struct {
 	pthread_t last[PUMPS];
 	bool any[PUMPS];
 	_Atomic unsigned int turns, orders;
+	/* Of these, those of more than a few bytes. */
+	_Atomic unsigned int large;
 	/* Turns that look, and how often each slot was looked at. */
 	_Atomic unsigned int running, rounds;
 	/* Turns don't begin; end as soon as they began; end after one order. */
@@ -64,6 +66,7 @@ static inline bool serve(struct pump_slot *slot)
 	memcpy(gpu & PUMP_OUT ? at_host : at_gpu,
 	       gpu & PUMP_OUT ? at_gpu : at_host, length);
 	atomic_fetch_add(&model.orders, 1);
+	atomic_fetch_add(&model.large, length > 64);
 	atomic_store_explicit(&slot->done, next, memory_order_release);
 	return true;
 }

@@ -73,6 +73,7 @@ class Chunks(unittest.TestCase):
         # The check of DMA mappings would take them for mistakes.
         self.assertEqual(lane.chunks_of("rw", self.NAMES, True),
                          [["same_bytes"]])
+        self.assertEqual(lane.chunks_of("uring", ["random_fields"], False), [])
 
 
 if __name__ == "__main__":

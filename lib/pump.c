@@ -163,13 +163,22 @@ static bool runs(struct pump *pump)
 	return !has_left(pump, 0);
 }
 
-/* It is shut.  Open it, when a turn runs, or start one, for those who follow. */
-static bool try_open(struct pump *pump)
+/*
+ * It is shut.  Open it, when a turn runs, or start one, for those who follow.
+ * @burst: more will follow closely; otherwise that is so when some do.
+ */
+static bool wake(struct pump *pump, bool burst)
 {
-	uint64_t shut = PUMP_SHUT | ALL_FREE;
+	uint64_t shut = PUMP_SHUT | ALL_FREE, now, last;
 	bool opened = false;
 
-	if (atomic_load(&pump->free) != shut || !lock(pump))
+	if (atomic_load(&pump->free) != shut || atomic_load(&pump->broken))
+		return false;
+	now = now_ns();
+	last = atomic_exchange(&pump->last_ns, now);
+	burst = (burst || now - last < BURST_NS) &&
+		now >= atomic_load(&pump->retry_ns);
+	if (!burst || !lock(pump))
 		return false;
 	if (atomic_load(&pump->free) == shut) {
 		if (runs(pump)) {
@@ -181,20 +190,6 @@ static bool try_open(struct pump *pump)
 	}
 	unlock(pump);
 	return opened;
-}
-
-/* The same, when copies follow one another closely. */
-static bool wake(struct pump *pump)
-{
-	uint64_t now, last;
-
-	if (atomic_load(&pump->free) != (PUMP_SHUT | ALL_FREE) ||
-	    atomic_load(&pump->broken))
-		return false;
-	now = now_ns();
-	last = atomic_exchange(&pump->last_ns, now);
-	return now - last < BURST_NS && now >= atomic_load(&pump->retry_ns) &&
-	       try_open(pump);
 }
 
 /* Its board was made, and the application has not reset the GPU since. */
@@ -209,14 +204,14 @@ static bool is_there(struct pump *pump)
 	return false;
 }
 
-static bool is_open(struct pump *pump)
+static bool is_open(struct pump *pump, bool burst)
 {
 	if (atomic_load_explicit(&pump->free, memory_order_acquire) & PUMP_SHUT)
-		return wake(pump);
+		return wake(pump, burst);
 	if (!has_left(pump, 0))
 		return true;
 	atomic_fetch_or(&pump->free, PUMP_SHUT);
-	return wake(pump);
+	return wake(pump, burst);
 }
 
 /* Can it be told in an order, and carried 16 bytes at a time? */
@@ -229,7 +224,7 @@ static bool fits(uint64_t host, uint64_t gpu)
 bool pump_ask(struct pumps *pumps, struct pump_pass *pass)
 {
 	struct pump *pump = my_pump(pumps);
-	bool open = is_there(pump) && is_open(pump);
+	bool open = is_there(pump) && is_open(pump, false);
 
 	*pass = (struct pump_pass){ .pump = open ? pump : NULL };
 	return open;
@@ -323,28 +318,19 @@ static void hand_out(struct pump_trip *trip)
 /* An order keeps a turn that runs, and whoever comes next finds it open. */
 static void rouse(struct pump *pump, struct pump_trip *trip)
 {
-	uint64_t now = now_ns();
-	bool open;
+	unsigned char (*idle)[16];
 
 	trip->pump = NULL;
-	if (!is_there(pump))
+	if (!is_there(pump) || !is_open(pump, true))
 		return;
-	open = !(atomic_load(&pump->free) & PUMP_SHUT);
-	if (open && has_left(pump, 0)) {
-		atomic_fetch_or(&pump->free, PUMP_SHUT);
-		open = false;
-	}
-	atomic_store(&pump->last_ns, now);
-	if (!open && now >= atomic_load(&pump->retry_ns))
-		open = try_open(pump);
-	if (!open || !fits((uintptr_t)pump->board->idle[0],
-			   (uintptr_t)pump->board->idle[1]))
+	idle = pump->board->idle;
+	if (!fits((uintptr_t)idle[0], (uintptr_t)idle[1]))
 		return;
 	*trip = (struct pump_trip){
 		.pump = pump,
-		.copy.gpu = (uintptr_t)pump->board->idle[1],
-		.copy.host = pump->board->idle[0],
-		.copy.length = sizeof(pump->board->idle[0]),
+		.copy.gpu = (uintptr_t)idle[1],
+		.copy.host = idle[0],
+		.copy.length = sizeof(idle[0]),
 	};
 	hand_out(trip);
 }

@@ -5,9 +5,9 @@
  *
  * Code on the GPU, the pump, looks for orders on a board in pinned host memory,
  * carries them out and says so there.  One run of it, a turn, is started when
- * small copies follow one another, and ends by itself soon after the last.  Only
- * a turn that runs is given orders: where the application keeps all processors
- * busy, it waits for its turn and the copy engine is used.
+ * small copies follow one another or are about to, and ends by itself soon after
+ * the last.  Only a turn that runs is given orders: where the application keeps all
+ * processors busy, it waits for its turn and the copy engine is used.
  */
 #ifndef LIBNVFS_PUMP_H
 #define LIBNVFS_PUMP_H

@@ -41,10 +41,10 @@ LAST = "module"
 # kmemleak does not speak of what is younger than this.
 LEAK_AGE_S = 5.5
 SCAN_LIMIT_S = 600
-# Two requests at a time to the same bytes of a GPU are allowed, and some draw
-# their places by lot, but the check of
-# DMA mappings warns of any two mappings of a cache line. It can only be turned
-# off at boot, so these tests get a machine of their own, at the end.
+# Two requests at a time to the same bytes of a GPU are allowed, and some tests draw
+# their places by lot, but the check of DMA mappings warns of any two mappings of a
+# cache line. It can only be turned off at boot, so these tests get a machine of
+# their own, at the end.
 OVERLAP = re.compile(r"overlap|same|random|^(fuzz|fsx|lifetime|stat)\.")
 # Tests that a machine draws at a time: fewer at the end, where some take minutes
 # and the other machine would wait.

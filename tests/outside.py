@@ -97,6 +97,25 @@ def difference(got, want):
     return f"first difference at {first:#x}"
 
 
+def touching(commands, disk, length, gpu):
+    """Those commands that name one of a file's first `length` bytes, or that
+    moved anything by the GPU's BAR.
+
+    Where the file is a whole drive, its file systems write at their own time
+    to other places of it.
+    """
+    def named(command):
+        places = (offset_of(disk, (command.lba + i) * 512)
+                  for i in range(command.nlb))
+        return any(at is not None and at < length for at in places)
+
+    def by_bar(command):
+        return any(gpu.bar < address + size and address < gpu.bar + gpu.size
+                   for address, size in command.dma)
+
+    return [c for c in commands if named(c) or by_bar(c)]
+
+
 def judge_dma(commands, disk, memory, move):
     """Demand that commands moved a file's range by the right addresses.
 
@@ -424,7 +443,7 @@ class Witness:
 
     def refused(self, path):
         """A way that is closed: the errno, the reason, and no DMA at all,
-        but for what the file system writes of its own."""
+        but for what the drive's file systems do of their own."""
         data = os.urandom(64 * KIB)
         self.put_file(path, data)
         self.region(64 * KIB, False)
@@ -435,11 +454,9 @@ class Witness:
             if answer != ["errno", EREMOTEIO, 0, 0, HOST_BRIDGE]:
                 raise Wrong(f"the module answered {answer}")
         drive = self.vm.drives[self.drive]
-        seen = [c for c in self.vm.trace.commands(mark)
-                if c.nsid == drive.nsid
-                and (not c.write or any(
-                    offset_of(disk, (c.lba + i) * 512) is not None
-                    for i in range(c.nlb)))]
+        seen = touching([c for c in self.vm.trace.commands(mark)
+                         if c.nsid == drive.nsid],
+                        disk, len(data), self.vm.gpus[self.gpu])
         if seen:
             raise Wrong(f"the drive was told to {seen[0]}")
         if self.gpu_bytes(0, 64 * KIB) != b"\xee" * 64 * KIB:

@@ -10,6 +10,7 @@
 #include "ferry_crew.h"
 #include "host_job.h"
 #include "libnvfs.h"
+#include "ring.h"
 
 #define PAGE		4096ULL
 /* Small requests that share a job; in a part of it, of which some are wanted. */
@@ -35,10 +36,10 @@
  * Found on an H200 with 16 CPUs: see docs/throughput.md.  Bytes, if not said.
  * Below SPLIT_MIN one thread is faster; from WAKE_MIN on it is worth it to wake
  * others, and from LARGE on, some more of them.  What several threads read
- * through the page cache, and all up to JOINT_MAX, they read jointly; otherwise
- * and alone a thread takes ALONE_MIN to PART_MAX at a time, PARTS_EACH times or
- * more.  A small request is read by PARALLEL_SMALL threads, and by PARALLEL_FINE
- * where nobody else wants them.
+ * through the page cache they read jointly; otherwise and alone a thread takes
+ * ALONE_MIN to PART_MAX at a time, PARTS_EACH times or more.  A small request is
+ * read by PARALLEL_SMALL threads, and by PARALLEL_FINE where nobody else wants
+ * them.
  */
 #define PARALLEL	8U
 #define PARALLEL_LARGE	16U
@@ -48,7 +49,6 @@
 #define SPLIT_MIN	(32ULL << 10)
 #define PART_MAX	(1ULL << 20)
 #define ALONE_MIN	(256ULL << 10)
-#define JOINT_MAX	(1ULL << 20)
 #define PARTS_EACH	4U
 #define WAKE_MIN	(256ULL << 10)
 #define GATHER_MAX	(64ULL << 10)
@@ -314,6 +314,18 @@ static bool may_be_fine(const struct job *job)
 	       crew_threads() >= PARALLEL_FINE;
 }
 
+/* What a drive is asked for at a time: a thread has HAND_BUFFERS of them. */
+static uint64_t drive_part(void)
+{
+	return clamp(host.pool.slot_bytes / HAND_BUFFERS, PAGE, PART_MAX);
+}
+
+/* May one thread have many reads in flight? */
+static bool has_ring(const struct job *job)
+{
+	return job->port && ring_error() >= 0;
+}
+
 /* How many threads there are for one request, the caller's included. */
 static unsigned int ways(uint64_t window, bool fine)
 {
@@ -336,6 +348,19 @@ static unsigned int ways(uint64_t window, bool fine)
 }
 
 /*
+ * A drive is kept busy by the reads that are in flight, of which a thread has
+ * many when there is a ring, and not by threads that wait for it.
+ */
+static unsigned int drive_ways(const struct job *job)
+{
+	uint64_t each = has_ring(job) ? HAND_BUFFERS * drive_part() :
+					drive_part();
+
+	return (unsigned int)clamp(job->window / each, 1,
+				   ways(job->window, false));
+}
+
+/*
  * How much one thread reads, and the copy engine takes, at a time.  Small, so
  * that the work is shared evenly and copies begin early; but the copy engine
  * pauses after each, so when there is enough to do for it, large.
@@ -344,10 +369,15 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 {
 	uint64_t window = job->window;
 
+	if (job->waits && (nr > 1 || !has_ring(job)))
+		return drive_part();
 	if (nr > 1)
 		return clamp(window / (PARTS_EACH * nr), ALONE_MIN, PART_MAX);
 	if (window <= ALONE_MIN)
 		return window;
+	if (job->waits)
+		return clamp(window / 2, min64(ALONE_MIN, drive_part()),
+			     drive_part());
 	return crew_busy() > CROWD ? PART_MAX :
 	       clamp(window / 2, ALONE_MIN, PART_MAX);
 }
@@ -355,12 +385,11 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 /* A small one also when it is read by one thread: its copy can begin early. */
 static bool is_joint(const struct job *job, unsigned int nr)
 {
-	if (!job->port || job->write || is_serial(job->req))
+	if (!job->port || job->write || job->waits || is_serial(job->req))
 		return false;
-	if (nr == 1)
-		return job->req->file->align == 1 && job->window > PART_MIN &&
-		       job->window <= PUMP_MAX && crew_busy() <= CROWD;
-	return job->window <= JOINT_MAX || job->req->file->align == 1;
+	return nr > 1 || (job->req->file->align == 1 &&
+			  job->window > PART_MIN && job->window <= PUMP_MAX &&
+			  crew_busy() <= CROWD);
 }
 
 static void shape_one(struct job *job)
@@ -368,8 +397,13 @@ static void shape_one(struct job *job)
 	const struct engine_req *req = job->req;
 	uint64_t grain = req->file->align > PAGE ? req->file->align : PAGE;
 	bool fine = may_be_fine(job);
-	unsigned int nr = is_serial(req) ? 1 : ways(job->window, fine);
+	unsigned int nr;
 
+	job->waits = !req->write && req->file->seekable &&
+		     host_file_waits(req->file, job->window,
+				     req->file_offset - job->lead);
+	nr = is_serial(req) ? 1 : job->waits ? drive_ways(job) :
+	     ways(job->window, fine);
 	job->fine = fine && nr * PART_FINE >= job->window;
 	job->is_joint = is_joint(job, nr);
 	if (job->is_joint) {

@@ -87,6 +87,9 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
  */
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
 					      uint64_t length));
+/* Will a read of that range have to wait for the drive, as far as can be told? */
+bool host_file_waits(const struct engine_file *file, uint64_t length,
+		     uint64_t offset);
 /*
  * Does such a read go to the drive as it is?  Then it may also be put to @fd by
  * other means, and what is not read in full that way be tried as above.

@@ -228,6 +228,12 @@ static ssize_t write_some(const struct engine_file *file, int fd,
 				write(fd, host, length);
 }
 
+bool host_file_waits(const struct engine_file *file, uint64_t length,
+		     uint64_t offset)
+{
+	return file->align > 1 && !is_cached(file, offset, length);
+}
+
 bool host_file_is_direct(const struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *fd)
 {

@@ -20,9 +20,6 @@
 /* What is read at a time, to be written past the cache; on the stack. */
 #define READ_NEAR	(16U << 10)
 
-/* Buffers of one thread: one being read, one being copied, two in between. */
-#define HAND_BUFFERS	4U
-
 /**
  * struct buffer - a part on its way
  * @host: its bytes
@@ -461,11 +458,7 @@ void job_do_part(struct job *job, uint32_t part, char *host)
 /* From a drive, mostly, and more than pread(2) does in one go. */
 static bool reads_drive(const struct job *job)
 {
-	if (job->write)
-		return false;
-	/* The first ones of many may be their owner's again. */
-	return job->req ? job->req->file->align > 1 && job->nr_parts > 1 :
-			  job->waits;
+	return job->waits && !job->write && (!job->req || job->nr_parts > 1);
 }
 
 static bool open_hand(struct hand *hand, struct job *job, bool first)

@@ -38,6 +38,8 @@
  * is read these bytes are still on their way out of it.
  */
 #define READ_STEP	(64U << 10)
+/* Buffers of one thread: one being read, one being copied, two in between. */
+#define HAND_BUFFERS	4U
 /* Copies of a joint job at a time, and buffers. */
 #define JOINT_SPANS	8U
 #define JOINT_SLOTS	2U

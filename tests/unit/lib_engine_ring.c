@@ -122,7 +122,7 @@ static void large_reads_at_any_size_and_alignment(void **state)
 	close_fixture(&f);
 }
 
-/* Long enough not to be joint: the file is read by nothing but the ring. */
+/* The file is read by nothing but the ring. */
 static void large_reads_are_the_rings(void **state)
 {
 	struct fixture f;
@@ -141,6 +141,54 @@ static void large_reads_are_the_rings(void **state)
 	open_direct(&f, false);
 	assert_read(&f, 4096, 0, 2 * MIB);
 	assert_true(file_calls > 0);
+	close_fixture(&f);
+}
+
+/* How many copies a read takes, of which each is what was read in one go. */
+static unsigned int pieces(struct fixture *f, uint64_t length)
+{
+	fast_copies = 0;
+	file_calls = 0;
+	assert_read(f, 4096, 0, length);
+	return fast_copies;
+}
+
+static void open_drive(struct fixture *f, bool ring)
+{
+	mock_open_errno = ENOENT;
+	small_pool(4 * MIB, 16 * MIB, 4);
+	open_rest(f);
+	ring_refuse(ring ? 0 : -EPERM);
+	file_direct = f->file.fd;
+	assert_int_equal(engine_file_init(&f->file, f->file.fd), 0);
+}
+
+/* Small ones make a drive slow, and threads that wait for it are of no use. */
+static void a_drive_is_asked_for_large_pieces(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_drive(&f, false);
+	/* That there is none is found by trying. */
+	assert_int_equal(pieces(&f, 2 * MIB), 2);
+	assert_int_equal(pieces(&f, 64 * KIB), 1);
+	assert_int_equal(pieces(&f, 256 * KIB), 1);
+	assert_int_equal(pieces(&f, MIB), 1);
+	assert_int_equal(file_calls, 1);
+	assert_int_equal(pieces(&f, 2 * MIB), 2);
+	close_fixture(&f);
+	if (no_ring())
+		skip();
+	open_drive(&f, true);
+	assert_int_equal(pieces(&f, 64 * KIB), 1);
+	assert_int_equal(pieces(&f, 256 * KIB), 1);
+	/* One call is enough. */
+	assert_int_equal(file_calls, 1);
+	assert_int_equal(pieces(&f, MIB), 2);
+	assert_int_equal(pieces(&f, 2 * MIB), 2);
+	assert_int_equal(pieces(&f, 3 * MIB), 3);
+	assert_int_equal(file_calls, 0);
 	close_fixture(&f);
 }
 
@@ -426,6 +474,7 @@ int main(void)
 		mock_test(one_thread_has_many_reads_in_flight),
 		mock_test(large_reads_at_any_size_and_alignment),
 		mock_test(large_reads_are_the_rings),
+		mock_test(a_drive_is_asked_for_large_pieces),
 		mock_test(batches_are_the_rings),
 		mock_test(errors_are_those_of_pread),
 		mock_test(real_o_direct_file_arrives),

@@ -156,6 +156,8 @@ struct gpu_copy {
  * @host_get: host memory that @index's copy engines reach fastest, and all
  *	other GPUs', too
  * @host_put: the reverse
+ * @host_lost: the same after the application has reset the GPU, when the driver has
+ *	taken what was its own.  NULL: all of it was
  * @context: what all of that, and queues, belong to, by a number that is no other's
  *	after the application has reset the GPU; then both are gone, and a queue
  *	may only be closed.  0: not known, or there is none.  NULL: never known
@@ -173,6 +175,7 @@ struct gpu_copy {
 struct gpu_copies {
 	int (*host_get)(unsigned int index, uint64_t length, void **host);
 	void (*host_put)(unsigned int index, void *host);
+	void (*host_lost)(void *host);
 	uint64_t (*context)(unsigned int index);
 	int (*open)(unsigned int index, void **queue);
 	void (*close)(void *queue);

@@ -38,16 +38,20 @@ bool slots_alive(const struct slots *slots)
 
 void slots_close(struct slots *slots)
 {
+	const struct gpu_copies *copies = slots->driver->copies;
 	bool alive = slots_alive(slots);
 
 	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++) {
+		struct slot *slot = &slots->all[i];
+
 		/* First, because it knows the memory. */
-		ring_close(slots->all[i].ring);
-		if (!slots->all[i].pinned)
-			free(slots->all[i].host);
+		ring_close(slot->ring);
+		if (!slot->pinned)
+			free(slot->host);
 		else if (alive)
-			slots->driver->copies->host_put(slots->index,
-							slots->all[i].host);
+			copies->host_put(slots->index, slot->host);
+		else if (copies->host_lost)
+			copies->host_lost(slot->host);
 	}
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What NVIDIA's driver is asked when a queue of copies is closed. */
+/* What NVIDIA's driver is asked for pinned memory, and when a queue is closed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,10 @@
 /* After those four, which it needs. */
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "gpu.h"
 #include "lib_cuda_model.h"
@@ -34,8 +37,81 @@ static int stream_destroy(void *stream)
 	return 0;
 }
 
+#define MIB	(1ULL << 20)
+
+/* Memory that is the driver's; what it knows of others'; how it refuses. */
+static char drivers[64];
+static unsigned int nr_allocated, nr_freed;
+static void *registered;
+static size_t registered_bytes;
+static unsigned int nr_unregistered;
+static int refusal;
+static uint64_t moved_by;
+static const char *missing;
+
+static int host_alloc(void **host, size_t bytes, unsigned int flags)
+{
+	(void)bytes;
+	assert_int_equal(entered, 1);
+	assert_int_equal(flags, 1);
+	nr_allocated++;
+	*host = drivers;
+	return 0;
+}
+
+static int host_free(void *host)
+{
+	assert_ptr_equal(host, drivers);
+	nr_freed++;
+	return 0;
+}
+
+static int host_register(void *host, size_t bytes, unsigned int flags)
+{
+	assert_int_equal(entered, 1);
+	assert_int_equal(flags, 3);
+	assert_null(registered);
+	if (refusal)
+		return refusal;
+	memset(host, 1, bytes);
+	registered = host;
+	registered_bytes = bytes;
+	return 0;
+}
+
+static int host_unregister(void *host)
+{
+	assert_int_equal(entered, 1);
+	assert_ptr_equal(host, registered);
+	/* It is still there. */
+	assert_int_equal(*(char *)host, 1);
+	registered = NULL;
+	nr_unregistered++;
+	return 0;
+}
+
+static int host_device_pointer(uint64_t *addr, void *host, unsigned int flags)
+{
+	assert_int_equal(flags, 0);
+	assert_ptr_equal(host, registered);
+	*addr = (uintptr_t)host + moved_by;
+	return 0;
+}
+
 static void *find(const char *name)
 {
+	if (missing && !strcmp(name, missing))
+		return NULL;
+	if (!strcmp(name, "cuMemHostAlloc"))
+		return (void *)host_alloc;
+	if (!strcmp(name, "cuMemFreeHost"))
+		return (void *)host_free;
+	if (!strcmp(name, "cuMemHostRegister_v2"))
+		return (void *)host_register;
+	if (!strcmp(name, "cuMemHostUnregister"))
+		return (void *)host_unregister;
+	if (!strcmp(name, "cuMemHostGetDevicePointer_v2"))
+		return (void *)host_device_pointer;
 	if (!strcmp(name, "cuStreamCreateWithPriority"))
 		return (void *)stream_create;
 	if (!strcmp(name, "cuStreamDestroy_v2"))
@@ -61,9 +137,128 @@ static void a_queue_of_a_reset_gpu_is_only_forgotten(void **state)
 	assert_int_equal(gpu_cuda_copies.context(0), context);
 }
 
+static bool is_mapped(void *host)
+{
+	unsigned char resident;
+
+	return !mincore(host, 1, &resident);
+}
+
+/* Is one of the mapping's flags in /proc/self/smaps this? */
+static bool has_flag(const void *host, const char *flag)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	char line[512];
+	bool here = false, found = false;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long start, end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (uintptr_t)host &&
+			       (uintptr_t)host < end;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, flag);
+	}
+	fclose(maps);
+	return found;
+}
+
+static void *get(uint64_t bytes)
+{
+	void *host = NULL;
+
+	gpu_cuda_bind_copies(find);
+	assert_int_equal(gpu_cuda_copies.host_get(0, bytes, &host), 0);
+	assert_non_null(host);
+	assert_int_equal(entered, 0);
+	return host;
+}
+
+static void pinned_memory_is_huge_pages_of_ours(void **state)
+{
+	unsigned int before = nr_unregistered;
+	char *host = get(4 * MIB);
+
+	(void)state;
+	assert_ptr_equal(host, registered);
+	assert_int_equal(registered_bytes, 4 * MIB);
+	assert_int_equal((uintptr_t)host % (2 * MIB), 0);
+	assert_int_equal(nr_allocated, 0);
+	assert_true(has_flag(host, " hg"));
+	/* No child has it. */
+	assert_true(has_flag(host, " dc"));
+	gpu_cuda_copies.host_put(0, host);
+	assert_int_equal(nr_unregistered, before + 1);
+	assert_int_equal(nr_freed, 0);
+	assert_false(is_mapped(host));
+	assert_false(is_mapped(host + 4 * MIB - 4096));
+}
+
+static void assert_drivers(uint64_t bytes)
+{
+	unsigned int allocated = nr_allocated, freed = nr_freed;
+	void *host = get(bytes);
+
+	assert_ptr_equal(host, drivers);
+	assert_null(registered);
+	assert_int_equal(nr_allocated, allocated + 1);
+	gpu_cuda_copies.host_put(0, host);
+	assert_int_equal(nr_freed, freed + 1);
+}
+
+static void other_pinned_memory_is_the_drivers(void **state)
+{
+	static const char *const calls[] = {
+		"cuMemHostRegister_v2", "cuMemHostUnregister",
+		"cuMemHostGetDevicePointer_v2",
+	};
+
+	(void)state;
+	/* Less than huge pages have. */
+	assert_drivers(4096);
+	assert_drivers(3 * MIB);
+	/* Not to be had for our own. */
+	refusal = 801;
+	assert_drivers(4 * MIB);
+	refusal = 0;
+	/* The GPU would know it by another address. */
+	moved_by = 4096;
+	assert_drivers(4 * MIB);
+	moved_by = 0;
+	for (unsigned int i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		missing = calls[i];
+		assert_drivers(4 * MIB);
+	}
+	missing = NULL;
+}
+
+/* The driver has forgotten ours, and taken its own. */
+static void after_a_reset_memory_is_given_back_to_the_kernel(void **state)
+{
+	unsigned int before = nr_unregistered, freed = nr_freed;
+	void *host = get(2 * MIB), *other;
+
+	(void)state;
+	registered = NULL;
+	other = get(4 * MIB);
+	gpu_cuda_copies.host_lost(host);
+	assert_false(is_mapped(host));
+	assert_true(is_mapped(other));
+	gpu_cuda_copies.host_lost(drivers);
+	assert_int_equal(nr_unregistered, before);
+	assert_int_equal(nr_freed, freed);
+	gpu_cuda_copies.host_put(0, other);
+	assert_false(is_mapped(other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pinned_memory_is_huge_pages_of_ours),
+		cmocka_unit_test(other_pinned_memory_is_the_drivers),
+		cmocka_unit_test(after_a_reset_memory_is_given_back_to_the_kernel),
 		cmocka_unit_test(a_queue_of_a_reset_gpu_is_only_forgotten),
 	};
 

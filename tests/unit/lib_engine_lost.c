@@ -165,6 +165,14 @@ static int remember_pinned(unsigned int index, uint64_t length, void **host)
 	return ret;
 }
 
+static unsigned int nr_given_up;
+
+static void give_up_pinned(void *host)
+{
+	for (unsigned int i = 0; i < nr_pinned; i++)
+		nr_given_up += pinned[i] == host;
+}
+
 /* As if it was not there any more. */
 static void protect_pinned(int how)
 {
@@ -182,6 +190,7 @@ static void what_a_reset_took_away_is_not_touched(void **state)
 	open_lost(&f, INT_MAX);
 	lost_copies.context = context_of;
 	lost_copies.host_get = remember_pinned;
+	lost_copies.host_lost = give_up_pinned;
 	context = 1;
 	nr_pinned = 0;
 	req = request(&f, 0, 0, 3 * MIB, false);
@@ -200,6 +209,7 @@ static void what_a_reset_took_away_is_not_touched(void **state)
 	}
 	engine_put();
 	assert_int_equal(fast_pinned, nr_pinned);
+	assert_int_equal(nr_given_up, nr_pinned);
 	/* The next opening begins anew. */
 	protect_pinned(PROT_READ | PROT_WRITE);
 	while (nr_pinned)

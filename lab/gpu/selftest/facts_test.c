@@ -38,6 +38,14 @@ static void note(const char *fmt, ...)
 	putchar('\n');
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 /* ------------------------------------------------------------- pointers */
 
 struct pointer {
@@ -260,6 +268,73 @@ static void test_words(void)
 	munmap(word, 4096);
 }
 
+/* ---------------------------------------------------------- pinned memory */
+
+#define PINNED		(2 * UNIT)
+#define PINNINGS	8U
+
+static void *huge_pages(void)
+{
+	char *all = mmap(NULL, PINNED + UNIT, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before = -(uintptr_t)all % UNIT;
+
+	if (before)
+		munmap(all, before);
+	munmap(all + before + PINNED, UNIT - before);
+	madvise(all + before, PINNED, MADV_HUGEPAGE);
+	return all + before;
+}
+
+/* What each of a few takes, as long as all of them are there. */
+static void price_pinned(bool registers)
+{
+	void *host[PINNINGS];
+	double start = seconds(), got;
+	int bad = 0;
+
+	for (unsigned int i = 0; i < PINNINGS; i++) {
+		host[i] = registers ? huge_pages() : NULL;
+		bad |= registers ? CU(cuMemHostRegister_v2)(host[i], PINNED,
+							    PORTABLE_MAPPED) :
+				   CU(cuMemHostAlloc)(&host[i], PINNED, 1);
+	}
+	got = seconds();
+	for (unsigned int i = 0; i < PINNINGS; i++) {
+		bad |= registers ? CU(cuMemHostUnregister)(host[i]) :
+				   CU(cuMemFreeHost)(host[i]);
+		if (registers)
+			munmap(host[i], PINNED);
+	}
+	is(bad, 0, registers ? "pages of ours are pinned" : "pinned memory");
+	note("4 MiB: %.2f ms, and %.2f ms to give it back",
+	     (got - start) * 1e3 / PINNINGS, (seconds() - got) * 1e3 / PINNINGS);
+}
+
+static void test_pinned(void)
+{
+	uint64_t *host = huge_pages(), *back = malloc(PINNED);
+	CUdeviceptr at = 0, gpu = 0;
+
+	is(CU(cuMemHostRegister_v2)(host, PINNED, PORTABLE_MAPPED), 0,
+	   "register huge pages");
+	is(CU(cuMemHostGetDevicePointer_v2)(&at, host, 0), 0, "their address");
+	is(at, (uintptr_t)host, "is the CPU's");
+	is(ask((uintptr_t)host).type, CU_MEMORYTYPE_HOST, "they are the host's");
+	is(CU(cuMemAlloc_v2)(&gpu, PINNED), 0, "memory of the GPU");
+	for (size_t i = 0; i < PINNED / 8; i++)
+		host[i] = (i + 1) * 0x9e3779b97f4a7c15UL;
+	is(CU(cuMemcpyHtoD_v2)(gpu, host, PINNED), 0, "copy them to it");
+	is(CU(cuMemcpyDtoH_v2)(back, gpu, PINNED), 0, "and from there");
+	ok(!memcmp(host, back, PINNED), "all bytes arrived");
+	CU(cuMemFree_v2)(gpu);
+	is(CU(cuMemHostUnregister)(host), 0, "unregister them");
+	munmap(host, PINNED);
+	free(back);
+	price_pinned(false);
+	price_pinned(true);
+}
+
 /* The last test: it ends the context. */
 static void test_reset(void)
 {
@@ -388,14 +463,6 @@ static void cost_stream_context(void)
 	priced.cuStreamGetCtx(priced.stream, &now);
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 struct payer {
 	pthread_t thread;
 	void (*call)(void);
@@ -494,6 +561,7 @@ int main(void)
 	test_mapped();
 	test_pool();
 	test_words();
+	test_pinned();
 	test_costs();
 	test_reset();
 	return tap_done();

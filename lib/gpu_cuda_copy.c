@@ -27,7 +27,8 @@
 #define GROUP			64U
 #define GROUP_LENGTH		(64U << 10)
 
-/* A page of a transparent huge page, where the CPU's small ones have 4 KiB. */
+/* What every machine's pages divide; and a transparent huge page. */
+#define PAGES			(64ULL << 10)
 #define HUGE			(2ULL << 20)
 
 /* CUmemcpyAttributes of CUDA 12.8: order, two locations, flags. */
@@ -122,8 +123,8 @@ static struct {
 } ours = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /*
- * A multiple of HUGE, which begins at one.  No child gets it: see get_boards() of
- * gpu_cuda_carry.c.
+ * As many huge pages as fit, and others for the rest.  No child gets it: see
+ * get_boards() of gpu_cuda_carry.c.
  */
 static void *map_huge(uint64_t length)
 {
@@ -138,7 +139,7 @@ static void *map_huge(uint64_t length)
 		munmap(all, before);
 	munmap(all + before + length, HUGE - before);
 	all += before;
-	if (madvise(all, length, MADV_HUGEPAGE) ||
+	if (madvise(all, length / HUGE * HUGE, MADV_HUGEPAGE) ||
 	    madvise(all, length, MADV_DONTFORK)) {
 		munmap(all, length);
 		return NULL;
@@ -169,9 +170,10 @@ static bool get_ours(uint64_t length, void **host)
 {
 	struct pages *new;
 
-	if (!length || length % HUGE || !cu.host_register ||
-	    !cu.host_unregister || !cu.host_device_pointer)
+	if (length < HUGE || !cu.host_register || !cu.host_unregister ||
+	    !cu.host_device_pointer)
 		return false;
+	length = (length + PAGES - 1) / PAGES * PAGES;
 	new = malloc(sizeof(*new));
 	if (!new)
 		return false;

@@ -176,24 +176,35 @@ static void *get(uint64_t bytes)
 	return host;
 }
 
-static void pinned_memory_is_huge_pages_of_ours(void **state)
+/* Of which the last @rest bytes are none. */
+static void assert_ours(uint64_t bytes, uint64_t rest)
 {
 	unsigned int before = nr_unregistered;
-	char *host = get(4 * MIB);
+	char *host = get(bytes);
 
-	(void)state;
 	assert_ptr_equal(host, registered);
-	assert_int_equal(registered_bytes, 4 * MIB);
+	assert_int_equal(registered_bytes, bytes);
 	assert_int_equal((uintptr_t)host % (2 * MIB), 0);
 	assert_int_equal(nr_allocated, 0);
 	assert_true(has_flag(host, " hg"));
+	assert_true(has_flag(host + bytes - rest - 1, " hg"));
+	assert_int_equal(has_flag(host + bytes - 1, " hg"), !rest);
 	/* No child has it. */
 	assert_true(has_flag(host, " dc"));
+	assert_true(has_flag(host + bytes - 1, " dc"));
 	gpu_cuda_copies.host_put(0, host);
 	assert_int_equal(nr_unregistered, before + 1);
 	assert_int_equal(nr_freed, 0);
 	assert_false(is_mapped(host));
-	assert_false(is_mapped(host + 4 * MIB - 4096));
+	assert_false(is_mapped(host + bytes - 4096));
+}
+
+static void pinned_memory_is_huge_pages_of_ours(void **state)
+{
+	(void)state;
+	assert_ours(2 * MIB, 0);
+	assert_ours(4 * MIB, 0);
+	assert_ours(4 * MIB + 65536, 65536);
 }
 
 static void assert_drivers(uint64_t bytes)
@@ -216,9 +227,9 @@ static void other_pinned_memory_is_the_drivers(void **state)
 	};
 
 	(void)state;
-	/* Less than huge pages have. */
+	/* Less than a huge page. */
 	assert_drivers(4096);
-	assert_drivers(3 * MIB);
+	assert_drivers(2 * MIB - 1);
 	/* Not to be had for our own. */
 	refusal = 801;
 	assert_drivers(4 * MIB);

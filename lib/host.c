@@ -399,7 +399,9 @@ static void shape_one(struct job *job)
 	bool fine = may_be_fine(job);
 	unsigned int nr;
 
+	/* A small one is read by one thread in any case. */
 	job->waits = !req->write && req->file->seekable &&
+		     job->window >= SPLIT_MIN &&
 		     host_file_waits(req->file, job->window,
 				     req->file_offset - job->lead);
 	nr = is_serial(req) ? 1 : job->waits ? drive_ways(job) :

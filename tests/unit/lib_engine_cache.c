@@ -102,6 +102,7 @@ static void cached_bytes_come_from_the_page_cache(void **state)
 	open_direct(&f, true);
 	cached_to = FILE_BYTES;
 	assert_read(&f, 0, 4096);
+	assert_int_equal(questions, 1);
 	assert_read(&f, 12345, 300);
 	assert_read(&f, 4096, MIB);
 	assert_read(&f, 0, 3 * MIB);

@@ -314,16 +314,19 @@ static bool may_be_fine(const struct job *job)
 	       crew_threads() >= PARALLEL_FINE;
 }
 
-/* What a drive is asked for at a time: a thread has HAND_BUFFERS of them. */
-static uint64_t drive_part(void)
+/* Reads of a drive that one thread has in flight. */
+static unsigned int depth(const struct job *job)
 {
-	return clamp(host.pool.slot_bytes / HAND_BUFFERS, PAGE, PART_MAX);
+	return job->port && ring_error() >= 0 ? HAND_BUFFERS : 1;
 }
 
-/* May one thread have many reads in flight? */
-static bool has_ring(const struct job *job)
+/* What a drive is asked for at a time; beside them one is copied. */
+static uint64_t drive_part(const struct job *job)
 {
-	return job->port && ring_error() >= 0;
+	uint64_t buffers = depth(job) > 1 ? depth(job) : 2;
+
+	return job->port ? min64(host.pool.slot_bytes / buffers, PART_MAX) :
+			   PART_MAX;
 }
 
 /* How many threads there are for one request, the caller's included. */
@@ -353,11 +356,8 @@ static unsigned int ways(uint64_t window, bool fine)
  */
 static unsigned int drive_ways(const struct job *job)
 {
-	uint64_t each = has_ring(job) ? HAND_BUFFERS * drive_part() :
-					drive_part();
-
-	return (unsigned int)clamp(job->window / each, 1,
-				   ways(job->window, false));
+	return (unsigned int)clamp(job->window / (depth(job) * drive_part(job)),
+				   1, ways(job->window, false));
 }
 
 /*
@@ -369,15 +369,15 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 {
 	uint64_t window = job->window;
 
-	if (job->waits && (nr > 1 || !has_ring(job)))
-		return drive_part();
+	if (job->waits && (nr > 1 || depth(job) == 1))
+		return drive_part(job);
 	if (nr > 1)
 		return clamp(window / (PARTS_EACH * nr), ALONE_MIN, PART_MAX);
 	if (window <= ALONE_MIN)
 		return window;
 	if (job->waits)
-		return clamp(window / 2, min64(ALONE_MIN, drive_part()),
-			     drive_part());
+		return clamp(window / 2, min64(ALONE_MIN, drive_part(job)),
+			     drive_part(job));
 	return crew_busy() > CROWD ? PART_MAX :
 	       clamp(window / 2, ALONE_MIN, PART_MAX);
 }

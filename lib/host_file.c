@@ -82,34 +82,70 @@ static bool has_pages(int fd, uint64_t offset, uint64_t length)
 	return nr >= 0 && (uint64_t)nr >= end - first;
 }
 
+static bool has_spots(int fd, uint64_t offset, uint64_t length)
+{
+	if (length <= 3 * SPOT)
+		return has_pages(fd, offset, length);
+	return has_pages(fd, offset, SPOT) &&
+	       has_pages(fd, offset + length / 2, SPOT) &&
+	       has_pages(fd, offset + length - SPOT, SPOT);
+}
+
 /*
  * Asked before, because a read that shall not block (RWF_NOWAIT) starts to read
- * ahead where it finds nothing.  A wrong guess costs time only.
+ * ahead where it finds nothing.  A wrong guess costs time only.  Behind the end of
+ * the file there is nothing to have.
  */
 static bool is_cached(const struct engine_file *file, uint64_t offset,
 		      uint64_t length)
 {
+	struct stat st;
+	uint64_t size;
+
 	if (!file->cacheable || !length)
 		return false;
-	if (length <= 3 * SPOT)
-		return has_pages(file->fd, offset, length);
-	return has_pages(file->fd, offset, SPOT) &&
-	       has_pages(file->fd, offset + length / 2, SPOT) &&
-	       has_pages(file->fd, offset + length - SPOT, SPOT);
+	if (has_spots(file->fd, offset, length))
+		return true;
+	if (fstat(file->fd, &st))
+		return false;
+	size = (uint64_t)st.st_size;
+	if (offset >= size || offset + length <= size)
+		return false;
+	return has_spots(file->fd, offset, size - offset);
 }
 
+/*
+ * Is its memory all that there is of it?  O_DIRECT asks nothing of such a file, and
+ * a CPU copies what is read.
+ */
+static bool is_memory(int fd)
+{
+	struct statfs fs;
+#ifdef STATX_ATTR_DAX
+	struct statx stx;
+
+	if (!statx(fd, "", AT_EMPTY_PATH, 0, &stx) &&
+	    (stx.stx_attributes & STATX_ATTR_DAX))
+		return true;
+#endif
+	return !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
+/* Of a file that is open with O_DIRECT. */
 static uint32_t direct_align(int fd)
 {
 #ifdef STATX_DIOALIGN
 	struct statx stx;
+#endif
 
+	if (is_memory(fd))
+		return 1;
+#ifdef STATX_DIOALIGN
 	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) &&
 	    (stx.stx_mask & STATX_DIOALIGN) &&
 	    stx.stx_dio_offset_align > ALIGN_DEFAULT &&
 	    stx.stx_dio_offset_align <= ALIGN_MOST)
 		return stx.stx_dio_offset_align;
-#else
-	(void)fd;
 #endif
 	return ALIGN_DEFAULT;
 }
@@ -160,7 +196,7 @@ int engine_file_force_direct(struct engine_file *file)
 	if (file->direct < 0)
 		return -errno;
 	file->align = direct_align(file->direct);
-	file->cacheable = is_local_file(file->fd);
+	file->cacheable = file->align > 1 && is_local_file(file->fd);
 	return 0;
 }
 

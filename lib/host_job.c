@@ -204,7 +204,7 @@ static uint64_t read_part(struct job *job, char *host, uint64_t length,
 	if (job->fine)
 		return host_file_read(file, host, length, offset, error);
 	/* A drive is asked for all of it. */
-	step = file->align > 1 ? length : READ_STEP;
+	step = job->waits ? length : READ_STEP;
 	do {
 		now = host_file_read(file, host + done,
 				     min64(step, length - done), offset + done,
@@ -549,13 +549,26 @@ static bool fetch(struct hand *hand, struct buffer *buffer)
 	return true;
 }
 
+/* A read ends like this where the file does, see host_file_read(). */
+static bool is_end(const struct hand *hand, const struct ring_read *read)
+{
+	return !read->result || (read->result > 0 &&
+				 read->result % hand->job->req->file->align);
+}
+
 /* The bytes of a part are here, whoever reads them; their copies start. */
 static void fetched(struct hand *hand, struct buffer *buffer)
 {
+	struct job *job = hand->job;
+
 	if (buffer->reading)
 		ring_wait(hand->ring, &buffer->read);
-	/* The end of the file, an error, or not for the ring: as ever. */
-	if (!buffer->reading || buffer->read.result != buffer->read.length)
+	if (buffer->reading && is_end(hand, &buffer->read))
+		job_stop_at(job, buffer->part * job->stride +
+			    (uint64_t)buffer->read.result, 0);
+	else if (!buffer->reading ||
+		 buffer->read.result != buffer->read.length)
+		/* An error, or not for the ring: as ever. */
 		transfer(hand, buffer);
 	buffer->reading = false;
 	start(hand, buffer);

@@ -11,14 +11,19 @@
 
 static int own_fd;
 static _Atomic unsigned int own_reads, other_reads, questions;
+static _Atomic uint64_t longest;
 /* Of which file offsets the page cache is said to have the bytes. */
 static uint64_t cached_from, cached_to, hole;
 static int64_t refuse_with;
 
 static int note_file(int fd, uint64_t length, uint64_t offset)
 {
-	(void)length;
+	uint64_t most = longest;
+
 	(void)offset;
+	while (length > most &&
+	       !atomic_compare_exchange_weak(&longest, &most, length))
+		;
 	atomic_fetch_add(fd == own_fd ? &own_reads : &other_reads, 1);
 	return 0;
 }
@@ -58,6 +63,7 @@ static void reset(void)
 	own_reads = 0;
 	other_reads = 0;
 	questions = 0;
+	longest = 0;
 }
 
 static void open_direct(struct fixture *f, bool cacheable)
@@ -108,6 +114,60 @@ static void cached_bytes_come_from_the_page_cache(void **state)
 	assert_read(&f, 0, 3 * MIB);
 	assert_int_equal(own_reads, 0);
 	assert_in_range(other_reads, 4, 100);
+	/* In the pieces of what is cached; a drive is asked for twice as much. */
+	assert_int_equal(longest, PAGES(16));
+	cached_to = 0;
+	/* That there is no ring is found by trying. */
+	assert_read(&f, 0, 3 * MIB);
+	assert_read(&f, 0, 3 * MIB);
+	assert_int_equal(longest, PAGES(32));
+	close_direct(&f);
+}
+
+/* All that there is of it. */
+static void cached_bytes_before_the_end_do_too(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_direct(&f, true);
+	cached_to = FILE_BYTES;
+	for (uint64_t length = 8192; length <= 2 * MIB; length *= 4) {
+		uint64_t offset = FILE_BYTES / 4096 * 4096 - length / 2;
+
+		req = request(&f, offset, 0, length, false);
+		assert_int_equal(engine_run(&req), 0);
+		assert_int_equal(req.done, FILE_BYTES - offset);
+		assert_memory_equal(f.gpu, f.bytes + offset, req.done);
+		assert_int_equal(own_reads, 0);
+	}
+	/* But the last page. */
+	cached_to = FILE_BYTES / 4096 * 4096;
+	req = request(&f, FILE_BYTES / 4096 * 4096 - 4096, 0, 8192, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_true(own_reads > 0);
+	close_direct(&f);
+}
+
+/* O_DIRECT asks nothing of a file in memory. */
+static void file_in_memory_is_all_cached(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f);
+	own_fd = f.file.fd;
+	file_direct = own_fd;
+	file_is_memory = true;
+	assert_int_equal(engine_file_init(&f.file, own_fd), 0);
+	assert_int_equal(f.file.align, 1);
+	assert_false(f.file.cacheable);
+	file_hook = note_file;
+	reset();
+	assert_read(&f, 0, 3 * MIB);
+	assert_in_range(longest, 1, PAGES(16));
+	assert_int_equal(other_reads, 0);
 	close_direct(&f);
 }
 
@@ -344,6 +404,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		mock_test(cached_bytes_come_from_the_page_cache),
+		mock_test(cached_bytes_before_the_end_do_too),
+		mock_test(file_in_memory_is_all_cached),
 		mock_test(other_bytes_come_from_the_drive),
 		mock_test(what_can_not_be_asked_comes_from_the_drive),
 		mock_test(threads_that_need_the_page_cache_end_no_locks),

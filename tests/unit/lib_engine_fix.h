@@ -68,6 +68,7 @@ static inline void close_fixture(struct fixture *f)
 	file_hook = NULL;
 	file_most = 0;
 	file_direct = -1;
+	file_is_memory = false;
 	fast_no_host = false;
 	fast_no_queue = false;
 	fast_bad_addr = 0;

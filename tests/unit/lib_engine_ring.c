@@ -153,10 +153,10 @@ static unsigned int pieces(struct fixture *f, uint64_t length)
 	return fast_copies;
 }
 
-static void open_drive(struct fixture *f, bool ring)
+static void open_drive(struct fixture *f, uint64_t slot, bool ring)
 {
 	mock_open_errno = ENOENT;
-	small_pool(4 * MIB, 16 * MIB, 4);
+	small_pool(slot, 4 * slot, 4);
 	open_rest(f);
 	ring_refuse(ring ? 0 : -EPERM);
 	file_direct = f->file.fd;
@@ -169,7 +169,7 @@ static void a_drive_is_asked_for_large_pieces(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_drive(&f, false);
+	open_drive(&f, 4 * MIB, false);
 	/* That there is none is found by trying. */
 	assert_int_equal(pieces(&f, 2 * MIB), 2);
 	assert_int_equal(pieces(&f, 64 * KIB), 1);
@@ -178,9 +178,15 @@ static void a_drive_is_asked_for_large_pieces(void **state)
 	assert_int_equal(file_calls, 1);
 	assert_int_equal(pieces(&f, 2 * MIB), 2);
 	close_fixture(&f);
+	/* Of which two are in a buffer. */
+	open_drive(&f, 256 * KIB, false);
+	pieces(&f, 2 * MIB);
+	assert_int_equal(pieces(&f, 2 * MIB), 16);
+	assert_int_equal(pieces(&f, MIB), 8);
+	close_fixture(&f);
 	if (no_ring())
 		skip();
-	open_drive(&f, true);
+	open_drive(&f, 4 * MIB, true);
 	assert_int_equal(pieces(&f, 64 * KIB), 1);
 	assert_int_equal(pieces(&f, 256 * KIB), 1);
 	/* One call is enough. */
@@ -255,10 +261,13 @@ static void errors_are_those_of_pread(void **state)
 	f.file.fd = fd;
 	/* It ends in the middle of a request. */
 	assert_int_equal(ftruncate(fd, MIB + 5), 0);
+	file_calls = 0;
 	req = request(&f, 0, 0, 2 * MIB, false);
 	assert_int_equal(engine_run(&req), 0);
 	assert_int_equal(req.done, MIB + 5);
 	assert_memory_equal(f.gpu, f.bytes, MIB + 5);
+	/* Which is seen at once. */
+	assert_int_equal(file_calls, 0);
 	/* Small ones, of which some share a buffer. */
 	gone = f.file;
 	gone.fd = 999;

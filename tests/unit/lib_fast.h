@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "engine.h"
 #include "ring.h"
@@ -180,6 +181,8 @@ static int (*_Atomic file_hook)(int fd, uint64_t length, uint64_t offset);
 static _Atomic uint64_t file_most;
 /* This one claims to be, and behaves as if it were, open with O_DIRECT. */
 static _Atomic int file_direct = -1;
+/* And it is on no file system that anybody knows, unless this is set. */
+static _Atomic bool file_is_memory;
 static _Atomic unsigned int file_calls;
 
 static inline int file_check(int fd, const void *host, uint64_t length,
@@ -188,7 +191,7 @@ static inline int file_check(int fd, const void *host, uint64_t length,
 	int (*hook)(int, uint64_t, uint64_t) = file_hook;
 
 	atomic_fetch_add(&file_calls, 1);
-	if (fd == file_direct &&
+	if (fd == file_direct && !file_is_memory &&
 	    (((uintptr_t)host | length | offset) & 511))
 		return EINVAL;
 	return hook ? hook(fd, length, offset) : 0;
@@ -231,6 +234,15 @@ int fcntl(int fd, int command, ...)
 	ret = syscall(SYS_fcntl, fd, command, arg);
 	if (command == F_GETFL && ret >= 0 && fd == file_direct)
 		ret |= O_DIRECT;
+	return (int)ret;
+}
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	long ret = syscall(SYS_fstatfs, fd, fs);
+
+	if (fd == file_direct && !file_is_memory)
+		fs->f_type = 1;
 	return (int)ret;
 }
 

@@ -153,11 +153,21 @@ static void destroy(struct dock *dock)
 	free(dock);
 }
 
-/* Its memory is gone with the GPU; only a late call of the driver finds it. */
+/*
+ * What its streams looked at is gone with the GPU; only a late call of the driver finds
+ * the rest.  Where somebody still reads a file into a buffer, that stays.
+ */
 static void give_up(struct dock *dock)
 {
+	bool moving;
+
 	dock->streams->close(dock->carrier, false);
 	dock->carrier = NULL;
+	pthread_mutex_lock(&dock->lock);
+	moving = dock->moving;
+	pthread_mutex_unlock(&dock->lock);
+	for (unsigned int i = 0; !moving && i < FERRY_CLASSES; i++)
+		slots_lost(&dock->slots[i]);
 }
 
 /*

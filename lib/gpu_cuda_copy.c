@@ -17,6 +17,7 @@
 
 #define CU_INVALID_VALUE	1
 #define CU_NOT_READY		600
+#define CU_NOT_REGISTERED	713
 #define HOST_PORTABLE		1U
 #define HOST_PORTABLE_MAPPED	3U
 #define STREAM_NON_BLOCKING	1U
@@ -27,9 +28,13 @@
 #define GROUP			64U
 #define GROUP_LENGTH		(64U << 10)
 
-/* What every machine's pages divide; and a transparent huge page. */
+/* A multiple of all sizes of pages; and a transparent huge page, mostly. */
 #define PAGES			(64ULL << 10)
 #define HUGE			(2ULL << 20)
+/* Linux 5.14 */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
 
 /* CUmemcpyAttributes of CUDA 12.8: order, two locations, flags. */
 struct copy_attributes {
@@ -110,10 +115,15 @@ static int to_errno(int result)
 	return result == CU_INVALID_VALUE ? -EFAULT : gpu_cuda_errno(result);
 }
 
-/* Pinned memory that is ours rather than the driver's. */
+/*
+ * Pinned memory that is ours rather than the driver's, and whose it was when it was
+ * registered.
+ */
 struct pages {
 	void *host;
 	uint64_t length;
+	unsigned int index;
+	uint64_t context;
 	struct pages *next;
 };
 
@@ -123,12 +133,13 @@ static struct {
 } ours = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /*
- * As many huge pages as fit, and others for the rest.  No child gets it: see
- * get_boards() of gpu_cuda_carry.c.
+ * As many huge pages as fit, and others for the rest.  Whoever locks all of the
+ * process's memory gets pages as soon as they can be used, which is after it is known
+ * of what kind.  No child gets them: see get_boards() of gpu_cuda_carry.c.
  */
 static void *map_huge(uint64_t length)
 {
-	char *all = mmap(NULL, length + HUGE, PROT_READ | PROT_WRITE,
+	char *all = mmap(NULL, length + HUGE, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t before;
 
@@ -140,49 +151,70 @@ static void *map_huge(uint64_t length)
 	munmap(all + before + length, HUGE - before);
 	all += before;
 	if (madvise(all, length / HUGE * HUGE, MADV_HUGEPAGE) ||
-	    madvise(all, length, MADV_DONTFORK)) {
+	    madvise(all, length, MADV_DONTFORK) ||
+	    mprotect(all, length, PROT_READ | PROT_WRITE)) {
 		munmap(all, length);
 		return NULL;
 	}
+	madvise(all, length, MADV_DONTDUMP);
+	/* Otherwise the driver does, which lets nobody in meanwhile. */
+	madvise(all, length, MADV_POPULATE_WRITE);
 	return all;
 }
 
-/* The GPU has to know it by the CPU's address, as all that is given to it. */
-static bool pin(void *host, uint64_t length)
+/*
+ * The driver must not know the address of memory that is no more: it would take
+ * what comes there next for that.  What it can't let go of stays.
+ */
+static void unpin(struct pages *pages)
 {
-	uint64_t addr;
+	int ret = 0;
 
-	if (cu.host_register(host, length, HOST_PORTABLE_MAPPED))
-		return false;
-	if (!cu.host_device_pointer(&addr, host, 0) && addr == (uintptr_t)host)
-		return true;
-	cu.host_unregister(host);
-	return false;
+	/* After a reset it knows nothing of it. */
+	if (pages->context == gpu_cuda_context(pages->index)) {
+		ret = gpu_cuda_enter(pages->index);
+		if (!ret) {
+			ret = cu.host_unregister(pages->host);
+			gpu_cuda_leave();
+		}
+	}
+	if (!ret || ret == CU_NOT_REGISTERED)
+		munmap(pages->host, pages->length);
+	free(pages);
 }
 
 /*
- * Of huge pages, which the driver does not give: a drive's request is a list of
- * pieces of memory, and with pages of 4 KiB that list is what limits it.  One
+ * Of huge pages, which the driver does not promise: a drive's request is a list of
+ * pieces of memory, and with pages of 4 KiB that list may be what limits it.  One
  * virtual disk reads 1.8 GB/s into huge pages and 0.75 into small ones, where 1 MiB
- * has more pieces than its queue has places for two.
+ * has more pieces than its queue has places for two.  The GPU is entered, and has to
+ * know them by the CPU's address, as all that is given to it.
  */
-static bool get_ours(uint64_t length, void **host)
+static bool get_ours(unsigned int index, uint64_t length, void **host)
 {
 	struct pages *new;
+	uint64_t addr;
 
 	if (length < HUGE || !cu.host_register || !cu.host_unregister ||
 	    !cu.host_device_pointer)
 		return false;
-	length = (length + PAGES - 1) / PAGES * PAGES;
 	new = malloc(sizeof(*new));
 	if (!new)
 		return false;
-	new->length = length;
-	new->host = map_huge(length);
-	if (!new->host || !pin(new->host, length)) {
+	new->index = index;
+	new->context = gpu_cuda_context(index);
+	new->length = (length + PAGES - 1) / PAGES * PAGES;
+	new->host = map_huge(new->length);
+	if (!new->host ||
+	    cu.host_register(new->host, new->length, HOST_PORTABLE_MAPPED)) {
 		if (new->host)
-			munmap(new->host, length);
+			munmap(new->host, new->length);
 		free(new);
+		return false;
+	}
+	if (cu.host_device_pointer(&addr, new->host, 0) ||
+	    addr != (uintptr_t)new->host) {
+		unpin(new);
 		return false;
 	}
 	*host = new->host;
@@ -208,51 +240,38 @@ static struct pages *take_ours(const void *host)
 	return pages;
 }
 
-static void unmap(struct pages *pages)
-{
-	munmap(pages->host, pages->length);
-	free(pages);
-}
-
 static int host_get(unsigned int index, uint64_t length, void **host)
 {
 	int ret = complete ? gpu_cuda_enter(index) : -ENOSYS;
 
 	if (ret)
 		return ret;
-	if (!get_ours(length, host))
+	if (!get_ours(index, length, host))
 		ret = gpu_cuda_errno(cu.host_alloc(host, length,
 						   HOST_PORTABLE));
 	gpu_cuda_leave();
 	return ret;
 }
 
-/* The driver has forgotten it. */
+/* The driver has taken what was its own. */
 static void host_lost(void *host)
 {
 	struct pages *pages = take_ours(host);
 
 	if (pages)
-		unmap(pages);
+		unpin(pages);
 }
 
 static void host_put(unsigned int index, void *host)
 {
-	struct pages *pages;
+	struct pages *pages = take_ours(host);
 
-	if (gpu_cuda_enter(index)) {
-		host_lost(host);
-		return;
-	}
-	pages = take_ours(host);
 	if (pages) {
-		/* If it can't let go of it, it keeps the pages, as they are. */
-		cu.host_unregister(host);
-		unmap(pages);
-	} else {
+		unpin(pages);
+	} else if (!gpu_cuda_enter(index)) {
 		cu.host_free(host);
+		gpu_cuda_leave();
 	}
-	gpu_cuda_leave();
 }
 
 static void destroy(struct queue *queue)

@@ -36,23 +36,35 @@ bool slots_alive(const struct slots *slots)
 	return !context || context == context_of(slots);
 }
 
-void slots_close(struct slots *slots)
+/* @alive: its memory is still what it was when it was had. */
+static void drop(struct slots *slots, struct slot *slot, bool alive)
 {
 	const struct gpu_copies *copies = slots->driver->copies;
+
+	/* First, because it knows the memory. */
+	ring_close(slot->ring);
+	if (!slot->pinned)
+		free(slot->host);
+	else if (alive)
+		copies->host_put(slots->index, slot->host);
+	else if (copies->host_lost)
+		copies->host_lost(slot->host);
+}
+
+void slots_lost(struct slots *slots)
+{
+	unsigned int nr = atomic_exchange(&slots->nr, 0);
+
+	for (unsigned int i = 0; i < nr; i++)
+		drop(slots, &slots->all[i], false);
+}
+
+void slots_close(struct slots *slots)
+{
 	bool alive = slots_alive(slots);
 
-	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++) {
-		struct slot *slot = &slots->all[i];
-
-		/* First, because it knows the memory. */
-		ring_close(slot->ring);
-		if (!slot->pinned)
-			free(slot->host);
-		else if (alive)
-			copies->host_put(slots->index, slot->host);
-		else if (copies->host_lost)
-			copies->host_lost(slot->host);
-	}
+	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++)
+		drop(slots, &slots->all[i], alive);
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);
 }

@@ -55,6 +55,8 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 		unsigned int index, uint64_t bytes, unsigned int max);
 /* All are free. */
 void slots_close(struct slots *slots);
+/* The same after the application has reset the GPU, as there are none any more. */
+void slots_lost(struct slots *slots);
 /* False: the application has reset the GPU, and what was pinned is not there. */
 bool slots_alive(const struct slots *slots);
 

@@ -235,55 +235,29 @@ static void test_pool(void)
 	CU(cuStreamDestroy_v2)(s);
 }
 
-/* ------------------------------------------------------- words and contexts */
-
-static uint32_t *word_page(void)
-{
-	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		    -1, 0);
-}
-
-static void test_words(void)
-{
-	uint32_t *word = word_page();
-	CUdeviceptr at = 0;
-	CUstream s;
-	CUresult ret = CU(cuMemHostGetDevicePointer_v2)(&at, word, 0);
-
-	note("the address of a page that is not registered: %d", ret);
-	ok(ret, "is refused");
-	is(CU(cuMemHostRegister_v2)(word, 4096, PORTABLE_MAPPED), 0, "register it");
-	is(CU(cuMemHostRegister_v2)(word, 4096, PORTABLE_MAPPED),
-	   CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, "again");
-	is(CU(cuMemHostGetDevicePointer_v2)(&at, word, 0), 0, "its address");
-	is(CU(cuMemHostGetDevicePointer_v2)(&at, word + 32, 0), 0, "and within");
-	CU(cuStreamCreate)(&s, CU_STREAM_NON_BLOCKING);
-	is(CU(cuStreamWaitValue32_v2)(s, at, 7, 0), 0, "wait for a word");
-	is(CU(cuStreamQuery)(s), CUDA_ERROR_NOT_READY, "it does");
-	__atomic_store_n(word + 32, 7, __ATOMIC_RELEASE);
-	is(CU(cuStreamSynchronize)(s), 0, "until the CPU sets it");
-	CU(cuStreamDestroy_v2)(s);
-	is(CU(cuMemHostUnregister)(word), 0, "unregister it");
-	ok(CU(cuMemHostGetDevicePointer_v2)(&at, word, 0), "no address any more");
-	munmap(word, 4096);
-}
-
 /* ---------------------------------------------------------- pinned memory */
 
 #define PINNED		(2 * UNIT)
 #define PINNINGS	8U
 
-static void *huge_pages(void)
+/* At @again, or NULL: anywhere. */
+static void *huge_pages(char *again)
 {
-	char *all = mmap(NULL, PINNED + UNIT, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	size_t before = -(uintptr_t)all % UNIT;
+	char *all = again, *end = again + PINNED;
 
-	if (before)
-		munmap(all, before);
-	munmap(all + before + PINNED, UNIT - before);
-	madvise(all + before, PINNED, MADV_HUGEPAGE);
-	return all + before;
+	if (!again) {
+		all = mmap(NULL, PINNED + UNIT, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		end = all + PINNED + UNIT;
+		again = all + -(uintptr_t)all % UNIT;
+	}
+	munmap(all, (size_t)(end - all));
+	all = mmap(again, PINNED, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		   MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (all == MAP_FAILED)
+		return NULL;
+	madvise(all, PINNED, MADV_HUGEPAGE);
+	return all;
 }
 
 /* What each of a few takes, as long as all of them are there. */
@@ -294,7 +268,7 @@ static void price_pinned(bool registers)
 	int bad = 0;
 
 	for (unsigned int i = 0; i < PINNINGS; i++) {
-		host[i] = registers ? huge_pages() : NULL;
+		host[i] = registers ? huge_pages(NULL) : NULL;
 		bad |= registers ? CU(cuMemHostRegister_v2)(host[i], PINNED,
 							    PORTABLE_MAPPED) :
 				   CU(cuMemHostAlloc)(&host[i], PINNED, 1);
@@ -311,26 +285,90 @@ static void price_pinned(bool registers)
 	     (got - start) * 1e3 / PINNINGS, (seconds() - got) * 1e3 / PINNINGS);
 }
 
-static void test_pinned(void)
+/* Through memory of the GPU; @seed: no two times the same bytes. */
+static void copy_pinned(uint64_t *host, uint64_t seed)
 {
-	uint64_t *host = huge_pages(), *back = malloc(PINNED);
-	CUdeviceptr at = 0, gpu = 0;
+	uint64_t *back = malloc(PINNED);
+	CUdeviceptr gpu = 0;
 
-	is(CU(cuMemHostRegister_v2)(host, PINNED, PORTABLE_MAPPED), 0,
-	   "register huge pages");
-	is(CU(cuMemHostGetDevicePointer_v2)(&at, host, 0), 0, "their address");
-	is(at, (uintptr_t)host, "is the CPU's");
-	is(ask((uintptr_t)host).type, CU_MEMORYTYPE_HOST, "they are the host's");
-	is(CU(cuMemAlloc_v2)(&gpu, PINNED), 0, "memory of the GPU");
 	for (size_t i = 0; i < PINNED / 8; i++)
-		host[i] = (i + 1) * 0x9e3779b97f4a7c15UL;
+		host[i] = (i + seed) * 0x9e3779b97f4a7c15UL;
+	is(CU(cuMemAlloc_v2)(&gpu, PINNED), 0, "memory of the GPU");
 	is(CU(cuMemcpyHtoD_v2)(gpu, host, PINNED), 0, "copy them to it");
 	is(CU(cuMemcpyDtoH_v2)(back, gpu, PINNED), 0, "and from there");
 	ok(!memcmp(host, back, PINNED), "all bytes arrived");
 	CU(cuMemFree_v2)(gpu);
+	free(back);
+}
+
+static void *register_huge(void *again)
+{
+	void *host = huge_pages(again);
+	CUdeviceptr at = 0;
+
+	ok(host, "huge pages");
+	is(CU(cuMemHostRegister_v2)(host, PINNED, PORTABLE_MAPPED), 0,
+	   "register them");
+	is(CU(cuMemHostGetDevicePointer_v2)(&at, host, 0), 0, "their address");
+	is(at, (uintptr_t)host, "is the CPU's");
+	return host;
+}
+
+/* Given back, and others that come to their place. */
+/* ------------------------------------------------------- words and contexts */
+
+static uint32_t *word_page(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+}
+
+static void test_words(void)
+{
+	uint32_t *word = word_page();
+	CUdeviceptr at = 0;
+	CUstream s;
+	void *huge;
+	CUresult ret = CU(cuMemHostGetDevicePointer_v2)(&at, word, 0);
+
+	note("the address of a page that is not registered: %d", ret);
+	ok(ret, "is refused");
+	is(CU(cuMemHostRegister_v2)(word, 4096, PORTABLE_MAPPED), 0, "register it");
+	is(CU(cuMemHostRegister_v2)(word, 4096, PORTABLE_MAPPED),
+	   CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, "again");
+	is(CU(cuMemHostGetDevicePointer_v2)(&at, word, 0), 0, "its address");
+	is(CU(cuMemHostGetDevicePointer_v2)(&at, word + 32, 0), 0, "and within");
+	CU(cuStreamCreate)(&s, CU_STREAM_NON_BLOCKING);
+	is(CU(cuStreamWaitValue32_v2)(s, at, 7, 0), 0, "wait for a word");
+	is(CU(cuStreamQuery)(s), CUDA_ERROR_NOT_READY, "it does");
+	huge = huge_pages(NULL);
+	is(CU(cuMemHostRegister_v2)(huge, PINNED, PORTABLE_MAPPED), 0,
+	   "register huge pages meanwhile");
+	is(CU(cuStreamQuery)(s), CUDA_ERROR_NOT_READY, "it still does");
+	__atomic_store_n(word + 32, 7, __ATOMIC_RELEASE);
+	is(CU(cuStreamSynchronize)(s), 0, "until the CPU sets it");
+	CU(cuStreamDestroy_v2)(s);
+	is(CU(cuMemHostUnregister)(huge), 0, "unregister those");
+	munmap(huge, PINNED);
+	is(CU(cuMemHostUnregister)(word), 0, "unregister it");
+	ok(CU(cuMemHostGetDevicePointer_v2)(&at, word, 0), "no address any more");
+	munmap(word, 4096);
+}
+
+static void test_pinned(void)
+{
+	void *host = register_huge(NULL);
+
+	is(ask((uintptr_t)host).type, CU_MEMORYTYPE_HOST, "they are the host's");
+	copy_pinned(host, 1);
+	is(CU(cuMemHostUnregister)(host), 0, "unregister them");
+	is(CU(cuMemHostUnregister)(host),
+	   CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, "again");
+	munmap(host, PINNED);
+	register_huge(host);
+	copy_pinned(host, 2);
 	is(CU(cuMemHostUnregister)(host), 0, "unregister them");
 	munmap(host, PINNED);
-	free(back);
 	price_pinned(false);
 	price_pinned(true);
 }
@@ -342,6 +380,7 @@ static void test_reset(void)
 	uint32_t *word = word_page();
 	CUdeviceptr at = 0;
 	CUcontext made = NULL, now = NULL;
+	void *huge;
 	CUresult ret;
 
 	is(CU(cuCtxGetId)(ctx, &id), 0, "the context's number");
@@ -359,7 +398,10 @@ static void test_reset(void)
 	ok(ret, "is refused");
 	is(CU(cuMemHostRegister_v2)(word, 4096, PORTABLE_MAPPED), 0,
 	   "it can be registered anew");
+	huge = register_huge(NULL);
+	copy_pinned(huge, 3);
 	is(CU(cuDevicePrimaryCtxReset_v2)(0), 0, "reset the GPU");
+	munmap(huge, PINNED);
 	ret = CU(cuCtxGetId)(ctx, &after);
 	note("the number then: %d, %llu after %llu", ret, after, id);
 	ok(ret || after != id, "is not the old one");
@@ -377,6 +419,10 @@ static void test_reset(void)
 	is(CU(cuMemHostGetDevicePointer_v2)(&at, word, 0), 0, "and has an address");
 	CU(cuMemHostUnregister)(word);
 	munmap(word, 4096);
+	register_huge(huge);
+	copy_pinned(huge, 4);
+	is(CU(cuMemHostUnregister)(huge), 0, "unregister them");
+	munmap(huge, PINNED);
 }
 
 /* ---------------------------------------------------------------- costs */

@@ -56,8 +56,9 @@ else
 	echo "skip torch: there is no torch.cuda.gds"
 fi
 part cached 400 build/bench/throughput -n $ours -t 0.2 -N 7 -f "$dir/throughput.dat"
-part direct 200 build/bench/throughput -n $ours -t 0.5 -N 2 -o -s 0x40000000 \
+part direct 200 build/bench/throughput -n $ours -t 0.3 -N 3 -o -s 0x40000000 \
 	-f "$dir/throughput.dat"
+part drive 100 build/bench/drive -t 0.2 -N 3 -s 0x40000000 -f "$dir/drive.dat"
 for name in cached direct; do
 	echo "for the table: bench/throughput.py --from $out/$name.out --machine TEXT"
 done

@@ -41,7 +41,7 @@ struct gpu_driver;
  * @twin: the same file, opened once more without O_DIRECT, or -1; made when
  *	a write can't be put to @fd
  * @flags: of @fd (F_GETFL)
- * @align: what O_DIRECT wants of offsets and lengths; 1 without it
+ * @align: what O_DIRECT wants of offsets and lengths; 1 without it, and in memory
  * @seekable: false for what has no offsets (a pipe): requests are not cut
  * @cacheable: open with O_DIRECT, and yet bytes that the page cache has may be
  *	read from there: they are what a drive would give

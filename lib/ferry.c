@@ -125,7 +125,10 @@ static void let_go(struct ferry *ferry, uint32_t count)
 /* The kernel admits one writer at a time to a file's page cache. */
 static bool is_serial(const struct ferry *ferry)
 {
-	return ferry->req->write && !(ferry->req->file->flags & O_DIRECT);
+	const struct engine_file *file = ferry->req->file;
+
+	return ferry->req->write &&
+	       (!(file->flags & O_DIRECT) || file->align == 1);
 }
 
 static uint64_t chunk_bytes(const struct ferry *ferry)

@@ -155,7 +155,7 @@ static void destroy(struct dock *dock)
 
 /*
  * What its streams looked at is gone with the GPU; only a late call of the driver finds
- * the rest.  Where somebody still reads a file into a buffer, that stays.
+ * the rest.  Buffers that may be still there stay, and those that somebody uses.
  */
 static void give_up(struct dock *dock)
 {
@@ -166,8 +166,10 @@ static void give_up(struct dock *dock)
 	pthread_mutex_lock(&dock->lock);
 	moving = dock->moving;
 	pthread_mutex_unlock(&dock->lock);
-	for (unsigned int i = 0; !moving && i < FERRY_CLASSES; i++)
-		slots_lost(&dock->slots[i]);
+	for (unsigned int i = 0; !moving && i < FERRY_CLASSES; i++) {
+		if (!slots_alive(&dock->slots[i]))
+			slots_lost(&dock->slots[i]);
+	}
 }
 
 /*
@@ -300,6 +302,15 @@ static void reap(struct dock *dock)
 	}
 }
 
+/* All requests have, and their threads are about to say so. */
+static void wait_until_ended(struct dock *dock)
+{
+	pthread_mutex_lock(&dock->lock);
+	while (dock->moving)
+		pthread_cond_wait(&dock->left, &dock->lock);
+	pthread_mutex_unlock(&dock->lock);
+}
+
 /*
  * Their words are set, so streams leave as soon as the GPU gets to it.  When it
  * does not for long, what they look at stays behind.
@@ -312,10 +323,7 @@ static bool all_left(struct dock *dock)
 	for (unsigned int i = 0; !all && i < LEAVE_LOOKS; i++) {
 		if (i)
 			nanosleep(&nap, NULL);
-		pthread_mutex_lock(&dock->lock);
-		while (dock->moving)
-			pthread_cond_wait(&dock->left, &dock->lock);
-		pthread_mutex_unlock(&dock->lock);
+		wait_until_ended(dock);
 		all = is_left(dock);
 	}
 	return all;
@@ -328,8 +336,10 @@ static void close_one(struct dock *dock)
 		destroy(dock);
 		return;
 	}
-	if (is_lost(dock))
+	if (is_lost(dock)) {
+		wait_until_ended(dock);
 		give_up(dock);
+	}
 	pthread_mutex_lock(&opening);
 	dock->next = left_behind;
 	left_behind = dock;

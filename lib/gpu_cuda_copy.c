@@ -16,7 +16,9 @@
 #include "gpu.h"
 
 #define CU_INVALID_VALUE	1
+#define CU_INVALID_CONTEXT	201
 #define CU_NOT_READY		600
+#define CU_CONTEXT_DESTROYED	709
 #define CU_NOT_REGISTERED	713
 #define HOST_PORTABLE		1U
 #define HOST_PORTABLE_MAPPED	3U
@@ -162,23 +164,30 @@ static void *map_huge(uint64_t length)
 	return all;
 }
 
+/* Has the driver nothing to let go of, or let go? */
+static bool is_unpinned(const struct pages *pages)
+{
+	uint64_t context = gpu_cuda_context(pages->index);
+	int ret;
+
+	/* After a reset it knows nothing of what was before. */
+	if (context && context != pages->context)
+		return true;
+	if (gpu_cuda_enter(pages->index))
+		return false;
+	ret = cu.host_unregister(pages->host);
+	gpu_cuda_leave();
+	return !ret || ret == CU_NOT_REGISTERED || ret == CU_CONTEXT_DESTROYED ||
+	       ret == CU_INVALID_CONTEXT;
+}
+
 /*
  * The driver must not know the address of memory that is no more: it would take
  * what comes there next for that.  What it can't let go of stays.
  */
 static void unpin(struct pages *pages)
 {
-	int ret = 0;
-
-	/* After a reset it knows nothing of it. */
-	if (pages->context == gpu_cuda_context(pages->index)) {
-		ret = gpu_cuda_enter(pages->index);
-		if (!ret) {
-			ret = cu.host_unregister(pages->host);
-			gpu_cuda_leave();
-		}
-	}
-	if (!ret || ret == CU_NOT_REGISTERED)
+	if (is_unpinned(pages))
 		munmap(pages->host, pages->length);
 	free(pages);
 }

@@ -292,7 +292,8 @@ static bool is_serial(const struct engine_req *req)
 	int flags = req->file->flags;
 
 	return !req->file->seekable ||
-	       (req->write && (!(flags & O_DIRECT) || (flags & O_APPEND)));
+	       (req->write && (!(flags & O_DIRECT) || req->file->align == 1 ||
+			       (flags & O_APPEND)));
 }
 
 /* The same, and others must not be in between. */

@@ -92,7 +92,8 @@ bool host_file_waits(const struct engine_file *file, uint64_t length,
 		     uint64_t offset);
 /*
  * Does such a read go to the drive as it is?  Then it may also be put to @fd by
- * other means, and what is not read in full that way be tried as above.
+ * other means, and what fails that way be tried as above.  Less is the end where it is
+ * no multiple of the file's align.
  */
 bool host_file_is_direct(const struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *fd);

@@ -116,14 +116,19 @@ static bool is_cached(const struct engine_file *file, uint64_t offset,
 
 /*
  * Is its memory all that there is of it?  O_DIRECT asks nothing of such a file, and
- * a CPU copies what is read.
+ * a CPU copies what is read.  Of a device the node's file system would be told.
  */
 static bool is_memory(int fd)
 {
+	struct stat st;
 	struct statfs fs;
 #ifdef STATX_ATTR_DAX
 	struct statx stx;
+#endif
 
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return false;
+#ifdef STATX_ATTR_DAX
 	if (!statx(fd, "", AT_EMPTY_PATH, 0, &stx) &&
 	    (stx.stx_attributes & STATX_ATTR_DAX))
 		return true;
@@ -233,6 +238,13 @@ static int twin_of(struct engine_file *file)
 	return twin < 0 ? file->fd : twin;
 }
 
+/* Is that what refuses what does not suit it? */
+static bool is_direct(const struct engine_file *file, int fd)
+{
+	return fd == file->direct ||
+	       (fd == file->fd && (file->flags & O_DIRECT));
+}
+
 static bool suits(const struct engine_file *file, const void *host,
 		  uint64_t length, uint64_t offset)
 {
@@ -295,10 +307,9 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EINVAL && fd == direct &&
-		    file->align > 1) {
+		if (n < 0 && errno == EINVAL && is_direct(file, fd)) {
 			fd = twin_of(file);
-			if (fd != direct)
+			if (!is_direct(file, fd))
 				continue;
 			errno = EINVAL;
 		}
@@ -329,8 +340,7 @@ uint64_t host_file_write(struct engine_file *file, const char *host,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EINVAL && fd == file->fd &&
-		    file->align > 1) {
+		if (n < 0 && errno == EINVAL && is_direct(file, fd)) {
 			fd = twin_of(file);
 			if (fd != file->fd)
 				continue;

@@ -25,6 +25,7 @@ struct ring {
 
 static _Atomic int state = 1;
 static _Atomic int refusal;
+static _Atomic uint32_t shortest;
 
 int ring_error(void)
 {
@@ -35,6 +36,11 @@ void ring_refuse(int error)
 {
 	refusal = error;
 	state = 1;
+}
+
+void ring_shorten(uint32_t length)
+{
+	shortest = length;
 }
 
 static int set_up(struct io_uring *uring)
@@ -117,6 +123,8 @@ static void end_read(struct ring *ring, struct io_uring_cqe *cqe)
 	struct ring_read *read = io_uring_cqe_get_data(cqe);
 
 	read->result = cqe->res;
+	if (shortest && cqe->res > (int64_t)shortest)
+		read->result = shortest;
 	read->busy = false;
 	io_uring_cqe_seen(&ring->uring, cqe);
 }

@@ -58,5 +58,7 @@ void ring_wait(struct ring *ring, const struct ring_read *read);
 int ring_error(void);
 /* For tests: refuse as if the kernel did; 0: ask the kernel. */
 void ring_refuse(int error);
+/* For tests: reads end with no more than this; 0: with what there is. */
+void ring_shorten(uint32_t length);
 
 #endif /* LIBNVFS_RING_H */

@@ -66,9 +66,17 @@ static void reset(void)
 	longest = 0;
 }
 
-static void open_direct(struct fixture *f, bool cacheable)
+/* By up to @threads for each request; 0: as many as there are. */
+static void open_for(struct fixture *f, bool cacheable, unsigned int threads)
 {
-	open_fixture(f);
+	struct engine_pool pool;
+
+	mock_open_errno = ENOENT;
+	small_pool(256 * KIB, 2 * MIB, 4);
+	engine_pool_get(&pool);
+	pool.parallel = threads;
+	assert_int_equal(engine_pool_set(&pool), 0);
+	open_rest(f);
 	own_fd = f->file.fd;
 	file_direct = own_fd;
 	assert_int_equal(engine_file_init(&f->file, own_fd), 0);
@@ -82,6 +90,11 @@ static void open_direct(struct fixture *f, bool cacheable)
 	hole = UINT64_MAX;
 	refuse_with = 0;
 	reset();
+}
+
+static void open_direct(struct fixture *f, bool cacheable)
+{
+	open_for(f, cacheable, 0);
 }
 
 static void close_direct(struct fixture *f)
@@ -121,6 +134,19 @@ static void cached_bytes_come_from_the_page_cache(void **state)
 	assert_read(&f, 0, 3 * MIB);
 	assert_read(&f, 0, 3 * MIB);
 	assert_int_equal(longest, PAGES(32));
+	close_direct(&f);
+}
+
+/* It takes as much as its CPU's cache likes, too. */
+static void one_thread_reads_cached_bytes_bit_by_bit(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_for(&f, true, 1);
+	cached_to = FILE_BYTES;
+	assert_read(&f, 0, 3 * MIB);
+	assert_int_equal(longest, PAGES(16));
 	close_direct(&f);
 }
 
@@ -168,6 +194,25 @@ static void file_in_memory_is_all_cached(void **state)
 	assert_read(&f, 0, 3 * MIB);
 	assert_in_range(longest, 1, PAGES(16));
 	assert_int_equal(other_reads, 0);
+	close_direct(&f);
+}
+
+/* What is told of a device is the file system that its node is in: tmpfs. */
+static void device_is_not_in_memory(void **state)
+{
+	struct fixture f;
+	int node = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)state;
+	open_fixture(&f);
+	assert_true(node >= 0);
+	file_direct = node;
+	file_is_memory = true;
+	assert_int_equal(engine_file_init(&f.file, node), 0);
+	assert_int_equal(f.file.align, 4096);
+	assert_int_equal(engine_file_init(&f.file, dup(node)), 0);
+	assert_int_equal(f.file.align, 1);
+	close(node);
 	close_direct(&f);
 }
 
@@ -404,8 +449,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		mock_test(cached_bytes_come_from_the_page_cache),
+		mock_test(one_thread_reads_cached_bytes_bit_by_bit),
 		mock_test(cached_bytes_before_the_end_do_too),
 		mock_test(file_in_memory_is_all_cached),
+		mock_test(device_is_not_in_memory),
 		mock_test(other_bytes_come_from_the_drive),
 		mock_test(what_can_not_be_asked_comes_from_the_drive),
 		mock_test(threads_that_need_the_page_cache_end_no_locks),

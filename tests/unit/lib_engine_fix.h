@@ -25,6 +25,7 @@ static inline void small_pool(uint64_t slot, uint64_t pinned,
 	pool.slot_bytes = slot;
 	pool.pinned_bytes = pinned;
 	pool.threads = threads;
+	pool.parallel = 0;
 	pool.spin_us = 50;
 	assert_int_equal(engine_pool_set(&pool), 0);
 }

@@ -467,6 +467,11 @@ static void model_host_put(unsigned int index, void *host)
 	fast_host_put(index, host);
 }
 
+static void model_host_lost(void *host)
+{
+	fast_host_put(0, host);
+}
+
 static uint64_t model_context(unsigned int index)
 {
 	assert_int_equal(index, 0);
@@ -496,6 +501,7 @@ static int model_copies_poll(void *queue, unsigned int mark)
 static const struct gpu_copies model_copies = {
 	.host_get = model_host_get,
 	.host_put = model_host_put,
+	.host_lost = model_host_lost,
 	.context = model_context,
 	.open = model_copies_open,
 	.close = fast_close,

@@ -268,6 +268,29 @@ static void a_request_put_while_its_gpu_is_lost_ends(void **state)
 	assert_int_equal(engine_get(), 0);
 }
 
+static void buffers_of_a_reset_gpu_are_given_back(void **state)
+{
+	struct args args = { 5000, 0, 0, 0 };
+	int others = fast_pinned;
+
+	(void)state;
+	model.numbered = true;
+	A->held = true;
+	assert_int_equal(submit(&args, A, false).err, 0);
+	assert_true(fast_pinned > others);
+	model.lost = true;
+	model_reset();
+	while (cuFileDriverClose().err)
+		sched_yield();
+	engine_put();
+	assert_int_equal(args.bytes, -EIO);
+	assert_int_equal(fast_pinned, 0);
+	model_finish(A);
+	fast_pinned = 0;
+	model.numbered = false;
+	assert_int_equal(engine_get(), 0);
+}
+
 #define STREAM_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
@@ -281,6 +304,7 @@ int main(void)
 		STREAM_TEST(a_reset_after_closing_is_found_when_opened),
 		STREAM_TEST(who_waits_for_requests_sees_that_their_gpu_is_lost),
 		STREAM_TEST(a_request_put_while_its_gpu_is_lost_ends),
+		STREAM_TEST(buffers_of_a_reset_gpu_are_given_back),
 	};
 
 	return run_with_limit(tests, sizeof(tests) / sizeof(tests[0]));

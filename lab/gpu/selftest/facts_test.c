@@ -243,15 +243,14 @@ static void test_pool(void)
 /* At @again, or NULL: anywhere. */
 static void *huge_pages(char *again)
 {
-	char *all = again, *end = again + PINNED;
+	char *all;
 
 	if (!again) {
 		all = mmap(NULL, PINNED + UNIT, PROT_NONE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		end = all + PINNED + UNIT;
+		munmap(all, PINNED + UNIT);
 		again = all + -(uintptr_t)all % UNIT;
 	}
-	munmap(all, (size_t)(end - all));
 	all = mmap(again, PINNED, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 		   MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (all == MAP_FAILED)
@@ -401,6 +400,7 @@ static void test_reset(void)
 	huge = register_huge(NULL);
 	copy_pinned(huge, 3);
 	is(CU(cuDevicePrimaryCtxReset_v2)(0), 0, "reset the GPU");
+	note("to unregister them then: %d", CU(cuMemHostUnregister)(huge));
 	munmap(huge, PINNED);
 	ret = CU(cuCtxGetId)(ctx, &after);
 	note("the number then: %d, %llu after %llu", ret, after, id);

@@ -30,8 +30,8 @@
 #define GROUP			64U
 #define GROUP_LENGTH		(64U << 10)
 
-/* A multiple of all sizes of pages; and a transparent huge page, mostly. */
-#define PAGES			(64ULL << 10)
+/* The largest base page, which all others divide; and a transparent huge page, mostly. */
+#define PAGE_MOST		(64ULL << 10)
 #define HUGE			(2ULL << 20)
 /* Linux 5.14 */
 #ifndef MADV_POPULATE_WRITE
@@ -212,7 +212,7 @@ static bool get_ours(unsigned int index, uint64_t length, void **host)
 		return false;
 	new->index = index;
 	new->context = gpu_cuda_context(index);
-	new->length = (length + PAGES - 1) / PAGES * PAGES;
+	new->length = (length + PAGE_MOST - 1) / PAGE_MOST * PAGE_MOST;
 	new->host = map_huge(new->length);
 	if (!new->host ||
 	    cu.host_register(new->host, new->length, HOST_PORTABLE_MAPPED)) {

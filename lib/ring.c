@@ -25,7 +25,7 @@ struct ring {
 
 static _Atomic int state = 1;
 static _Atomic int refusal;
-static _Atomic uint32_t shortest;
+static _Atomic uint32_t read_most;
 
 int ring_error(void)
 {
@@ -40,7 +40,7 @@ void ring_refuse(int error)
 
 void ring_shorten(uint32_t length)
 {
-	shortest = length;
+	read_most = length;
 }
 
 static int set_up(struct io_uring *uring)
@@ -123,8 +123,8 @@ static void end_read(struct ring *ring, struct io_uring_cqe *cqe)
 	struct ring_read *read = io_uring_cqe_get_data(cqe);
 
 	read->result = cqe->res;
-	if (shortest && cqe->res > (int64_t)shortest)
-		read->result = shortest;
+	if (read_most && cqe->res > (int64_t)read_most)
+		read->result = read_most;
 	read->busy = false;
 	io_uring_cqe_seen(&ring->uring, cqe);
 }

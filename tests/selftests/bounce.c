@@ -761,16 +761,12 @@ TEST_LIMIT(a_file_that_does_not_answer_holds_up_no_other_user, 90)
 
 /* ------------------------------------------------ what submitting waits for */
 
-static void scsi_end(void)
-{
-	int i;
-
-	/* a name that udev or the kernel still looks at is let go of soon */
-	for (i = 0; i < 50 && shell(NULL, 0, "modprobe -r scsi_debug"); i++)
-		usleep(100000);
-}
-
-/* A disk that stands on something, but on no PCI function. */
+/*
+ * A disk that stands on something, but on no PCI function.  It stays: where a drive's
+ * pages were written back before, lockdep of Linux 6.12 takes the removal of a SCSI
+ * disk for a possible deadlock of the kernel's own (of the work that writes back, and
+ * the two queues' limits_lock), says so, and looks at nothing any more.
+ */
 static const char *scsi_make(void)
 {
 	static char dev[64];
@@ -864,7 +860,6 @@ TEST_LIMIT(a_submission_waits_for_nobody_who_looks_for_partitions, 120)
 	ASSERT_EQ(event.error, 0);
 	close(b.x.file);
 	ASSERT_EQ(batch_destroy(b.x.dev, batch), 0);
-	scsi_end();
 }
 
 /*

@@ -5,19 +5,23 @@
  * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
  *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS] [-r] [-q] [-o]
+ *		[-b PROCESSES]
  *
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
  * measurement, each of which is made once in a round; -r: reads only; -q: no
- * ceiling; -o: O_DIRECT, few cells.  FILE is made and removed.  Status 1:
+ * ceiling; -o: O_DIRECT, few cells; -b: beside so many processes that never
+ * wait.  FILE is made and removed.  Status 1:
  * something was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +47,7 @@ struct worker {
 static pthread_barrier_t start_line;
 static int status;
 static bool reads_only, no_ring, direct;
+static unsigned int nr_busy;
 static unsigned int rounds = 1;
 static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
 
@@ -284,7 +289,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:N:n:c:rqo")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rqo")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -304,6 +309,9 @@ static int options(int argc, char **argv)
 			break;
 		case 'c':
 			theirs = optarg;
+			break;
+		case 'b':
+			nr_busy = (unsigned int)strtoul(optarg, NULL, 0);
 			break;
 		case 'r':
 			reads_only = true;
@@ -403,13 +411,32 @@ static void be_a_later_process(void)
 	engine_put();
 }
 
+/* Until this process ends.  Before the GPU's driver, which suffers no fork(). */
+static void keep_busy(void)
+{
+	pid_t parent = getpid();
+
+	for (unsigned int i = 0; i < nr_busy; i++) {
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (getppid() == parent) {
+			for (volatile unsigned int n = 0; n < 1U << 30; n++)
+				;
+		}
+		_exit(0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
-			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] [-r] [-q] [-o]\n");
+			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] "
+			"[-r] [-q] [-o] [-b PROCESSES]\n");
 		return 2;
 	}
+	keep_busy();
 	if (gpu_get(&bench.driver) ||
 	    bench.driver->alloc(0, bench.bytes, &bench.gpu)) {
 		fprintf(stderr, "throughput: no GPU\n");

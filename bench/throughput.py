@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 """How fast files get to a GPU without the module, as a table.
 
-    bench/throughput.py [--write FILE] [--from JSON --machine TEXT] [ARGS...]
+    bench/throughput.py [--write FILE] [--from JSON --machine TEXT]
+                        [--beside PROCESSES:JSON]... [ARGS...]
 
 Runs build/bench/throughput with ARGS, or takes what an earlier run printed
-(--from), which may have been on another machine (--machine).  What was measured
+(--from), which may have been on another machine (--machine); and what runs beside
+busy processes printed (-b PROCESSES), for tables of their own.  What was measured
 several times is told by its median.  Prints the tables, or writes them to FILE.
 Exit status: that of the program.
 """
@@ -60,11 +62,11 @@ def ratio(ours, theirs):
     return f"{ours / theirs:.2f}x" if ours and theirs else "-"
 
 
-def cell(found, what, threads, size):
+def cell(found, what, threads, size, aims):
     ours = found.get(("nvfs", what, threads, size))
     theirs = found.get(("libcufile", what, threads, size))
     text = f"{number(ours)} / {number(theirs)}, {ratio(ours, theirs)}"
-    if what != "read":
+    if not aims:
         return text
     wanted = WANTED[threads][size]
     if ours and theirs and ours < wanted * theirs:
@@ -78,12 +80,12 @@ def cell(found, what, threads, size):
     return text
 
 
-def rates(found, what):
-    """Lines of one table: GB/s by threads and size."""
+def rates(found, what, aims=False):
+    """Lines of one table: GB/s by threads and size; aims: beside what is wanted."""
     lines = ["| threads | " + " | ".join(SIZES.values()) + " |",
              "|---" * (len(SIZES) + 1) + "|"]
     for threads in WANTED:
-        cells = [cell(found, what, threads, size) for size in SIZES]
+        cells = [cell(found, what, threads, size, aims) for size in SIZES]
         lines.append(f"| {threads} | " + " | ".join(cells) + " |")
     ring = {k: v for k, v in found.items() if k[0] == "ring" and k[1] == what}
     if ring:
@@ -116,12 +118,20 @@ def render(found, rounds, machine, date):
              "ceiling, cell by cell in turns; medians of "
              f"{rounds}, but for opening and closing.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.", ""]
-    lines += rates(found, "read")
+    lines += rates(found, "read", True)
     lines += ["", "## Writes", ""] + rates(found, "write")
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
                                             "GB/s")
     lines += ["", "## Opening and closing", ""] + table(found, TIMES, "ms")
     return "\n".join(lines) + "\n"
+
+
+def render_beside(processes, found, rounds):
+    """Lines about a run beside so many that want CPUs, too."""
+    return "\n".join(
+        ["", f"## Reads beside {processes} processes that never wait", "",
+         f"Medians of {rounds}.", ""] + rates(found, "read") + [""] +
+        table(found, ["batch", "batch-scattered"], "GB/s")) + "\n"
 
 
 def keep_notes(path):
@@ -137,6 +147,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
     parser.add_argument("--from", dest="source", type=Path)
+    parser.add_argument("--beside", action="append", default=[])
     parser.add_argument("--machine", default=platform.processor() or "?")
     parser.add_argument("--date", default=str(datetime.date.today()))
     options, rest = parser.parse_known_args()
@@ -150,6 +161,9 @@ def main():
     if not text:
         return status or 1
     result = render(*parse(text), options.machine, options.date)
+    for processes, _, path in (text.partition(":") for text in options.beside):
+        beside = Path(path).read_text(encoding="utf-8")
+        result += render_beside(processes, *parse(beside))
     if options.write:
         notes = keep_notes(options.write)
         options.write.write_text(result + notes, encoding="utf-8")

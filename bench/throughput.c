@@ -10,8 +10,7 @@
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
  * measurement, each of which is made once in a round; -r: reads only; -q: no
  * ceiling; -o: O_DIRECT, few cells; -b: beside so many processes that never
- * wait.  FILE is made and removed.  Status 1:
- * something was wrong.
+ * wait.  FILE is made and removed.  Status 1: something was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -411,13 +410,19 @@ static void be_a_later_process(void)
 	engine_put();
 }
 
-/* Until this process ends.  Before the GPU's driver, which suffers no fork(). */
-static void keep_busy(void)
+/*
+ * Until this process ends.  Before the GPU's driver, which suffers no fork().  Fewer
+ * than were asked for would make the figures wrong.
+ */
+static int keep_busy(void)
 {
-	pid_t parent = getpid();
+	pid_t parent = getpid(), child;
 
 	for (unsigned int i = 0; i < nr_busy; i++) {
-		if (fork())
+		child = fork();
+		if (child < 0)
+			return -1;
+		if (child)
 			continue;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		while (getppid() == parent) {
@@ -426,6 +431,7 @@ static void keep_busy(void)
 		}
 		_exit(0);
 	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -436,7 +442,10 @@ int main(int argc, char **argv)
 			"[-r] [-q] [-o] [-b PROCESSES]\n");
 		return 2;
 	}
-	keep_busy();
+	if (keep_busy()) {
+		perror("throughput: processes to run beside");
+		return 1;
+	}
 	if (gpu_get(&bench.driver) ||
 	    bench.driver->alloc(0, bench.bytes, &bench.gpu)) {
 		fprintf(stderr, "throughput: no GPU\n");

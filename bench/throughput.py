@@ -161,9 +161,10 @@ def main():
     if not text:
         return status or 1
     result = render(*parse(text), options.machine, options.date)
-    for processes, _, path in (text.partition(":") for text in options.beside):
-        beside = Path(path).read_text(encoding="utf-8")
-        result += render_beside(processes, *parse(beside))
+    for beside in options.beside:
+        processes, _, path = beside.partition(":")
+        printed = Path(path).read_text(encoding="utf-8")
+        result += render_beside(processes, *parse(printed))
     if options.write:
         notes = keep_notes(options.write)
         options.write.write_text(result + notes, encoding="utf-8")

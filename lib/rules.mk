@@ -150,7 +150,8 @@ TSAN_OBJ	:= $(LIB_SRC:%.c=$(BUILD)/obj/tsan/%.o)
 TSAN_TESTS	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/tsan_%,\
 		   $(wildcard tests/unit/lib_engine*.c) tests/unit/lib_account.c \
 		   tests/unit/lib_file.c tests/unit/lib_queue.c \
-		   tests/unit/lib_pump.c tests/unit/lib_crew.c)
+		   tests/unit/lib_pump.c tests/unit/lib_crew.c \
+		   tests/unit/lib_room.c)
 
 lib-unit-tests: $(LIB_UNIT_TESTS) $(CUFILE_UNIT_TESTS) $(TSAN_TESTS)
 

@@ -10,13 +10,17 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common.h"
 #include "crew.h"
+#include "room.h"
 
 #define LOOKS_PER_CLOCK	64U
-/* About 20 us, after which others may have the CPU. */
-#define PAUSES		512U
+/* Where others want the CPU; the kernel adds some 50 us. */
+#define NAP_NS		20000L
+/* Where they should not, but who is waited for may: a millisecond or so. */
+#define PAUSES_MOST	16384U
 
 /* Where a thread that looks for work is handed some; a cache line each. */
 struct box {
@@ -31,6 +35,8 @@ struct box {
  * @looking: threads that look for work
  * @busy: see crew_busy()
  * @beside: see crew_beside_add()
+ * @apart: see crew_apart_add()
+ * @napping: threads that count as awake and sleep for a moment
  * @asleep: threads, of @nr that there are
  * @spin: guards the list, and the members of tasks; never held over anything
  *	that waits
@@ -42,6 +48,8 @@ static struct {
 	_Alignas(64) _Atomic unsigned int wanted;
 	_Alignas(64) _Atomic unsigned int busy;
 	_Atomic unsigned int beside;
+	_Atomic unsigned int apart;
+	_Atomic unsigned int napping;
 	_Alignas(64) _Atomic unsigned int asleep;
 	_Atomic unsigned int nr;
 	_Alignas(64) _Atomic unsigned int looking;
@@ -72,19 +80,74 @@ static void pause_cpu(void)
 #endif
 }
 
-void crew_relax(unsigned int turn)
+/* Threads of ours that are awake, looking or working, and those beside them. */
+static unsigned int awake(void)
 {
-	if (turn < PAUSES && crew.cpus > 1)
+	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) +
+	       atomic_load(&crew.beside);
+}
+
+static unsigned int ours(void)
+{
+	return awake() + atomic_load(&crew.apart);
+}
+
+static unsigned int left_by_others(void)
+{
+	unsigned int others = room_others();
+
+	return others < crew.cpus ? crew.cpus - others : 0;
+}
+
+/* The kernel does not count them meanwhile, and we do. */
+static void nap(void)
+{
+	static const struct timespec pause = { .tv_nsec = NAP_NS };
+
+	atomic_fetch_add(&crew.napping, 1);
+	nanosleep(&pause, NULL);
+	atomic_fetch_sub(&crew.napping, 1);
+}
+
+static void wait_briefly(void)
+{
+	if (crew.cpus > 1)
 		pause_cpu();
 	else
 		sched_yield();
 }
 
+/*
+ * A thread that yields its CPU to another program has it back after 3 ms, and so has
+ * one that never rests; but one that has slept has it at once.
+ */
+void crew_relax(unsigned int turn)
+{
+	unsigned int left;
+
+	if (turn < CREW_PAUSES) {
+		wait_briefly();
+		return;
+	}
+	left = left_by_others();
+	if (left == crew.cpus)
+		sched_yield();
+	else if (left && ours() <= left && turn % PAUSES_MOST)
+		pause_cpu();
+	else
+		nap();
+}
+
+/* Who has it lets it go at once, unless he needs this CPU. */
 static void spin_lock(void)
 {
 	for (unsigned int turn = 0; atomic_flag_test_and_set_explicit(
-		&crew.spin, memory_order_acquire); turn++)
-		crew_relax(turn);
+		&crew.spin, memory_order_acquire); turn++) {
+		if (turn < CREW_PAUSES)
+			wait_briefly();
+		else
+			sched_yield();
+	}
 }
 
 static void spin_unlock(void)
@@ -112,6 +175,26 @@ unsigned int crew_cpus(void)
 	if (sched_getaffinity(0, sizeof(set), &set))
 		return 1;
 	return (unsigned int)CPU_COUNT(&set);
+}
+
+/* Those who are at something need more than what is left?  Then all share all. */
+unsigned int crew_room(void)
+{
+	unsigned int left = left_by_others();
+
+	return left && crew_busy() <= left ? left : crew_cpus();
+}
+
+bool crew_is_short(void)
+{
+	unsigned int others = room_others();
+
+	return others && others * 2 >= crew.cpus;
+}
+
+void crew_look_around(void)
+{
+	room_look(ours(), atomic_load(&crew.napping));
 }
 
 unsigned int crew_threads(void)
@@ -201,14 +284,10 @@ static void leave(struct crew_task *task)
 		end(task);
 }
 
-/*
- * Is there a CPU for each thread that is awake, looking or working, and for those
- * who work beside them, and for @more?
- */
+/* Is there a CPU for each thread that is awake, and for @more? */
 static bool is_room(unsigned int more)
 {
-	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) +
-	       atomic_load(&crew.beside) + more <= crew.cpus;
+	return awake() + more <= crew_room();
 }
 
 bool crew_has_room(void)
@@ -219,6 +298,12 @@ bool crew_has_room(void)
 void crew_beside_add(int change)
 {
 	atomic_fetch_add_explicit(&crew.beside, (unsigned int)change,
+				  memory_order_relaxed);
+}
+
+void crew_apart_add(int change)
+{
+	atomic_fetch_add_explicit(&crew.apart, (unsigned int)change,
 				  memory_order_relaxed);
 }
 
@@ -421,15 +506,17 @@ void crew_recall(struct crew_task *task)
 void crew_retract(struct crew_task *task)
 {
 	crew_recall(task);
-	for (unsigned int turn = 0; turn < PAUSES; turn++) {
+	for (unsigned int turn = 0; turn < CREW_PAUSES; turn++) {
 		if (!atomic_load(&task->inside))
 			return;
 		crew_relax(turn);
 	}
 	pthread_mutex_lock(&crew.lock);
 	atomic_fetch_add(&crew.leavers_awaited, 1);
+	atomic_fetch_add(&crew.napping, 1);
 	while (atomic_load(&task->inside))
 		pthread_cond_wait(&crew.left, &crew.lock);
+	atomic_fetch_sub(&crew.napping, 1);
 	atomic_fetch_sub(&crew.leavers_awaited, 1);
 	pthread_mutex_unlock(&crew.lock);
 }
@@ -485,6 +572,7 @@ int crew_open(unsigned int threads, unsigned int spin_us)
 {
 	crew.cpus = 0;
 	crew.cpus = crew_cpus();
+	room_open(crew.cpus);
 	crew.max = threads ? threads : crew.cpus;
 	crew.spin_ns = crew.cpus > 1 ? spin_us * 1000ULL : 0;
 	crew.threads = calloc(crew.max, sizeof(*crew.threads));

@@ -58,16 +58,29 @@ bool crew_unpost(struct crew_task *task);
 
 /* Wait a moment for another thread; @turn counts from 0. */
 void crew_relax(unsigned int turn);
+/* Turns, some 20 us in all, after which each may take longer than all of them. */
+#define CREW_PAUSES	512U
 
 /* Threads that are at something that can use several CPUs. */
 unsigned int crew_busy(void);
 void crew_busy_add(int change);
 /* Those of them that are not the crew's. */
 void crew_beside_add(int change);
-/* Not more of these than CPUs, together with the crew's own that are awake. */
+/* Those of the library, or in there, that are neither, and awake. */
+void crew_apart_add(int change);
+/* Not more that are beside the crew, or of it and awake, than crew_room(). */
 bool crew_has_room(void);
 /* CPUs that this process may use. */
 unsigned int crew_cpus(void);
+/*
+ * Those that are ours, where other threads want some: what they leave, if that is
+ * enough for those who are busy; otherwise all, shared with them.
+ */
+unsigned int crew_room(void);
+/* Others want half of the CPUs, or more. */
+bool crew_is_short(void);
+/* See now and then what others want; by a thread that counts as ours. */
+void crew_look_around(void);
 /* Most threads of the crew. */
 unsigned int crew_threads(void);
 

@@ -99,8 +99,10 @@ static void rest(void)
 		pthread_mutex_lock(&crew.lock);
 	}
 	crew.asleep++;
+	crew_apart_add(-1);
 	while (!crew.first && !crew.stop)
 		pthread_cond_wait(&crew.more, &crew.lock);
+	crew_apart_add(1);
 	crew.asleep--;
 }
 
@@ -110,6 +112,7 @@ static void *thread(void *arg)
 	bool last;
 
 	(void)arg;
+	crew_apart_add(1);
 	pthread_mutex_lock(&crew.lock);
 	/* What is on the list when it closes is still done. */
 	while (!crew.stop || crew.first) {
@@ -129,6 +132,7 @@ static void *thread(void *arg)
 		pthread_mutex_lock(&crew.lock);
 	}
 	pthread_mutex_unlock(&crew.lock);
+	crew_apart_add(-1);
 	return NULL;
 }
 

@@ -76,13 +76,16 @@ static void rest(unsigned int looks)
 	}
 	for (looks -= BUSY_LOOKS; looks && nap.tv_nsec < NAP_MOST_NS; looks--)
 		nap.tv_nsec += nap.tv_nsec / 4;
+	crew_apart_add(-1);
 	nanosleep(&nap, NULL);
+	crew_apart_add(1);
 }
 
 static void *thread(void *arg)
 {
 	(void)arg;
 	prctl(PR_SET_TIMERSLACK, SLACK_NS);
+	crew_apart_add(1);
 	pthread_mutex_lock(&watch.lock);
 	while (!watch.stop) {
 		struct ferry *ready = take_ready();
@@ -91,7 +94,9 @@ static void *thread(void *arg)
 		if (ready)
 			watch.looks = 0;
 		else if (!watch.first) {
+			crew_apart_add(-1);
 			pthread_cond_wait(&watch.more, &watch.lock);
+			crew_apart_add(1);
 			continue;
 		}
 		pthread_mutex_unlock(&watch.lock);
@@ -102,6 +107,7 @@ static void *thread(void *arg)
 		pthread_mutex_lock(&watch.lock);
 	}
 	pthread_mutex_unlock(&watch.lock);
+	crew_apart_add(-1);
 	return NULL;
 }
 

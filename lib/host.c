@@ -252,12 +252,14 @@ void host_linger(bool (*over)(const void *what), const void *what,
 	if (most_ns >= 0 && (uint64_t)most_ns < most)
 		most = (uint64_t)most_ns;
 	end = now_ns() + most;
+	crew_apart_add(1);
 	for (unsigned int turn = 0; !over(what); turn++) {
-		if (turn % LOOKS_PER_CLOCK == 0 &&
+		if ((turn % LOOKS_PER_CLOCK == 0 || turn >= CREW_PAUSES) &&
 		    (now_ns() >= end || !crew_has_room()))
 			break;
 		crew_relax(turn);
 	}
+	crew_apart_add(-1);
 }
 
 static int check(const struct engine_req *req)
@@ -312,7 +314,7 @@ static bool may_be_fine(const struct job *job)
 	return job->port && !job->write && job->req->file->align == 1 &&
 	       job->window >= SPLIT_MIN && job->window <= PUMP_MAX &&
 	       crew_busy() <= 1 && crew_cpus() >= 2 * PARALLEL_FINE &&
-	       crew_threads() >= PARALLEL_FINE;
+	       crew_threads() >= PARALLEL_FINE && !crew_is_short();
 }
 
 /* Reads of a drive that one thread has in flight. */
@@ -330,15 +332,15 @@ static uint64_t drive_part(const struct job *job)
 			   PART_MAX;
 }
 
-/* How many threads there are for one request, the caller's included. */
-static unsigned int ways(uint64_t window, bool fine)
+/* How many threads of @cpus there are for one request, the caller's included. */
+static unsigned int ways(uint64_t window, unsigned int cpus, bool fine)
 {
 	unsigned int most = host.pool.parallel ? host.pool.parallel :
 			    window >= LARGE ? PARALLEL_LARGE :
 			    fine ? PARALLEL_FINE :
 			    window <= PUMP_MAX ? PARALLEL_SMALL : PARALLEL;
 	unsigned int busy = crew_busy();
-	unsigned int share = crew_cpus();
+	unsigned int share = cpus;
 	uint64_t parts = window / (fine ? PART_FINE : PART_MIN);
 
 	if (window < SPLIT_MIN)
@@ -346,7 +348,7 @@ static unsigned int ways(uint64_t window, bool fine)
 	if (busy > 1)
 		share /= busy;
 	/* Each has others' threads while those others wait for their copies. */
-	if (busy > 1 && share > 1 && window > PUMP_MAX)
+	if (busy > 1 && share > 1 && window > PUMP_MAX && !crew_is_short())
 		share *= 2;
 	return (unsigned int)clamp(share, 1, clamp(parts, 1, most));
 }
@@ -358,7 +360,7 @@ static unsigned int ways(uint64_t window, bool fine)
 static unsigned int drive_ways(const struct job *job)
 {
 	return (unsigned int)clamp(job->window / (depth(job) * drive_part(job)),
-				   1, ways(job->window, false));
+				   1, ways(job->window, crew_cpus(), false));
 }
 
 /*
@@ -406,7 +408,7 @@ static void shape_one(struct job *job)
 		     host_file_waits(req->file, job->window,
 				     req->file_offset - job->lead);
 	nr = is_serial(req) ? 1 : job->waits ? drive_ways(job) :
-	     ways(job->window, fine);
+	     ways(job->window, crew_room(), fine);
 	job->fine = fine && nr * PART_FINE >= job->window;
 	job->is_joint = is_joint(job, nr);
 	if (job->is_joint) {
@@ -487,6 +489,9 @@ static int run_job(struct job *job)
 
 	if (ret)
 		return ret;
+	/* Who does that counts. */
+	if (job->req->length >= SPLIT_MIN)
+		crew_look_around();
 	shape_one(job);
 	ret = job_begin(job);
 	if (ret)
@@ -547,11 +552,13 @@ static int begin_posted(struct job *job)
 	job->error = get_port(job->gpu, &job->port);
 	if (job->error)
 		return job->error;
+	crew_look_around();
 	if (job->req)
 		shape_one(job);
 	else
 		job->helpers = (unsigned int)clamp(job->nr_parts, 1,
-			job->waits ? crew_threads() : ways(bytes, false)) - 1;
+			job->waits ? crew_threads() :
+			ways(bytes, crew_room(), false)) - 1;
 	return job_begin(job);
 }
 

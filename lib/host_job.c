@@ -441,6 +441,9 @@ void job_do_part(struct job *job, uint32_t part, char *host)
 
 	if (start >= atomic_load(&job->stop))
 		return;
+	/* What was seen when a large one began may be long ago. */
+	if (job->stride >= READ_STEP)
+		crew_look_around();
 	if (job->write) {
 		done = host_file_write(req->file, host, length, offset, &error);
 	} else {

@@ -11,11 +11,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "common.h"
 #include "crew.h"
 #include "host.h"
+#include "room.h"
 
 #define OWNERS		3U
 #define HELPERS		4U
@@ -233,6 +235,131 @@ static void lingering_ends_in_time(void **state)
 	crew_close();
 }
 
+/* Of other programs. */
+static int running;
+
+static int count_running(void)
+{
+	return running;
+}
+
+static void open_beside(unsigned int others)
+{
+	running = (int)others;
+	room_set_running(count_running);
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	crew_look_around();
+	assert_int_equal(room_others(), others);
+}
+
+static void close_beside(void)
+{
+	crew_close();
+	room_set_running(NULL);
+}
+
+static void what_others_leave_is_ours_if_that_is_enough(void **state)
+{
+	unsigned int cpus = crew_cpus();
+
+	(void)state;
+	if (cpus == 1)
+		skip();
+	open_beside(0);
+	assert_int_equal(crew_room(), cpus);
+	assert_false(crew_is_short());
+	close_beside();
+
+	open_beside(cpus - 1);
+	crew_busy_add(1);
+	assert_int_equal(crew_room(), 1);
+	assert_true(crew_is_short());
+	crew_busy_add(1);
+	assert_int_equal(crew_room(), cpus);
+	crew_busy_add(-2);
+	close_beside();
+
+	open_beside(cpus);
+	assert_int_equal(crew_room(), cpus);
+	assert_true(crew_is_short());
+	close_beside();
+}
+
+/* How often this thread has slept while it relaxed so often, after 20 us. */
+static unsigned int naps_in(unsigned int times)
+{
+	struct rusage before, after;
+
+	getrusage(RUSAGE_THREAD, &before);
+	for (unsigned int i = 0; i < times; i++)
+		crew_relax(600);
+	getrusage(RUSAGE_THREAD, &after);
+	return (unsigned int)(after.ru_nvcsw - before.ru_nvcsw);
+}
+
+static void waits_sleep_where_others_want_every_cpu(void **state)
+{
+	unsigned int cpus = crew_cpus();
+
+	(void)state;
+	open_beside(cpus);
+	assert_in_range(naps_in(20), 18, 22);
+	close_beside();
+	if (cpus == 1)
+		skip();
+	/* One is left, for this thread; and not for two. */
+	open_beside(cpus - 1);
+	crew_beside_add(1);
+	assert_in_range(naps_in(20), 0, 5);
+	crew_beside_add(1);
+	assert_in_range(naps_in(20), 18, 22);
+	crew_beside_add(-2);
+	close_beside();
+}
+
+/* A thread that lingers runs, and is one of ours. */
+static bool nobody_else(const void *what)
+{
+	(void)what;
+	crew_look_around();
+	assert_int_equal(room_others(), 0);
+	return false;
+}
+
+static void who_lingers_is_no_other(void **state)
+{
+	(void)state;
+	open_beside(0);
+	running = 1;
+	host_linger(nobody_else, NULL, 60 * MS);
+	close_beside();
+}
+
+static uint64_t time_of_lingering(unsigned int times)
+{
+	uint64_t began = now_ns();
+
+	while (times--)
+		host_linger(never, NULL, 50000);
+	return now_ns() - began;
+}
+
+/* Where each look takes a nap: 0.15 ms, and 1.7 if the clock is looked at rarely. */
+static void lingering_ends_in_time_where_others_want_cpus(void **state)
+{
+	uint64_t least = UINT64_MAX;
+
+	(void)state;
+	if (crew_cpus() == 1)
+		skip();
+	open_beside(crew_cpus());
+	/* Whatever else this machine does. */
+	for (unsigned int i = 0; i < 50; i++)
+		least = min64(least, time_of_lingering(4));
+	assert_true(least < 4 * MS);
+	close_beside();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +367,10 @@ int main(void)
 		cmocka_unit_test(threads_leave_cpus_to_requests),
 		cmocka_unit_test(threads_leave_cpus_to_those_that_work),
 		cmocka_unit_test(lingering_ends_in_time),
+		cmocka_unit_test(what_others_leave_is_ours_if_that_is_enough),
+		cmocka_unit_test(who_lingers_is_no_other),
+		cmocka_unit_test(lingering_ends_in_time_where_others_want_cpus),
+		cmocka_unit_test(waits_sleep_where_others_want_every_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
 
 #include <sched.h>
 
+#include "common.h"
+
 /* Of the machine, as the engine sees it; 0: as it is. */
 static int cpus;
 
@@ -285,6 +287,137 @@ static void many_at_a_time_end_with_one_buffer(void **state)
 	close_fixture(&f);
 }
 
+static pthread_t caller;
+static _Atomic unsigned int helped;
+static int running;
+
+static _Atomic unsigned int counted;
+
+static int count_running(void)
+{
+	counted++;
+	return running;
+}
+
+static int who_reads(int fd, uint64_t length, uint64_t offset)
+{
+	(void)fd;
+	(void)offset;
+	helped += !pthread_equal(pthread_self(), caller);
+	if (length > longest)
+		longest = length;
+	return 0;
+}
+
+/* Beside so many threads of other programs, of four CPUs. */
+static void open_beside(struct fixture *f, int others)
+{
+	mock_open_errno = ENOENT;
+	small_pool(256 * KIB, 2 * MIB, 4);
+	/* And the caller. */
+	running = others + 1;
+	room_set_running(count_running);
+	cpus = 4;
+	open_rest(f);
+	cpus = 0;
+	caller = pthread_self();
+	file_hook = who_reads;
+}
+
+/* Does anybody help with one of some requests? */
+static bool has_help(struct fixture *f)
+{
+	struct engine_req req;
+
+	helped = 0;
+	longest = 0;
+	for (unsigned int i = 0; i < 200 && !helped; i++) {
+		req = request(f, 0, 0, 2 * MIB, false);
+		assert_int_equal(engine_run(&req), 0);
+		assert_int_equal(req.done, 2 * MIB);
+		assert_memory_equal(f->gpu, f->bytes, 2 * MIB);
+	}
+	return helped;
+}
+
+/* Who may help need not come in time: then once more. */
+static void cpus_that_others_want_are_left_to_them(void **state)
+{
+	uint64_t end = now_ns() + 60000000000ULL;
+	struct fixture f;
+
+	(void)state;
+	open_beside(&f, 3);
+	assert_false(has_help(&f));
+	close_fixture(&f);
+	/* Where nothing is left there is nothing to leave. */
+	open_beside(&f, 4);
+	while (!has_help(&f) && now_ns() < end)
+		;
+	assert_true(helped > 0);
+	close_fixture(&f);
+	open_beside(&f, 0);
+	while (!has_help(&f) && now_ns() < end)
+		;
+	assert_true(helped > 0);
+	close_fixture(&f);
+}
+
+static _Atomic bool ended;
+
+static void end(struct engine_req *req)
+{
+	(void)req;
+	ended = true;
+}
+
+static void submitted_ones_look_for_others(void **state)
+{
+	struct engine_req req, *one = &req;
+	struct fixture f;
+
+	(void)state;
+	open_beside(&f, 3);
+	counted = 0;
+	ended = false;
+	req = request(&f, 0, 0, 2 * MIB, false);
+	req.complete = end;
+	assert_int_equal(engine_submit(&one, 1), 0);
+	while (!ended)
+		sched_yield();
+	assert_int_equal(req.error, 0);
+	assert_int_equal(req.done, 2 * MIB);
+	assert_true(counted > 0);
+	close_fixture(&f);
+}
+
+/* Longer than there is between two looks. */
+static int read_slowly(int fd, uint64_t length, uint64_t offset)
+{
+	struct timespec pause = { .tv_nsec = 15000000 };
+
+	(void)fd;
+	(void)length;
+	if (offset % MIB == 0)
+		nanosleep(&pause, NULL);
+	return 0;
+}
+
+static void large_ones_look_again(void **state)
+{
+	struct engine_req req;
+	struct fixture f;
+
+	(void)state;
+	open_beside(&f, 3);
+	file_hook = read_slowly;
+	counted = 0;
+	req = request(&f, 0, 0, 3 * MIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_true(counted > 1);
+	close_fixture(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +428,9 @@ int main(void)
 		mock_test(bytes_that_come_in_bits_are_all_there),
 		mock_test(small_one_is_cut_finer_when_it_is_the_only_one),
 		mock_test(many_at_a_time_end_with_one_buffer),
+		mock_test(cpus_that_others_want_are_left_to_them),
+		mock_test(large_ones_look_again),
+		mock_test(submitted_ones_look_for_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

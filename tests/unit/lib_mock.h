@@ -31,6 +31,7 @@
 #include "abi.h"
 #include "gpu.h"
 #include "libnvfs.h"
+#include "room.h"
 
 #define MOCK_CALLS	32
 #define MOCK_FD_PATH	"/dev/null"
@@ -585,10 +586,17 @@ static inline int model_call(unsigned long request, void *arg)
 	return ret;
 }
 
+/* Who else runs on this machine is nothing to a test. */
+static inline int mock_running(void)
+{
+	return 0;
+}
+
 /* Before each test. */
 static inline int mock_setup(void **state)
 {
 	(void)state;
+	room_set_running(mock_running);
 	mock_nr = 0;
 	mock_next = 0;
 	mock_open_errno = 0;

@@ -115,13 +115,15 @@ static uint64_t lead_of(const struct engine_req *req)
  * the cache, and to write from there past it; but not when many threads do that,
  * because then they wait for memory.  And where each has little, its cache is not
  * what takes long: 64 KiB by eight threads took 13 us past it, and 11.5 without.  Not
- * so when few have come.
+ * so when few have come.  A CPU is at it a third longer: not where those are short.
  */
 static bool goes_past(const struct job *job)
 {
 #if defined(__x86_64__)
 	unsigned int threads = crew_busy();
 
+	if (crew_is_short())
+		return false;
 	if (job->window > PUMP_MAX)
 		threads *= job->helpers + 1;
 	if (job->fine && atomic_load_explicit(&job->task.inside,
@@ -169,7 +171,7 @@ static uint64_t read_past(struct engine_file *file, char *host, uint64_t length,
 
 /*
  * What many threads read is faster given up: 16 of them, 1 MiB at a time, got 31
- * GB/s without, and 45 GB/s with that.
+ * GB/s without, and 45 GB/s with that.  Fewer do not get so far.
  */
 void host_demote(const char *host, uint64_t length)
 {
@@ -180,7 +182,8 @@ void host_demote(const char *host, uint64_t length)
 	if (!atomic_load_explicit(&known, memory_order_relaxed))
 		atomic_store(&known, __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
 				     (c & HAS_CLDEMOTE) ? 1 : -1);
-	if (atomic_load_explicit(&known, memory_order_relaxed) < 0)
+	if (atomic_load_explicit(&known, memory_order_relaxed) < 0 ||
+	    crew_is_short())
 		return;
 	for (uint64_t i = 0; i < length; i += 64)
 		__asm__ volatile("cldemote %0" : : "m"(host[i]));

@@ -363,6 +363,25 @@ static void cpus_that_others_want_are_left_to_them(void **state)
 	close_fixture(&f);
 }
 
+/* Past the cache it is read in small bits, which takes a CPU longer. */
+static void bits_are_large_where_cpus_are_short(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+#if !defined(__x86_64__)
+	skip();
+#endif
+	open_beside(&f, 0);
+	has_help(&f);
+	assert_int_equal(longest, 16 * KIB);
+	close_fixture(&f);
+	open_beside(&f, 3);
+	has_help(&f);
+	assert_int_equal(longest, 64 * KIB);
+	close_fixture(&f);
+}
+
 static _Atomic bool ended;
 
 static void end(struct engine_req *req)
@@ -431,6 +450,7 @@ int main(void)
 		mock_test(cpus_that_others_want_are_left_to_them),
 		mock_test(large_ones_look_again),
 		mock_test(submitted_ones_look_for_others),
+		mock_test(bits_are_large_where_cpus_are_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,15 +5,16 @@
     bench/throughput.py [--write FILE] [--from JSON --machine TEXT]
                         [--beside PROCESSES:JSON]... [ARGS...]
 
-Runs build/bench/throughput with ARGS, or takes what an earlier run printed
-(--from), which may have been on another machine (--machine); and what runs beside
-busy processes printed (-b PROCESSES), for tables of their own.  What was measured
-several times is told by its median.  Prints the tables, or writes them to FILE.
-Exit status: that of the program.
+Runs build/bench/throughput with ARGS, and beside busy processes, as many as half of
+the CPUs and as all (-b PROCESSES), for tables of their own; or takes what earlier runs
+printed (--from, --beside), which may have been on another machine (--machine).  What
+was measured several times is told by its median.  Prints the tables, or writes them to
+FILE.  Exit status: that of the program, of the run that failed if one did.
 """
 import argparse
 import datetime
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -23,6 +24,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "build" / "bench" / "throughput"
 SIZES = {4096: "4 KiB", 65536: "64 KiB", 1 << 20: "1 MiB", 16 << 20: "16 MiB"}
+#: Beside busy processes; after ARGS, so these count.
+BESIDE = ["-q", "-r", "-s", str(1 << 30), "-t", "0.1", "-N", "5"]
 #: What is asked for: times libcufile, by threads and size.
 WANTED = {
     1: {4096: 1.5, 65536: 2, 1 << 20: 3, 16 << 20: 2.5},
@@ -143,6 +146,33 @@ def keep_notes(path):
     return text[at:] if at >= 0 else ""
 
 
+def run(args):
+    """What the program prints, and its exit status."""
+    ran = subprocess.run([str(PROGRAM), *args], stdout=subprocess.PIPE,
+                         text=True, check=False)
+    return ran.stdout, ran.returncode
+
+
+def run_all(args):
+    """The same, and by number of busy processes what it prints beside them."""
+    text, status = run(args)
+    beside = {}
+    cpus = os.cpu_count() or 1
+    for processes in (cpus // 2, cpus) if text else ():
+        beside[processes], failed = run([*args, *BESIDE, "-b", str(processes)])
+        status = status or failed
+    return text, status, beside
+
+
+def read_all(source, named):
+    """What earlier runs printed: that one, and PROCESSES:JSON of others."""
+    beside = {}
+    for name in named:
+        processes, _, path = name.partition(":")
+        beside[processes] = Path(path).read_text(encoding="utf-8")
+    return source.read_text(encoding="utf-8"), 0, beside
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
@@ -151,19 +181,14 @@ def main():
     parser.add_argument("--machine", default=platform.processor() or "?")
     parser.add_argument("--date", default=str(datetime.date.today()))
     options, rest = parser.parse_known_args()
-    status = 0
-    if options.source:
-        text = options.source.read_text(encoding="utf-8")
-    else:
-        run = subprocess.run([str(PROGRAM), *rest], stdout=subprocess.PIPE,
-                             text=True, check=False)
-        text, status = run.stdout, run.returncode
+    if options.beside and not options.source:
+        parser.error("--beside goes with --from")
+    text, status, beside = (read_all(options.source, options.beside)
+                            if options.source else run_all(rest))
     if not text:
         return status or 1
     result = render(*parse(text), options.machine, options.date)
-    for beside in options.beside:
-        processes, _, path = beside.partition(":")
-        printed = Path(path).read_text(encoding="utf-8")
+    for processes, printed in beside.items():
         result += render_beside(processes, *parse(printed))
     if options.write:
         notes = keep_notes(options.write)

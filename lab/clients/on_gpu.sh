@@ -9,7 +9,8 @@
 #
 # DIRECTORY: for files, 4 GiB of room (.); OUTPUT: for results (build/gpu).
 # --udev: write the entries in /run/udev/data without which NVIDIA's library
-# refuses files on a machine without udev. Exit status: how many parts failed.
+# refuses files on a machine without udev. Exit status: how many parts failed, or 77
+# where there is no GPU.
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -47,6 +48,7 @@ part() {
 
 [ -z "$udev" ] || write_udev
 part facts 60 build/lab/gpu/facts_test
+[ "$status" != 77 ] || exit 77
 part streams 120 build/clients/gpu_streams $ours "$dir"
 part queues 60 build/clients/gpu_queues "$dir"
 if python3 -c 'import torch.cuda.gds' 2>/dev/null; then

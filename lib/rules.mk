@@ -113,7 +113,7 @@ $(MAN_PAGES): $(BUILD)/man/%: docs/man/%.scd
 	$(Q)scdoc < $< > $@
 
 install-man: $(MAN_PAGES)
-	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_place,$(page)) &&) true
+	$(if $(MAN_PAGES),$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_place,$(page)) &&) true)
 	$(if $(MAN_PAGES),,@echo 'manual pages are left out: scdoc is missing (Debian: apt-get install scdoc)')
 
 uninstall-man:

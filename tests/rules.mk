@@ -79,7 +79,7 @@ KERNEL_ARGS	:= $(if $(filter command environment,$(firstword $(origin KERNELS)))
 .PHONY: tests-build test fsx trouble
 tests-build: $(BUILD)/kernels/source/scripts/checkpatch.pl unit-tests $(SELFTEST_BINS) $(META_BINS) $(XFER) $(PULL) $(MANY) $(BREAKS) $(SPLAT_KO) ## build all test programs
 
-test: all tests-build ## all tests but the long ones: unit, harness, guests, style (LANE=, K=)
+test: all tests-build ## all tests but the long ones (LANE=core, stress, lab, unit, meta or check; K=: part of a test's name)
 	$(Q)tests/test_runner.sh $(or $(LANE),all) $(if $(K),-k '$(K)') $(KERNEL_ARGS)
 
 fsx: all tests-build ## the random tester, 100,000 operations per kernel (SEED=, OPS=)

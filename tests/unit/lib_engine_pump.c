@@ -2,6 +2,8 @@
 /* The engine's small copies, made by a model of the code on the GPU. */
 #include "lib_pump_model.h"
 
+#include "crew.h"
+
 /* The model has no streams, which is told when small copies have all. */
 static void warm(void)
 {
@@ -129,6 +131,7 @@ static void count_end(struct engine_req *req)
 }
 
 /* Each of @nr reads @apart bytes behind the one before. */
+/* Returns when their job, too, has ended: beside it the next would have fewer threads. */
 static void submit(struct fixture *f, unsigned int nr, uint64_t apart)
 {
 	struct engine_req reqs[64], *all[64];
@@ -140,7 +143,7 @@ static void submit(struct fixture *f, unsigned int nr, uint64_t apart)
 		all[i] = &reqs[i];
 	}
 	assert_int_equal(engine_submit(all, nr), 0);
-	while (ended < nr)
+	while (ended < nr || crew_busy())
 		sched_yield();
 	for (unsigned int i = 0; i < nr; i++)
 		assert_memory_equal(f->gpu + i * apart, f->bytes + i * 8192,

@@ -191,7 +191,7 @@ int engine_uring(void);
  * @threads: helper threads in all; 0: one for each CPU
  * @parallel: threads that may work on one request, the caller's included;
  *	0: as many as its size is worth, 16 at most, or fewer when CPUs are wanted
- *	for other requests
+ *	for other requests, or by other threads of the machine
  * @slot_bytes: size of one pinned buffer; a multiple of 64 KiB, at most 64
  *	MiB.  4 MiB unless set
  * @pinned_bytes: most pinned host memory for each GPU, taken buffer by buffer

@@ -50,13 +50,18 @@ static int setup(void **state)
 }
 
 /* One that is not too early. */
-static void look(int running, unsigned int ours)
+static void look_with_naps(int running, unsigned int ours, unsigned int naps)
 {
 	unsigned int before = looks;
 
 	runs = running;
 	while (looks == before)
-		room_look(ours, 0);
+		room_look(ours, naps);
+}
+
+static void look(int running, unsigned int ours)
+{
+	look_with_naps(running, ours, 0);
 }
 
 static void others_are_all_that_run_but_ours(void **state)
@@ -70,25 +75,15 @@ static void others_are_all_that_run_but_ours(void **state)
 /* Else others would be gone while all of ours nap, and all of ours awake at once. */
 static void those_who_nap_change_nothing(void **state)
 {
-	unsigned int before;
-
 	(void)state;
 	look(10, 4);
 	assert_int_equal(room_others(), 6);
 	for (int napping = 0; napping <= 4; napping++) {
-		before = looks;
-		runs = 10 - napping;
-		while (looks == before)
-			room_look(4, 4);
+		look_with_naps(10 - napping, 4, 4);
 		assert_int_equal(room_others(), 6);
 	}
 	/* But if fewer are left than there were. */
-	for (unsigned int i = 0; i < 4; i++) {
-		before = looks;
-		runs = 4;
-		while (looks == before)
-			room_look(4, 4);
-	}
+	look_with_naps(4, 4, 4);
 	assert_int_equal(room_others(), 4);
 }
 

@@ -4,13 +4,13 @@
  * libcufile.so.0 without the module, the one that is installed, and a ring of
  * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
- *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS] [-r] [-q] [-o]
- *		[-b PROCESSES]
+ *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS]
+ *		[-r | -w] [-q] [-o] [-b PROCESSES]
  *
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
- * measurement, each of which is made once in a round; -r: reads only; -q: no
- * ceiling; -o: O_DIRECT, few cells; -b: beside so many processes that never
- * wait.  FILE is made and removed.  Status 1: something was wrong.
+ * measurement, each of which is made once in a round; -r: reads only; -w:
+ * writes only; -q: no ceiling; -o: O_DIRECT, few cells; -b: beside so many processes
+ * that never wait.  FILE is made and removed.  Status 1: something was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ struct worker {
 
 static pthread_barrier_t start_line;
 static int status;
-static bool reads_only, no_ring, direct;
+static bool reads_only, writes_only, no_ring, direct;
 static unsigned int nr_busy;
 static unsigned int rounds = 1;
 static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
@@ -288,7 +288,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rqo")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rwqo")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -315,6 +315,9 @@ static int options(int argc, char **argv)
 		case 'r':
 			reads_only = true;
 			break;
+		case 'w':
+			writes_only = true;
+			break;
 		case 'o':
 			direct = true;
 			break;
@@ -325,7 +328,8 @@ static int options(int argc, char **argv)
 			return -1;
 		}
 	}
-	return bench.bytes && optind == argc ? 0 : -1;
+	return bench.bytes && optind == argc && !(reads_only && writes_only) ?
+		0 : -1;
 }
 
 static struct side *load_side(const char *name, const char *path)
@@ -360,14 +364,21 @@ static unsigned int take_sides(struct side **sides)
 	return nr;
 }
 
-static void measure_all(struct side *const *sides, unsigned int nr,
-			unsigned int round)
+static void measure_reads(struct side *const *sides, unsigned int nr,
+			  unsigned int round)
 {
 	measure(sides, nr, round, false);
 	for (unsigned int i = 0; i < nr && !direct; i++) {
 		batches(sides[(i + round) % nr], false);
 		batches(sides[(i + round) % nr], true);
 	}
+}
+
+static void measure_all(struct side *const *sides, unsigned int nr,
+			unsigned int round)
+{
+	if (!writes_only)
+		measure_reads(sides, nr, round);
 	/* Batches left it in disorder, and writes should change nothing. */
 	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
 		side_move(sides[0], at, 16 * MIB, false);
@@ -439,7 +450,7 @@ int main(int argc, char **argv)
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
 			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] "
-			"[-r] [-q] [-o] [-b PROCESSES]\n");
+			"[-r | -w] [-q] [-o] [-b PROCESSES]\n");
 		return 2;
 	}
 	if (keep_busy()) {

@@ -2,6 +2,7 @@
 /* The only file that calls ioctl(2), and mmap(2) of the device. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -118,4 +119,10 @@ int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr)
 		return -errno;
 	*addr = at;
 	return 0;
+}
+
+/* Not a matter of the module: no seam. */
+int abi_file_flags(int fd, int *flags)
+{
+	return ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? -errno : 0;
 }

@@ -44,4 +44,7 @@ int abi_batch_cancel(int fd, struct nvfs_batch_cancel *arg);
 int abi_batch_destroy(int fd, struct nvfs_batch_destroy *arg);
 int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr);
 
+/* Of any file: FS_*_FL of <linux/fs.h>, where its file system has them. */
+int abi_file_flags(int fd, int *flags);
+
 #endif /* LIBNVFS_ABI_H */

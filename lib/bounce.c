@@ -53,6 +53,8 @@ int bounce_move(struct nvfs_region *region, const struct span *span,
 	ret = engine_file_init(&file, span->fd);
 	if (ret)
 		return ret;
+	/* Not worth it for one call. */
+	file.no_map = true;
 	ret = run(region, span, &file, done);
 	engine_file_fini(&file);
 	return ret;

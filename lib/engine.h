@@ -34,6 +34,7 @@
 
 struct nvfs;
 struct gpu_driver;
+struct host_map;
 
 /**
  * struct engine_file - what is remembered about an open file
@@ -47,6 +48,8 @@ struct gpu_driver;
  *	read from there: they are what a drive would give
  * @direct: the same file, opened once more with O_DIRECT for reading, or -1
  * @no_direct: the module is never asked; false after engine_file_init()
+ * @no_map: all writes go by write(2); false after engine_file_init()
+ * @map: by which others go (host_map.c), or NULL; made for the first one
  *
  * Belongs to the caller, who may embed it; engine_file_init() fills it in.
  */
@@ -59,6 +62,8 @@ struct engine_file {
 	bool cacheable;
 	bool no_direct;
 	int direct;
+	bool no_map;
+	struct host_map *map;
 };
 
 /**
@@ -202,6 +207,7 @@ int engine_uring(void);
  * @cache_bytes: most GPU memory that is registered without being asked to
  * @no_direct: the module is never asked
  * @no_pump: no code of ours runs on a GPU
+ * @no_map: all writes go by write(2)
  */
 struct engine_pool {
 	unsigned int threads;
@@ -212,6 +218,7 @@ struct engine_pool {
 	uint64_t cache_bytes;
 	bool no_direct;
 	bool no_pump;
+	bool no_map;
 };
 
 /* What is in force. */

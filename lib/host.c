@@ -48,7 +48,7 @@
 #define LARGE		(1ULL << 20)
 #define SPLIT_MIN	(32ULL << 10)
 #define PART_MAX	(1ULL << 20)
-#define ALONE_MIN	(256ULL << 10)
+#define ALONE_MIN	HOST_WHOLE
 #define PARTS_EACH	4U
 #define WAKE_MIN	(256ULL << 10)
 #define GATHER_MAX	(64ULL << 10)
@@ -102,6 +102,7 @@ int host_pool_set(const struct engine_pool *pool)
 	pthread_mutex_lock(&host.opening);
 	if (!host.users) {
 		host.pool = *pool;
+		host_map_allow(!pool->no_map);
 		ret = 0;
 	}
 	pthread_mutex_unlock(&host.opening);
@@ -388,11 +389,23 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 /* A small one also when it is read by one thread: its copy can begin early. */
 static bool is_joint(const struct job *job, unsigned int nr)
 {
-	if (!job->port || job->write || job->waits || is_serial(job->req))
+	if (!job->port || (job->write && !job->maps) || job->waits ||
+	    !job->req->file->seekable)
 		return false;
-	return nr > 1 || (job->req->file->align == 1 &&
+	return nr > 1 || (!job->write && job->req->file->align == 1 &&
 			  job->window > PART_MIN && job->window <= PUMP_MAX &&
 			  crew_busy() <= CROWD);
+}
+
+/*
+ * CPUs for a request.  A thread that loses its CPU in the middle of a part holds up all:
+ * where none is left, a write is made by whoever asks for it.
+ */
+static unsigned int room_for(const struct job *job)
+{
+	unsigned int room = crew_room();
+
+	return job->maps && crew_is_short() && room == crew_cpus() ? 1 : room;
 }
 
 static void shape_one(struct job *job)
@@ -407,8 +420,11 @@ static void shape_one(struct job *job)
 		     job->window >= SPLIT_MIN &&
 		     host_file_waits(req->file, job->window,
 				     req->file_offset - job->lead);
-	nr = is_serial(req) ? 1 : job->waits ? drive_ways(job) :
-	     ways(job->window, crew_room(), fine);
+	job->maps = req->write && host_map_takes(req->file, job->window,
+						 req->file_offset);
+	nr = is_serial(req) && !job->maps ? 1 :
+	     job->waits ? drive_ways(job) :
+	     ways(job->window, room_for(job), fine);
 	job->fine = fine && nr * PART_FINE >= job->window;
 	job->is_joint = is_joint(job, nr);
 	if (job->is_joint) {
@@ -433,6 +449,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->write = first->write;
 	job->is_joint = false;
 	job->waits = false;
+	job->maps = false;
 	job->fine = false;
 	atomic_init(&job->rouse, ROUSE_NOT);
 	job->nr_many = 0;

@@ -3,10 +3,14 @@
 #ifndef LIBNVFS_HOST_H
 #define LIBNVFS_HOST_H
 
+#include <sys/types.h>
+
 #include "engine.h"
 
 /* Most GPUs. */
 #define HOST_GPUS	64U
+/* A write of up to so many bytes is one write(2), where it goes by that. */
+#define HOST_WHOLE	(256ULL << 10)
 
 /*
  * One user more; 0 or -ENOMEM.  The GPU driver is loaded by the first request
@@ -83,10 +87,16 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			uint64_t offset, int *error);
 /*
  * Puts something in the place of cachestat(2), for tests; NULL puts it back.  It
- * says how many pages of a range the page cache has, or a negative errno value.
+ * says how many pages of a range the page cache has, or has dirty, or a negative errno
+ * value.
  */
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
-					      uint64_t length));
+					      uint64_t length, bool dirty));
+/*
+ * A file of one machine's file system, of which the page cache can be asked?  Not a
+ * device, nor a network's.
+ */
+bool host_file_is_local(int fd);
 /* Will a read of that range have to wait for the drive, as far as can be told? */
 bool host_file_waits(const struct engine_file *file, uint64_t length,
 		     uint64_t offset);
@@ -97,8 +107,49 @@ bool host_file_waits(const struct engine_file *file, uint64_t length,
  */
 bool host_file_is_direct(const struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *fd);
+/*
+ * Does the page cache have that range, still to be written to the drive, as far as
+ * can be told?  Not behind the end.
+ */
+bool host_file_is_dirty(const struct engine_file *file, uint64_t length,
+			uint64_t offset);
 /* The same for writing; less without an error is the end of a device. */
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);
+
+/* host_map.c: writes to what is dirty in the page cache, by a mapping of the file. */
+
+/* Only where it is allowed, as it is unless this says something else. */
+void host_map_allow(bool allowed);
+/*
+ * May those bytes go so, as far as can be told?  Of more than HOST_WHOLE only some are
+ * looked at.
+ */
+bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset);
+/* Have pages of them mapped, but for those with which somebody else is at it. */
+void host_map_prepare(const struct engine_file *file, uint64_t length,
+		      uint64_t offset);
+/*
+ * As host_file_write(), of bytes that may, or a part of them.  @part: it has not been
+ * looked at.
+ */
+uint64_t host_map_write(struct engine_file *file, const char *host,
+			uint64_t length, uint64_t offset, bool part,
+			int *error);
+/* No request uses it any more. */
+void host_map_close(struct engine_file *file);
+
+/**
+ * struct host_map_calls - what tests put something in the place of
+ * @least: requests of so many bytes to that file may be mapped; UINT64_MAX: none
+ * @copy: process_vm_readv(2) of this process: how many bytes, or a negative errno value
+ */
+struct host_map_calls {
+	uint64_t (*least)(int fd);
+	ssize_t (*copy)(char *to, const char *from, uint64_t length);
+};
+
+/* NULL, and a NULL in it, puts back what was there. */
+void host_map_set_calls(const struct host_map_calls *by);
 
 #endif /* LIBNVFS_HOST_H */

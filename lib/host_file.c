@@ -32,21 +32,25 @@
 #define XFS_SUPER_MAGIC	0x58465342
 #endif
 
-static int64_t kernel_cachestat(int fd, uint64_t offset, uint64_t length)
+static int64_t kernel_cachestat(int fd, uint64_t offset, uint64_t length,
+				bool dirty)
 {
 	struct { uint64_t offset, length; } range = { offset, length };
-	struct { uint64_t cached, others[4]; } answer;
+	struct { uint64_t cached, dirty, going, others[2]; } answer;
 
 	if (syscall(SYS_cachestat, fd, &range, &answer, 0))
 		return -errno;
-	return (int64_t)answer.cached;
+	if (!dirty)
+		return (int64_t)answer.cached;
+	/* What is being written to the drive may have to be waited for. */
+	return answer.going ? 0 : (int64_t)answer.dirty;
 }
 
-static int64_t (*_Atomic cachestat)(int fd, uint64_t offset,
-				    uint64_t length) = kernel_cachestat;
+static int64_t (*_Atomic cachestat)(int fd, uint64_t offset, uint64_t length,
+				    bool dirty) = kernel_cachestat;
 
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
-					      uint64_t length))
+					      uint64_t length, bool dirty))
 {
 	cachestat = count ? count : kernel_cachestat;
 }
@@ -56,7 +60,7 @@ void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
  * of one machine's file system.  Not a device, which may have a file system, or
  * another machine, that writes below its page cache; and not a network's.
  */
-static bool is_local_file(int fd)
+bool host_file_is_local(int fd)
 {
 	struct stat st;
 	struct statfs fs;
@@ -68,27 +72,33 @@ static bool is_local_file(int fd)
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
 	case F2FS_SUPER_MAGIC:
-		return cachestat(fd, 0, PAGE) >= 0;
+		return cachestat(fd, 0, PAGE, false) >= 0;
 	}
 	return false;
 }
 
-static bool has_pages(int fd, uint64_t offset, uint64_t length)
+static bool has_pages(int fd, uint64_t offset, uint64_t length, bool dirty)
 {
 	uint64_t first = offset / PAGE;
 	uint64_t end = (offset + length + PAGE - 1) / PAGE;
-	int64_t nr = cachestat(fd, first * PAGE, (end - first) * PAGE);
+	int64_t nr = cachestat(fd, first * PAGE, (end - first) * PAGE, dirty);
 
 	return nr >= 0 && (uint64_t)nr >= end - first;
 }
 
-static bool has_spots(int fd, uint64_t offset, uint64_t length)
+static bool has_spots(int fd, uint64_t offset, uint64_t length, bool dirty)
 {
-	if (length <= 3 * SPOT)
-		return has_pages(fd, offset, length);
-	return has_pages(fd, offset, SPOT) &&
-	       has_pages(fd, offset + length / 2, SPOT) &&
-	       has_pages(fd, offset + length - SPOT, SPOT);
+	if (length <= HOST_WHOLE)
+		return has_pages(fd, offset, length, dirty);
+	return has_pages(fd, offset, SPOT, dirty) &&
+	       has_pages(fd, offset + length / 2, SPOT, dirty) &&
+	       has_pages(fd, offset + length - SPOT, SPOT, dirty);
+}
+
+bool host_file_is_dirty(const struct engine_file *file, uint64_t length,
+			uint64_t offset)
+{
+	return has_spots(file->fd, offset, length, true);
 }
 
 /*
@@ -104,14 +114,14 @@ static bool is_cached(const struct engine_file *file, uint64_t offset,
 
 	if (!file->cacheable || !length)
 		return false;
-	if (has_spots(file->fd, offset, length))
+	if (has_spots(file->fd, offset, length, false))
 		return true;
 	if (fstat(file->fd, &st))
 		return false;
 	size = (uint64_t)st.st_size;
 	if (offset >= size || offset + length <= size)
 		return false;
-	return has_spots(file->fd, offset, size - offset);
+	return has_spots(file->fd, offset, size - offset, false);
 }
 
 /*
@@ -168,12 +178,15 @@ int engine_file_init(struct engine_file *file, int fd)
 	file->flags = flags;
 	file->align = flags & O_DIRECT ? direct_align(fd) : 1;
 	file->seekable = lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
-	file->cacheable = file->align > 1 && is_local_file(fd);
+	file->cacheable = file->align > 1 && host_file_is_local(fd);
+	file->no_map = false;
+	file->map = NULL;
 	return 0;
 }
 
 void engine_file_fini(struct engine_file *file)
 {
+	host_map_close(file);
 	if (file->twin >= 0)
 		close(file->twin);
 	file->twin = -1;
@@ -201,7 +214,7 @@ int engine_file_force_direct(struct engine_file *file)
 	if (file->direct < 0)
 		return -errno;
 	file->align = direct_align(file->direct);
-	file->cacheable = file->align > 1 && is_local_file(file->fd);
+	file->cacheable = file->align > 1 && host_file_is_local(file->fd);
 	return 0;
 }
 

@@ -259,6 +259,16 @@ static void plan_many(struct job *job, struct buffer *buffer)
 	}
 }
 
+static uint64_t put_small(struct engine_req *req, const char *host)
+{
+	uint64_t length = req->length, offset = req->file_offset;
+
+	return host_map_takes(req->file, length, offset) ?
+	       host_map_write(req->file, host, length, offset, false,
+			      &req->error) :
+	       host_file_write(req->file, host, length, offset, &req->error);
+}
+
 /* The whole of a small request, at @host. */
 static void do_small(struct engine_req *req, char *host)
 {
@@ -270,8 +280,7 @@ static void do_small(struct engine_req *req, char *host)
 	if (req->error)
 		return;
 	if (req->write) {
-		req->done = host_file_write(req->file, host, req->length,
-					    req->file_offset, &req->error);
+		req->done = put_small(req, host);
 		return;
 	}
 	done = host_file_read(req->file, host, whole, req->file_offset - lead,
@@ -447,7 +456,13 @@ void job_do_part(struct job *job, uint32_t part, char *host)
 	/* What was seen when a large one began may be long ago. */
 	if (job->stride >= READ_STEP)
 		crew_look_around();
-	if (job->write) {
+	if (job->maps) {
+		done = host_map_write(req->file, host, length, offset,
+				      job->window > HOST_WHOLE, &error);
+		/* Or the copy engine, next, is as slow as with what was read. */
+		if (job->port && job->window > PUMP_MAX)
+			host_demote(host, done);
+	} else if (job->write) {
 		done = host_file_write(req->file, host, length, offset, &error);
 	} else {
 		uint64_t align = job->port ? req->file->align : 1;
@@ -652,7 +667,7 @@ static void fetch_job(const struct job *job)
 	__builtin_prefetch(&job->joint.slots);
 	__builtin_prefetch(&job->joint.span);
 	__builtin_prefetch(&job->joint.trip);
-	__builtin_prefetch(&job->joint.spans[0].read, 1);
+	__builtin_prefetch(&job->joint.spans[0].moved, 1);
 }
 
 void job_work(struct job *job, bool first)

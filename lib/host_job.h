@@ -9,7 +9,8 @@
  * wrote last take twice as long to overwrite.
  *
  * A read of the page cache by several threads is joint: they read into one
- * buffer, and each copy takes what all of them have read (host_joint.c).
+ * buffer, and each copy takes what all of them have read (host_joint.c).  So is a
+ * write that is made by a mapping (host_map.c).
  */
 #ifndef LIBNVFS_HOST_JOB_H
 #define LIBNVFS_HOST_JOB_H
@@ -71,10 +72,13 @@ enum joint_share { JOINT_UNDECIDED, JOINT_SHARED, JOINT_WHOLE, JOINT_NO_PUMP };
  * @last: where the last one begins, if that is not where others would
  * @share: one of enum joint_share
  * @trip: of all threads, with JOINT_SHARED
- * @landed: so many have been copied, from the first on, and their room is free
+ * @landed: so many have been copied, from the first on; of a read, their room is free
  * @collecting: whoever has it looks what has landed
- * @spans: by number, in turns; @read: parts of it that were read; @pushed: its
- *	copy was started
+ * @looking: of a write, whoever has it looks for the others
+ * @written: of a write, so many are in the file, from the first on
+ * @freeing: whoever has it looks what is written
+ * @spans: by number, in turns; @moved: parts of it that were read, or written;
+ *	@pushed: its copy was started
  */
 struct joint {
 	int slots[JOINT_SLOTS];
@@ -91,8 +95,11 @@ struct joint {
 	struct pump_trip trip;
 	_Alignas(64) _Atomic uint32_t landed;
 	_Atomic bool collecting;
+	_Atomic bool looking;
+	_Alignas(64) _Atomic uint32_t written;
+	_Atomic bool freeing;
 	struct {
-		_Alignas(64) _Atomic uint32_t read;
+		_Alignas(64) _Atomic uint32_t moved;
 		_Atomic bool pushed;
 		struct lane_copy copy;
 	} spans[JOINT_SPANS];
@@ -119,6 +126,7 @@ enum job_rouse { ROUSE_NOT, ROUSE_WANTED, ROUSE_BEGUN };
  * @nr_parts: parts
  * @next: the next part to draw
  * @waits: for a drive rather than for the CPU
+ * @maps: a write of what the page cache has, by a mapping of the file
  * @fine: cut into parts of PART_FINE, one for each thread
  * @rouse: one of enum job_rouse; no request ends between the last two
  * @joint: if @is_joint
@@ -140,6 +148,7 @@ struct job {
 	bool write;
 	bool is_joint;
 	bool waits;
+	bool maps;
 	bool fine;
 	_Atomic int rouse;
 	uint32_t nr_many;

@@ -104,6 +104,7 @@ static void write_at_any_size_and_alignment(void **state)
 		assert_write(&f, 0, 0, sizes[i]);
 		assert_write(&f, 4099, 13, sizes[i]);
 	}
+	engine_file_fini(&f.file);
 	file_direct = f.file.fd;
 	assert_int_equal(engine_file_init(&f.file, f.file.fd), 0);
 	for (unsigned int i = 0; i + 1 < sizeof(sizes) / sizeof(*sizes); i++) {

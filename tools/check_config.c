@@ -39,9 +39,11 @@ static void tell_rest(const struct cf_config *now, const struct cf_config *was,
 			tell(arg, "file", cf_string_params[i].key,
 			     now->text[i]);
 	}
-	if (now->gpu_copies != was->gpu_copies)
-		tell(arg, "file", "nvfs.gpu_copies",
-		     now->gpu_copies ? "true" : "false");
+	for (int i = 0; i < CF_OWN; i++) {
+		if (now->own[i] != was->own[i])
+			tell(arg, "file", cf_own_params[i].key,
+			     now->own[i] ? "true" : "false");
+	}
 }
 
 static void tell_denied(const struct cf_deny *deny, tell_fn tell, void *arg)
@@ -93,7 +95,8 @@ static void tell_environment(tell_fn tell, void *arg)
 	for (int i = 0; i < CF_STRINGS; i++)
 		tell_variable(cf_string_params[i].env, tell, arg);
 	tell_variable("CUFILE_LOGFILE_MAX_SIZE_MB", tell, arg);
-	tell_variable("NVFS_GPU_COPIES", tell, arg);
+	for (int i = 0; i < CF_OWN; i++)
+		tell_variable(cf_own_params[i].env, tell, arg);
 }
 
 /* As libcufile does: the file must be there when it was named. */

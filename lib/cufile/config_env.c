@@ -88,7 +88,7 @@ int cf_env_rest(struct cf_config *new, struct cf_env_fault *fault)
 		ret = take_bool(cf_bool_params[i].env, &new->flag[i], fault);
 	if (!ret)
 		ret = take_log_size(new, fault);
-	if (!ret)
-		ret = take_bool("NVFS_GPU_COPIES", &new->gpu_copies, fault);
+	for (int i = 0; i < CF_OWN && !ret; i++)
+		ret = take_bool(cf_own_params[i].env, &new->own[i], fault);
 	return ret;
 }

@@ -280,16 +280,19 @@ static int parse_deny(struct parse *p)
 }
 
 /* Ours: NVIDIA's library knows no such key. */
-static int parse_gpu_copies(struct parse *p)
+static int parse_own(struct parse *p)
 {
-	struct json_object *from = find(p, "nvfs.gpu_copies");
+	for (int i = 0; i < CF_OWN; i++) {
+		const char *key = cf_own_params[i].key;
+		struct json_object *from = find(p, key);
 
-	if (!from)
-		return 0;
-	if (!json_object_is_type(from, json_type_boolean))
-		return complain(p, -EINVAL,
-				"nvfs.gpu_copies: true or false is expected");
-	p->config->gpu_copies = json_object_get_boolean(from);
+		if (!from)
+			continue;
+		if (!json_object_is_type(from, json_type_boolean))
+			return complain(p, -EINVAL,
+					"%s: true or false is expected", key);
+		p->config->own[i] = json_object_get_boolean(from);
+	}
 	return 0;
 }
 
@@ -315,7 +318,7 @@ static int apply(struct parse *p)
 			&p->config->slabs[1]);
 	if (!ret)
 		ret = parse_deny(p);
-	return ret ? ret : parse_gpu_copies(p);
+	return ret ? ret : parse_own(p);
 }
 
 /* Nothing but white space and comments may follow the value. */

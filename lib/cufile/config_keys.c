@@ -15,7 +15,7 @@
 
 /* Besides those of the tables; a star is any one part. */
 static const char *const used[] = {
-	"logging.max_file_size_mb", "nvfs.gpu_copies",
+	"logging.max_file_size_mb", "nvfs.gpu_copies", "nvfs.mapped_writes",
 	"properties.posix_pool_slab_size_kb",
 	"properties.posix_pool_slab_count",
 	"denylist.drivers", "denylist.devices", "denylist.mounts",

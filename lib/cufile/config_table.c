@@ -49,6 +49,11 @@ const struct cf_bool_param cf_bool_params[CF_BOOLS] = {
 	{ "properties.gds_fallback_io", { NULL }, NULL, false },
 };
 
+const struct cf_bool_param cf_own_params[CF_OWN] = {
+	{ "nvfs.gpu_copies", { NULL }, "NVFS_GPU_COPIES", true },
+	{ "nvfs.mapped_writes", { NULL }, "NVFS_MAPPED_WRITES", true },
+};
+
 /* In the order of CUFileStringConfigParameter_t. */
 const struct cf_string_param cf_string_params[CF_STRINGS] = {
 	{ "logging.level", "CUFILE_LOGGING_LEVEL", "ERROR" },
@@ -86,5 +91,6 @@ void cf_config_defaults(struct cf_config *config)
 	for (int i = 0; i < CF_STRINGS; i++)
 		strcpy(config->text[i], cf_string_params[i].initial);
 	config->log_size_mb = 32;
-	config->gpu_copies = true;
+	for (int i = 0; i < CF_OWN; i++)
+		config->own[i] = cf_own_params[i].initial;
 }

@@ -99,10 +99,19 @@ extern const char *const cf_deny_names[CF_DENY_KINDS];
 bool cf_denied(const struct cf_deny *deny, int fd, char *why, size_t size);
 
 /**
+ * enum cf_own - parameters of ours, true or false
+ * @CF_GPU_COPIES: may code of ours run on GPUs?
+ * @CF_MAPPED_WRITES: may files be written by a mapping?
+ */
+enum cf_own {
+	CF_GPU_COPIES, CF_MAPPED_WRITES, CF_OWN
+};
+
+/**
  * struct cf_config - all parameters
  * @slabs: 0: posix pool, 1: GPU bounce buffers; nr 0: default
  * @log_size_mb: most MiB of a log file; -1: any
- * @gpu_copies: may code of ours run on GPUs?
+ * @own: parameters that NVIDIA's library has not, by enum cf_own
  * @called_size, @called_slabs: by bits, which of @size and @slabs a call set
  * @deny: files that shall not go direct
  * @keys: of the file
@@ -113,7 +122,7 @@ struct cf_config {
 	char text[CF_STRINGS][CF_MAX_STRING];
 	struct cf_slabs slabs[2];
 	long log_size_mb;
-	bool gpu_copies;
+	bool own[CF_OWN];
 	unsigned int called_size, called_slabs;
 	struct cf_deny deny;
 	struct cf_keys keys;
@@ -166,6 +175,7 @@ struct cf_string_param {
 
 extern const struct cf_size_param cf_size_params[CF_SIZES];
 extern const struct cf_bool_param cf_bool_params[CF_BOOLS];
+extern const struct cf_bool_param cf_own_params[CF_OWN];
 extern const struct cf_string_param cf_string_params[CF_STRINGS];
 void cf_config_defaults(struct cf_config *config);
 /* config.c: for the posix pool. */

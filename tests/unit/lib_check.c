@@ -332,12 +332,16 @@ static void who_may_copy_is_told(void **state)
 	assert_int_equal(config.error, 0);
 	assert_non_null(strstr(told.all, "file nvfs.gpu_copies=false\n"));
 	assert_non_null(strstr(told.all, "environment NVFS_GPU_COPIES=on\n"));
+	assert_null(strstr(told.all, "mapped"));
 	/* What is as by default is not told. */
 	put("/cufile.json", "{ \"nvfs\": { \"gpu_copies\": true } }\n");
 	unsetenv("NVFS_GPU_COPIES");
+	setenv("NVFS_MAPPED_WRITES", "off", 1);
 	memset(&told, 0, sizeof(told));
 	cufile_look(&config, note_setting, &told);
 	assert_null(strstr(told.all, "opies"));
+	assert_non_null(strstr(told.all, "environment NVFS_MAPPED_WRITES=off\n"));
+	unsetenv("NVFS_MAPPED_WRITES");
 	unsetenv("CUFILE_ENV_PATH_JSON");
 }
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -665,6 +667,103 @@ TEST(without_the_module_a_strict_open_fails)
 	stop();
 	module_load("nvfs", "");
 }
+
+/* ----------------------------------------------------------- mapped writes */
+
+/* Linux 6.5 */
+#ifndef SYS_cachestat
+#define SYS_cachestat	451
+#endif
+
+/* What this process has given to write(2), in bytes. */
+static uint64_t written(void)
+{
+	FILE *io = fopen("/proc/self/io", "r");
+	unsigned long long bytes = 0;
+	char line[80];
+
+	if (!io)
+		FAIL("/proc/self/io: %s", strerror(errno));
+	while (fgets(line, sizeof(line), io))
+		sscanf(line, "wchar: %llu", &bytes);
+	fclose(io);
+	return bytes;
+}
+
+static bool tells_what_is_dirty(int fd)
+{
+	uint64_t range[2] = { 0, 4096 }, told[5];
+
+	return !syscall(SYS_cachestat, fd, range, told, 0);
+}
+
+/* As the drive has it. */
+static void drive_check(int fd, uint64_t length, uint64_t seed)
+{
+	uint8_t *want = malloc(length), *got = NULL;
+	char link[64];
+	int direct;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	direct = open(link, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	ASSERT_GE(direct, 0);
+	ASSERT_EQ(posix_memalign((void **)&got, 4096, length), 0);
+	ASSERT_EQ(fsync(fd), 0);
+	pattern_fill(want, length, seed, 0);
+	ASSERT_EQ(pread(direct, got, length, 0), length);
+	if (memcmp(want, got, length))
+		FAIL("the drive's bytes differ");
+	close(direct);
+	free(want);
+	free(got);
+}
+
+/* What is dirty is written by a mapping, and the drive gets it. */
+static void rewrite(enum target target)
+{
+	struct gpu_buf buf;
+	struct stat before, after;
+	uint64_t bytes;
+	CUfileHandle_t fh;
+	int fd;
+
+	unload();
+	start();
+	gpu_alloc(&buf, 0, 4 * MIB, false);
+	fd = file_make(target, 4 * MIB, 11, O_RDWR);
+	fh = handle_of(fd);
+	for (uint64_t seed = 20; seed < 26; seed++) {
+		gpu_put_pattern(&buf, 0, 4 * MIB, seed, 0);
+		ASSERT_EQ(fstat(fd, &before), 0);
+		/* A tick of the clock of file times. */
+		usleep(10000);
+		bytes = written();
+		ASSERT_EQ(cf.cuFileWrite(fh, pointer(&buf), 4 * MIB, 0, 0),
+			  4 * MIB);
+		bytes = written() - bytes;
+		ASSERT_EQ(fstat(fd, &after), 0);
+		ASSERT_TRUE(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
+			    after.st_mtim.tv_nsec > before.st_mtim.tv_nsec);
+		/* Clean at first, and after each time that the drive was asked. */
+		if (seed % 2 == 0 || !tells_what_is_dirty(fd)) {
+			ASSERT_GE(bytes, 4 * MIB);
+			continue;
+		}
+		ASSERT_GE(bytes, 1);
+		ASSERT_LE(bytes, MIB);
+		drive_check(fd, 4 * MIB, seed);
+	}
+	drive_check(fd, 4 * MIB, 25);
+	ASSERT_EQ(gpu_stats().n_posix_writes, 6);
+	cf.cuFileHandleDeregister(fh);
+	close(fd);
+	gpu_free(&buf);
+	stop();
+	module_load("nvfs", "");
+}
+
+TEST_OF(dirty_bytes_of_ext4_are_written_by_a_mapping, 60, rewrite(EXT4))
+TEST_OF(dirty_bytes_of_xfs_are_written_by_a_mapping, 60, rewrite(XFS))
 
 /* A file that O_DIRECT does not take can't be read strictly. */
 TEST(a_strict_read_of_tmpfs_is_refused)

@@ -122,7 +122,8 @@ def render(found, rounds, machine, date):
              f"{rounds}, but for opening and closing.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.", ""]
     lines += rates(found, "read", True)
-    lines += ["", "## Writes", ""] + rates(found, "write")
+    lines += ["", "## Writes", "Of bytes that are dirty in the page cache. What is clean, or new, is a tie.", ""]
+    lines += rates(found, "write", True)
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
                                             "GB/s")
     lines += ["", "## Opening and closing", ""] + table(found, TIMES, "ms")

@@ -283,6 +283,8 @@ def run_all(run, workers):
     for thread in threads:
         thread.join()
     run.log.say(f"{time.monotonic() - began:.0f} s")
+    if run.part and not run.log.total():
+        run.log.say(f"no test has '{run.part}' in its name")
     return run.log.summary()
 
 

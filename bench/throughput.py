@@ -76,7 +76,8 @@ def cell(found, what, threads, size, aims):
         text += f" (wanted: {wanted}x)"
     top = max((value for key, value in found.items()
                if key[:2] == ("ring", what)), default=None)
-    if ours and top and threads >= CEILING_THREADS and size >= CEILING_SIZE:
+    if what == "read" and ours and top and threads >= CEILING_THREADS and \
+            size >= CEILING_SIZE:
         text += f", {ours / top:.2f} of the ceiling"
         if ours < WANTED_OF_CEILING * top:
             text += f" (wanted: {WANTED_OF_CEILING})"
@@ -93,7 +94,8 @@ def rates(found, what, aims=False):
     ring = {k: v for k, v in found.items() if k[0] == "ring" and k[1] == what}
     if ring:
         best = max(ring, key=ring.get)
-        lines += ["", f"Ceiling: {ring[best]:.3g} GB/s ({best[2]} threads, "
+        name = "Ceiling" if what == "read" else "Ring, by write(2)"
+        lines += ["", f"{name}: {ring[best]:.3g} GB/s ({best[2]} threads, "
                   f"pieces of {best[3] >> 20} MiB)."]
     return lines
 
@@ -122,7 +124,8 @@ def render(found, rounds, machine, date):
              f"{rounds}, but for opening and closing.", "",
              "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.", ""]
     lines += rates(found, "read", True)
-    lines += ["", "## Writes", "Of bytes that are dirty in the page cache. What is clean, or new, is a tie.", ""]
+    lines += ["", "## Writes", "Of a file that is written again and again, so dirty in the page cache, but for the "
+              "seconds after", "the kernel has given it to the drive. What is clean, or new, is a tie.", ""]
     lines += rates(found, "write", True)
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
                                             "GB/s")

@@ -762,8 +762,8 @@ static void rewrite(enum target target)
 	module_load("nvfs", "");
 }
 
-TEST_OF(dirty_bytes_of_ext4_are_written_by_a_mapping, 60, rewrite(EXT4))
-TEST_OF(dirty_bytes_of_xfs_are_written_by_a_mapping, 60, rewrite(XFS))
+TEST_OF(dirty_bytes_of_ext4_are_rewritten, 60, rewrite(EXT4))
+TEST_OF(dirty_bytes_of_xfs_are_rewritten, 60, rewrite(XFS))
 
 /* A file that O_DIRECT does not take can't be read strictly. */
 TEST(a_strict_read_of_tmpfs_is_refused)

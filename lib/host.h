@@ -7,6 +7,11 @@
 
 #include "engine.h"
 
+/* Not in all versions of <linux/magic.h>, which is included before. */
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC	0x58465342
+#endif
+
 /* Most GPUs. */
 #define HOST_GPUS	64U
 /* A write of up to so many bytes is one write(2), where it goes by that. */
@@ -130,11 +135,11 @@ bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset);
 void host_map_prepare(const struct engine_file *file, uint64_t length,
 		      uint64_t offset);
 /*
- * As host_file_write(), of bytes that may, or a part of them.  @part: it has not been
- * looked at.
+ * As host_file_write(), of bytes that may, or a part of them.  @look: first whether that
+ * is dirty, as not all of them were looked at.
  */
 uint64_t host_map_write(struct engine_file *file, const char *host,
-			uint64_t length, uint64_t offset, bool part,
+			uint64_t length, uint64_t offset, bool look,
 			int *error);
 /* No request uses it any more. */
 void host_map_close(struct engine_file *file);

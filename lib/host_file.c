@@ -28,9 +28,6 @@
 #ifndef SYS_cachestat
 #define SYS_cachestat	451
 #endif
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC	0x58465342
-#endif
 
 static int64_t kernel_cachestat(int fd, uint64_t offset, uint64_t length,
 				bool dirty)

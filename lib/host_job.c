@@ -459,7 +459,7 @@ void job_do_part(struct job *job, uint32_t part, char *host)
 	if (job->maps) {
 		done = host_map_write(req->file, host, length, offset,
 				      job->window > HOST_WHOLE, &error);
-		/* Or the copy engine, next, is as slow as with what was read. */
+		/* Lines that lie in caches slow down the copy engine's next. */
 		if (job->port && job->window > PUMP_MAX)
 			host_demote(host, done);
 	} else if (job->write) {

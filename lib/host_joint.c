@@ -25,7 +25,7 @@
 
 /*
  * Bytes of a copy: one request is under way, or more are; and of the first and the
- * last of several.
+ * last of several, of a read and of a write.
  */
 #define SPAN_ALONE	(512ULL << 10)
 #define SPAN_MAX	(2ULL << 20)

@@ -42,10 +42,6 @@
 #include "crew.h"
 #include "host.h"
 
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC	0x58465342
-#endif
-
 #define PAGE		4096ULL
 
 /* Mapped at a time; of a file, and of all. */
@@ -348,22 +344,6 @@ static char *map_checked(const struct engine_file *file, uint64_t offset)
 	return NULL;
 }
 
-/* Where it begins; NULL: it can't be had, or not now. */
-static char *place_of(const struct engine_file *file, struct window *window,
-		      uint64_t offset)
-{
-	char *at = atomic_load_explicit(&window->at, memory_order_acquire);
-	char *new;
-
-	if (at || has_to_wait(file->map))
-		return at;
-	new = map_checked(file, offset / WINDOW * WINDOW);
-	if (!new || atomic_compare_exchange_strong(&window->at, &at, new))
-		return new;
-	unmap_window(new);
-	return at;
-}
-
 static struct window *window_of(struct host_map *map, uint64_t offset)
 {
 	_Atomic(struct window *) *place = &map->windows[offset / WINDOW];
@@ -377,6 +357,32 @@ static struct window *window_of(struct host_map *map, uint64_t offset)
 		return new;
 	free(new);
 	return old;
+}
+
+/* Where a window begins; NULL: it can't be had, or not now. */
+static char *begin_of(const struct engine_file *file, uint64_t offset)
+{
+	struct window *window = window_of(file->map, offset);
+	char *at, *new;
+
+	if (!window)
+		return NULL;
+	at = atomic_load_explicit(&window->at, memory_order_acquire);
+	if (at || has_to_wait(file->map))
+		return at;
+	new = map_checked(file, offset / WINDOW * WINDOW);
+	if (!new || atomic_compare_exchange_strong(&window->at, &at, new))
+		return new;
+	unmap_window(new);
+	return at;
+}
+
+/* Where a byte of the file is mapped; likewise. */
+static char *place_of(const struct engine_file *file, uint64_t offset)
+{
+	char *begin = begin_of(file, offset);
+
+	return begin ? begin + offset % WINDOW : NULL;
 }
 
 void host_map_close(struct engine_file *file)
@@ -448,17 +454,13 @@ static bool is_dirty(const struct engine_file *file, uint64_t length,
 	return false;
 }
 
-/* Bytes should be given to write(2) before more of them are mapped. */
-static bool is_due(struct host_map *map, uint64_t now)
-{
-	return now - atomic_load_explicit(&map->stamped_ns,
-					  memory_order_relaxed) >= STAMP_NS;
-}
-
 /* Of what was looked at long ago once more. */
 static bool is_still_fit(struct host_map *map, int fd)
 {
-	if (!is_due(map, now_ns()) || is_fit(fd))
+	uint64_t last = atomic_load_explicit(&map->stamped_ns,
+					     memory_order_relaxed);
+
+	if (now_ns() - last < STAMP_NS || is_fit(fd))
 		return true;
 	wait_a_bit(map, false);
 	return false;
@@ -497,15 +499,13 @@ static void populate(char *at, uint64_t length)
 static void touch(const struct engine_file *file, uint64_t length,
 		  uint64_t offset, bool wait)
 {
-	struct window *window = window_of(file->map, offset);
-	char *at = window ? place_of(file, window, offset) : NULL;
 	uint32_t now = (uint32_t)(now_ns() >> TOUCH_NS_SHIFT) * 2 + 4, old;
+	char *at = place_of(file, offset);
 	_Atomic uint32_t *word;
 
 	if (!at)
 		return;
-	at += offset % WINDOW;
-	word = &window->touched[offset % WINDOW / BLOCK];
+	word = &window_of(file->map, offset)->touched[offset % WINDOW / BLOCK];
 	old = atomic_load_explicit(word, memory_order_acquire);
 	if (!(old & TOUCHING) && now - old <= 2)
 		return;
@@ -551,7 +551,7 @@ static bool takes_turn(struct host_map *map)
 	uint64_t last = atomic_load_explicit(&map->stamped_ns,
 					     memory_order_relaxed);
 
-	return is_due(map, now) &&
+	return now - last >= STAMP_NS &&
 	       atomic_compare_exchange_strong(&map->stamped_ns, &last, now);
 }
 
@@ -559,15 +559,13 @@ static bool takes_turn(struct host_map *map)
 static uint64_t put_some(const struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset)
 {
-	struct window *window = window_of(file->map, offset);
-	char *at = window ? place_of(file, window, offset) : NULL;
-	uint64_t inside = offset % WINDOW;
+	char *at = place_of(file, offset);
 	ssize_t n;
 
 	if (!at)
 		return 0;
-	n = atomic_load(&calls)->copy(at + inside, host,
-				      min64(WINDOW - inside, length));
+	n = atomic_load(&calls)->copy(at, host, min64(WINDOW - offset % WINDOW,
+						      length));
 	if (n > 0)
 		return (uint64_t)n;
 	if (n == -ENOSYS || n == -EPERM)
@@ -595,7 +593,7 @@ static uint64_t put(const struct engine_file *file, const char *host,
 }
 
 uint64_t host_map_write(struct engine_file *file, const char *host,
-			uint64_t length, uint64_t offset, bool part, int *error)
+			uint64_t length, uint64_t offset, bool look, int *error)
 {
 	struct host_map *map = file->map;
 	uint64_t done = 0, stamp;
@@ -610,7 +608,7 @@ uint64_t host_map_write(struct engine_file *file, const char *host,
 		if (done < stamp)
 			return done;
 	}
-	if (done < length && (!part || is_dirty(file, length, offset)))
+	if (done < length && (!look || is_dirty(file, length, offset)))
 		done += put(file, host + done, length - done, offset + done);
 	if (done < length)
 		done += host_file_write(file, host + done, length - done,

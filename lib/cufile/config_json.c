@@ -104,10 +104,11 @@ static int parse_sizes(struct parse *p)
 	return 0;
 }
 
-static int parse_bools(struct parse *p)
+static int parse_bools(struct parse *p, const struct cf_bool_param *params,
+		       int nr, bool *values)
 {
-	for (int i = 0; i < CF_BOOLS; i++) {
-		const struct cf_bool_param *param = &cf_bool_params[i];
+	for (int i = 0; i < nr; i++) {
+		const struct cf_bool_param *param = &params[i];
 		struct json_object *from = find_either(p, param->key,
 						       param->alias);
 
@@ -117,7 +118,7 @@ static int parse_bools(struct parse *p)
 			return complain(p, -EINVAL,
 					"%s: true or false is expected",
 					param->key);
-		p->config->flag[i] = json_object_get_boolean(from);
+		values[i] = json_object_get_boolean(from);
 	}
 	return 0;
 }
@@ -279,23 +280,6 @@ static int parse_deny(struct parse *p)
 	return ret;
 }
 
-/* Ours: NVIDIA's library knows no such key. */
-static int parse_own(struct parse *p)
-{
-	for (int i = 0; i < CF_OWN; i++) {
-		const char *key = cf_own_params[i].key;
-		struct json_object *from = find(p, key);
-
-		if (!from)
-			continue;
-		if (!json_object_is_type(from, json_type_boolean))
-			return complain(p, -EINVAL,
-					"%s: true or false is expected", key);
-		p->config->own[i] = json_object_get_boolean(from);
-	}
-	return 0;
-}
-
 /* Where the log is comes first: it shall tell what is wrong with the rest. */
 static int apply(struct parse *p)
 {
@@ -306,7 +290,8 @@ static int apply(struct parse *p)
 	if (!ret)
 		ret = parse_sizes(p);
 	if (!ret)
-		ret = parse_bools(p);
+		ret = parse_bools(p, cf_bool_params, CF_BOOLS,
+				  p->config->flag);
 	if (!ret)
 		ret = parse_slabs(p, "properties.posix_pool_slab_size_kb",
 				  "properties.posix_pool_slab_count",
@@ -318,7 +303,8 @@ static int apply(struct parse *p)
 			&p->config->slabs[1]);
 	if (!ret)
 		ret = parse_deny(p);
-	return ret ? ret : parse_own(p);
+	return ret ? ret : parse_bools(p, cf_own_params, CF_OWN,
+				       p->config->own);
 }
 
 /* Nothing but white space and comments may follow the value. */

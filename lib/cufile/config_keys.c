@@ -15,7 +15,7 @@
 
 /* Besides those of the tables; a star is any one part. */
 static const char *const used[] = {
-	"logging.max_file_size_mb", "nvfs.gpu_copies", "nvfs.mapped_writes",
+	"logging.max_file_size_mb",
 	"properties.posix_pool_slab_size_kb",
 	"properties.posix_pool_slab_count",
 	"denylist.drivers", "denylist.devices", "denylist.mounts",
@@ -108,6 +108,8 @@ static enum fit fit_tables(const char *path)
 		for (int j = 0; j < 2; j++)
 			found = best(found, cf_bool_params[i].alias[j], path);
 	}
+	for (int i = 0; i < CF_OWN; i++)
+		found = best(found, cf_own_params[i].key, path);
 	for (int i = 0; i < CF_STRINGS; i++)
 		found = best(found, cf_string_params[i].key, path);
 	return found;

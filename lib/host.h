@@ -78,6 +78,14 @@ void host_demote(const char *host, uint64_t length);
 /* host_file.c: what pread(2) and pwrite(2) leave to be done. */
 
 /**
+ * enum host_pages - of a file
+ * @HOST_CACHED: the page cache has them
+ * @HOST_QUIET: and none of the range is just being written to the drive
+ * @HOST_DIRTY: and they still have to be
+ */
+enum host_pages { HOST_CACHED, HOST_QUIET, HOST_DIRTY };
+
+/**
  * host_file_read() - read as much as there is, of @length bytes
  * @file: the file; with O_DIRECT @host, @offset and @length suit it, or not:
  *	then the page cache is used, and also when it has the bytes
@@ -92,11 +100,11 @@ uint64_t host_file_read(struct engine_file *file, char *host, uint64_t length,
 			uint64_t offset, int *error);
 /*
  * Puts something in the place of cachestat(2), for tests; NULL puts it back.  It
- * says how many pages of a range the page cache has, or has dirty, or a negative errno
- * value.
+ * says how many such pages of a range there are, or a negative errno value.
  */
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
-					      uint64_t length, bool dirty));
+					      uint64_t length,
+					      enum host_pages which));
 /*
  * A file of one machine's file system, of which the page cache can be asked?  Not a
  * device, nor a network's.
@@ -112,17 +120,14 @@ bool host_file_waits(const struct engine_file *file, uint64_t length,
  */
 bool host_file_is_direct(const struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *fd);
-/*
- * Does the page cache have that range, still to be written to the drive, as far as
- * can be told?  Not behind the end.
- */
-bool host_file_is_dirty(const struct engine_file *file, uint64_t length,
-			uint64_t offset);
+/* Are all pages of that range such, as far as can be told?  Not behind the end. */
+bool host_file_has(const struct engine_file *file, uint64_t length,
+		   uint64_t offset, enum host_pages which);
 /* The same for writing; less without an error is the end of a device. */
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);
 
-/* host_map.c: writes to what is dirty in the page cache, by a mapping of the file. */
+/* host_map.c: writes to what the page cache has, by a mapping of the file. */
 
 /* Only where it is allowed, as it is unless this says something else. */
 void host_map_allow(bool allowed);
@@ -146,11 +151,12 @@ void host_map_close(struct engine_file *file);
 
 /**
  * struct host_map_calls - what tests put something in the place of
- * @least: requests of so many bytes to that file may be mapped; UINT64_MAX: none
+ * @least: requests of so many bytes to that file may be mapped; UINT64_MAX: none;
+ *	@clean: also of pages that are not dirty
  * @copy: process_vm_readv(2) of this process: how many bytes, or a negative errno value
  */
 struct host_map_calls {
-	uint64_t (*least)(int fd);
+	uint64_t (*least)(int fd, bool *clean);
 	ssize_t (*copy)(char *to, const char *from, uint64_t length);
 };
 

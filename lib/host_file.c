@@ -30,24 +30,27 @@
 #endif
 
 static int64_t kernel_cachestat(int fd, uint64_t offset, uint64_t length,
-				bool dirty)
+				enum host_pages which)
 {
 	struct { uint64_t offset, length; } range = { offset, length };
 	struct { uint64_t cached, dirty, going, others[2]; } answer;
 
 	if (syscall(SYS_cachestat, fd, &range, &answer, 0))
 		return -errno;
-	if (!dirty)
+	if (which == HOST_CACHED)
 		return (int64_t)answer.cached;
 	/* What is being written to the drive may have to be waited for. */
-	return answer.going ? 0 : (int64_t)answer.dirty;
+	if (answer.going)
+		return 0;
+	return (int64_t)(which == HOST_DIRTY ? answer.dirty : answer.cached);
 }
 
 static int64_t (*_Atomic cachestat)(int fd, uint64_t offset, uint64_t length,
-				    bool dirty) = kernel_cachestat;
+				    enum host_pages which) = kernel_cachestat;
 
 void host_file_set_cachestat(int64_t (*count)(int fd, uint64_t offset,
-					      uint64_t length, bool dirty))
+					      uint64_t length,
+					      enum host_pages which))
 {
 	cachestat = count ? count : kernel_cachestat;
 }
@@ -69,33 +72,35 @@ bool host_file_is_local(int fd)
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
 	case F2FS_SUPER_MAGIC:
-		return cachestat(fd, 0, PAGE, false) >= 0;
+		return cachestat(fd, 0, PAGE, HOST_CACHED) >= 0;
 	}
 	return false;
 }
 
-static bool has_pages(int fd, uint64_t offset, uint64_t length, bool dirty)
+static bool has_pages(int fd, uint64_t offset, uint64_t length,
+		      enum host_pages which)
 {
 	uint64_t first = offset / PAGE;
 	uint64_t end = (offset + length + PAGE - 1) / PAGE;
-	int64_t nr = cachestat(fd, first * PAGE, (end - first) * PAGE, dirty);
+	int64_t nr = cachestat(fd, first * PAGE, (end - first) * PAGE, which);
 
 	return nr >= 0 && (uint64_t)nr >= end - first;
 }
 
-static bool has_spots(int fd, uint64_t offset, uint64_t length, bool dirty)
+static bool has_spots(int fd, uint64_t offset, uint64_t length,
+		      enum host_pages which)
 {
 	if (length <= HOST_WHOLE)
-		return has_pages(fd, offset, length, dirty);
-	return has_pages(fd, offset, SPOT, dirty) &&
-	       has_pages(fd, offset + length / 2, SPOT, dirty) &&
-	       has_pages(fd, offset + length - SPOT, SPOT, dirty);
+		return has_pages(fd, offset, length, which);
+	return has_pages(fd, offset, SPOT, which) &&
+	       has_pages(fd, offset + length / 2, SPOT, which) &&
+	       has_pages(fd, offset + length - SPOT, SPOT, which);
 }
 
-bool host_file_is_dirty(const struct engine_file *file, uint64_t length,
-			uint64_t offset)
+bool host_file_has(const struct engine_file *file, uint64_t length,
+		   uint64_t offset, enum host_pages which)
 {
-	return has_spots(file->fd, offset, length, true);
+	return has_spots(file->fd, offset, length, which);
 }
 
 /*
@@ -111,14 +116,14 @@ static bool is_cached(const struct engine_file *file, uint64_t offset,
 
 	if (!file->cacheable || !length)
 		return false;
-	if (has_spots(file->fd, offset, length, false))
+	if (has_spots(file->fd, offset, length, HOST_CACHED))
 		return true;
 	if (fstat(file->fd, &st))
 		return false;
 	size = (uint64_t)st.st_size;
 	if (offset >= size || offset + length <= size)
 		return false;
-	return has_spots(file->fd, offset, size - offset, false);
+	return has_spots(file->fd, offset, size - offset, HOST_CACHED);
 }
 
 /*

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Writes to what is dirty in the page cache, by a mapping of the file.
+ * Writes to what the page cache has, by a mapping of the file.
  *
  * write(2) holds the file's lock, so that there is one writer at a time, and on ext4
  * takes 9 us for 4 KiB.  Pages that are mapped are written by all threads at once.
- * Only those that are dirty: the first store to a clean one takes up to 7 us, for each
- * 4 KiB.
+ * The first store to a page takes 0.1 to 0.4 us more, on btrfs 6 if it is clean, so
+ * that there only those are written so that are dirty.  Where it was mapped when it
+ * became clean it takes 1.4 to 7 us, so it is unmapped first.
  *
  * What a store does differently, and what is done about it:
  *	A page that was cut off is SIGBUS: the kernel copies, and says EFAULT.  Then
@@ -115,6 +116,7 @@ struct window {
  * @dev, @ino: of which file
  * @pid: whose; a child has none of it
  * @least: requests of so many bytes are for it
+ * @clean: also of pages that are not dirty
  * @stamped_ns: when bytes were last given to write(2)
  * @retry_ns: nothing is mapped or copied before that; UINT64_MAX: any more
  * @windows: NULL: there was no need yet
@@ -123,6 +125,7 @@ struct host_map {
 	uint64_t dev, ino;
 	pid_t pid;
 	uint64_t least;
+	bool clean;
 	_Atomic uint64_t stamped_ns;
 	_Atomic uint64_t retry_ns;
 	_Atomic(struct window *) windows[WINDOWS];
@@ -152,12 +155,13 @@ static ssize_t kernel_copy(char *to, const char *from, uint64_t length)
 }
 
 /* Of a file on a file system where that was measured. */
-static uint64_t kernel_least(int fd)
+static uint64_t kernel_least(int fd, bool *clean)
 {
 	struct statfs fs;
 
 	if (!host_file_is_local(fd) || fstatfs(fd, &fs))
 		return UINT64_MAX;
+	*clean = fs.f_type != BTRFS_SUPER_MAGIC;
 	switch ((unsigned long)fs.f_type) {
 	case EXT4_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
@@ -236,7 +240,7 @@ static struct host_map *make_map(int fd)
 	map->dev = st.st_dev;
 	map->ino = st.st_ino;
 	if (sysconf(_SC_PAGESIZE) == (long)PAGE && is_fit(fd))
-		map->least = atomic_load(&calls)->least(fd);
+		map->least = atomic_load(&calls)->least(fd, &map->clean);
 	return map;
 }
 
@@ -445,13 +449,19 @@ static void forget(struct host_map *map, uint64_t length, uint64_t offset)
 	}
 }
 
-static bool is_dirty(const struct engine_file *file, uint64_t length,
-		     uint64_t offset)
+/* Of pages that are not dirty: may those be written so, too? */
+static bool may_be_clean(const struct engine_file *file, uint64_t length,
+			 uint64_t offset)
 {
-	if (host_file_is_dirty(file, length, offset))
-		return true;
-	forget(file->map, length, offset);
-	return false;
+	return file->map->clean &&
+	       host_file_has(file, length, offset, HOST_QUIET);
+}
+
+static bool suits(const struct engine_file *file, uint64_t length,
+		  uint64_t offset)
+{
+	return host_file_has(file, length, offset, HOST_DIRTY) ||
+	       may_be_clean(file, length, offset);
 }
 
 /* Of what was looked at long ago once more. */
@@ -476,10 +486,15 @@ bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset)
 	    offset + length > WINDOWS * WINDOW)
 		return false;
 	map = map_of(file);
-	return map && length >= map->least && !has_to_wait(map) &&
-	       (length >= CREDIT || earns(map, length, offset)) &&
-	       reaches(map, file->fd, offset + length) &&
-	       is_still_fit(map, file->fd) && is_dirty(file, length, offset);
+	if (!map || length < map->least || has_to_wait(map) ||
+	    (length < CREDIT && !earns(map, length, offset)) ||
+	    !reaches(map, file->fd, offset + length) ||
+	    !is_still_fit(map, file->fd))
+		return false;
+	if (host_file_has(file, length, offset, HOST_DIRTY))
+		return true;
+	forget(map, length, offset);
+	return may_be_clean(file, length, offset);
 }
 
 /* ------------------------------------------------------- the touches */
@@ -513,7 +528,7 @@ static void touch(const struct engine_file *file, uint64_t length,
 	    atomic_compare_exchange_strong(word, &old, now | TOUCHING)) {
 		if (old)
 			madvise(at - offset % BLOCK, BLOCK, MADV_DONTNEED);
-		if (host_file_is_dirty(file, length, offset))
+		if (suits(file, length, offset))
 			populate(at, length);
 		atomic_store_explicit(word, now, memory_order_release);
 		return;
@@ -608,7 +623,7 @@ uint64_t host_map_write(struct engine_file *file, const char *host,
 		if (done < stamp)
 			return done;
 	}
-	if (done < length && (!look || is_dirty(file, length, offset)))
+	if (done < length && (!look || suits(file, length, offset)))
 		done += put(file, host + done, length - done, offset + done);
 	if (done < length)
 		done += host_file_write(file, host + done, length - done,

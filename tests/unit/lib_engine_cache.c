@@ -30,12 +30,13 @@ static int note_file(int fd, uint64_t length, uint64_t offset)
 	return 0;
 }
 
-static int64_t say_cached(int fd, uint64_t offset, uint64_t length, bool dirty)
+static int64_t say_cached(int fd, uint64_t offset, uint64_t length,
+			  enum host_pages which)
 {
 	int64_t nr = 0;
 
 	assert_int_equal(fd, own_fd);
-	assert_false(dirty);
+	assert_int_equal(which, HOST_CACHED);
 	assert_int_equal(offset % 4096 + length % 4096, 0);
 	atomic_fetch_add(&questions, 1);
 	for (uint64_t at = offset; at < offset + length; at += 4096)

@@ -38,9 +38,13 @@ static inline ssize_t count_copy(char *to, const char *from, uint64_t length)
 	return n < 0 ? -errno : n;
 }
 
-static inline uint64_t take_all(int fd)
+/* Also what is clean. */
+static _Atomic bool clean_too;
+
+static inline uint64_t take_all(int fd, bool *clean)
 {
 	(void)fd;
+	*clean = clean_too;
 	return 1;
 }
 
@@ -58,16 +62,18 @@ static inline int count_write(int fd, uint64_t length, uint64_t offset)
 	return 0;
 }
 
-static _Atomic bool nothing_is_dirty;
+static _Atomic bool nothing_is_dirty, all_is_going;
 /* Nor is this. */
 static _Atomic uint64_t clean_from, clean_to;
 
 static inline int64_t say_dirty(int fd, uint64_t offset, uint64_t length,
-				bool dirty)
+				enum host_pages which)
 {
 	(void)fd;
-	if (dirty && (nothing_is_dirty ||
-		      (offset < clean_to && clean_from < offset + length)))
+	if (which != HOST_CACHED && all_is_going)
+		return 0;
+	if (which == HOST_DIRTY && (nothing_is_dirty ||
+	    (offset < clean_to && clean_from < offset + length)))
 		return 0;
 	return (int64_t)(length / 4096);
 }
@@ -87,6 +93,7 @@ static inline void open_pool(struct fixture *f, uint64_t slot, uint64_t pinned)
 	open_rest(f);
 	refuse_with = 0;
 	nothing_is_dirty = false;
+	all_is_going = false;
 	clean_from = 0;
 	clean_to = 0;
 	host_file_set_cachestat(say_dirty);

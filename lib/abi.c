@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "abi.h"
 
@@ -121,7 +123,55 @@ int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr)
 	return 0;
 }
 
+/* PAGEMAP_SCAN, Linux 6.7; not in all versions of <linux/fs.h>. */
+struct pagemap_scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t inverted, wanted, wanted_any, told;
+};
+
+#define PAGEMAP_SCAN_CALL	_IOWR('f', 16, struct pagemap_scan)
+#define PAGEMAP_IS_PRESENT	(1U << 3)
+
+/* Opened by whoever is first, and kept: no child asks. */
+static int pagemap(void)
+{
+	static _Atomic int kept = -1;
+	int fd = atomic_load(&kept), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (atomic_compare_exchange_strong(&kept, &none, fd))
+		return fd;
+	close(fd);
+	return none;
+}
+
 /* Not a matter of the module: no seam. */
+int abi_pages_absent(const void *at, uint64_t length)
+{
+	uint64_t found[3], first = (uintptr_t)at / 4096 * 4096;
+	struct pagemap_scan scan = {
+		.size = sizeof(scan),
+		.start = first,
+		.end = ((uintptr_t)at + length + 4095) / 4096 * 4096,
+		.vec = (uintptr_t)found,
+		.vec_len = 1,
+		.max_pages = 1,
+		.inverted = PAGEMAP_IS_PRESENT,
+		.wanted = PAGEMAP_IS_PRESENT,
+		.told = PAGEMAP_IS_PRESENT,
+	};
+	int fd = pagemap(), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = ioctl(fd, PAGEMAP_SCAN_CALL, &scan);
+	return ret < 0 ? -errno : ret;
+}
+
 int abi_file_flags(int fd, int *flags)
 {
 	return ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? -errno : 0;

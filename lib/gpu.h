@@ -182,6 +182,8 @@ struct gpu_copies {
 	int (*start)(void *queue, const struct gpu_copy *copies,
 		     unsigned int nr, bool out, unsigned int mark);
 	int (*poll)(void *queue, unsigned int mark);
+	int (*pin)(unsigned int index, void *host, uint64_t length);
+	bool (*unpin)(unsigned int index, uint64_t context, void *host);
 };
 
 struct pump_board;
@@ -301,6 +303,12 @@ void gpu_cuda_bind_carry(void *(*symbol)(const char *name));
 /* gpu_cuda_copy.c: true when the library has what it takes. */
 extern const struct gpu_copies gpu_cuda_copies;
 bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
+/* What was registered in that context, or another. */
+bool gpu_cuda_unregister(unsigned int index, uint64_t context, void *host);
+
+/* gpu_cuda_pin.c: of that table. */
+int gpu_cuda_pin(unsigned int index, void *host, uint64_t length);
+void gpu_cuda_bind_pin(void *(*symbol)(const char *name));
 
 /* gpu_cuda_pump.c: likewise; every function may be missing. */
 extern const struct gpu_pumps gpu_cuda_pumps;

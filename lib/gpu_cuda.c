@@ -133,6 +133,7 @@ static int load(void)
 	cu.handle = handle;
 	gpu_cuda_bind_streams(symbol_of_library);
 	gpu_cuda_bind_copies(symbol_of_library);
+	gpu_cuda_bind_pin(symbol_of_library);
 	gpu_cuda_bind_pumps(symbol_of_library);
 	gpu_cuda_bind_carry(symbol_of_library);
 	return 0;

@@ -165,17 +165,17 @@ static void *map_huge(uint64_t length)
 }
 
 /* Has the driver nothing to let go of, or let go? */
-static bool is_unpinned(const struct pages *pages)
+bool gpu_cuda_unregister(unsigned int index, uint64_t context, void *host)
 {
-	uint64_t context = gpu_cuda_context(pages->index);
+	uint64_t now = gpu_cuda_context(index);
 	int ret;
 
 	/* After a reset it knows nothing of what was before. */
-	if (context && context != pages->context)
+	if (now && now != context)
 		return true;
-	if (gpu_cuda_enter(pages->index))
+	if (gpu_cuda_enter(index))
 		return false;
-	ret = cu.host_unregister(pages->host);
+	ret = cu.host_unregister(host);
 	gpu_cuda_leave();
 	return !ret || ret == CU_NOT_REGISTERED || ret == CU_CONTEXT_DESTROYED ||
 	       ret == CU_INVALID_CONTEXT;
@@ -187,7 +187,7 @@ static bool is_unpinned(const struct pages *pages)
  */
 static void unpin(struct pages *pages)
 {
-	if (is_unpinned(pages))
+	if (gpu_cuda_unregister(pages->index, pages->context, pages->host))
 		munmap(pages->host, pages->length);
 	free(pages);
 }
@@ -446,4 +446,6 @@ const struct gpu_copies gpu_cuda_copies = {
 	.close = queue_close,
 	.start = queue_start,
 	.poll = queue_poll,
+	.pin = gpu_cuda_pin,
+	.unpin = gpu_cuda_unregister,
 };

@@ -35,6 +35,7 @@
 struct nvfs;
 struct gpu_driver;
 struct host_map;
+struct host_pins;
 
 /**
  * struct engine_file - what is remembered about an open file
@@ -48,8 +49,10 @@ struct host_map;
  *	read from there: they are what a drive would give
  * @direct: the same file, opened once more with O_DIRECT for reading, or -1
  * @no_direct: the module is never asked; false after engine_file_init()
- * @no_map: all writes go by write(2); false after engine_file_init()
- * @map: by which others go (host_map.c), or NULL; made for the first one
+ * @no_map: it is not mapped, all goes by read(2) and write(2); false after
+ *	engine_file_init()
+ * @map: by which writes go (host_map.c), or NULL; made for the first one
+ * @pins: what a GPU reads where it lies (host_pin.c); likewise, for reads
  *
  * Belongs to the caller, who may embed it; engine_file_init() fills it in.
  */
@@ -64,6 +67,7 @@ struct engine_file {
 	int direct;
 	bool no_map;
 	struct host_map *map;
+	struct host_pins *pins;
 };
 
 /**
@@ -208,6 +212,7 @@ int engine_uring(void);
  * @no_direct: the module is never asked
  * @no_pump: no code of ours runs on a GPU
  * @no_map: all writes go by write(2)
+ * @no_pin: nothing of the page cache is registered with a GPU
  */
 struct engine_pool {
 	unsigned int threads;
@@ -219,6 +224,7 @@ struct engine_pool {
 	bool no_direct;
 	bool no_pump;
 	bool no_map;
+	bool no_pin;
 };
 
 /* What is in force. */

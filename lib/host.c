@@ -9,6 +9,7 @@
 #include "common.h"
 #include "ferry_crew.h"
 #include "host_job.h"
+#include "host_pin.h"
 #include "libnvfs.h"
 #include "ring.h"
 
@@ -103,6 +104,7 @@ int host_pool_set(const struct engine_pool *pool)
 	if (!host.users) {
 		host.pool = *pool;
 		host_map_allow(!pool->no_map);
+		host_pin_allow(!pool->no_pin);
 		ret = 0;
 	}
 	pthread_mutex_unlock(&host.opening);
@@ -124,6 +126,7 @@ static void close_port(struct port *port)
 
 static void close_all(void)
 {
+	host_pin_end();
 	crew_close();
 	for (unsigned int i = 0; i < HOST_GPUS; i++) {
 		close_port(atomic_load(&host.ports[i]));
@@ -509,6 +512,8 @@ static int run_job(struct job *job)
 	/* Who does that counts. */
 	if (job->req->length >= SPLIT_MIN)
 		crew_look_around();
+	if (host_pin_read(job))
+		return 0;
 	shape_one(job);
 	ret = job_begin(job);
 	if (ret)
@@ -570,6 +575,12 @@ static int begin_posted(struct job *job)
 	if (job->error)
 		return job->error;
 	crew_look_around();
+	/* Then there is nothing left to do. */
+	if (job->req && host_pin_read(job)) {
+		job->nr_parts = 0;
+		job->port = NULL;
+		return 0;
+	}
 	if (job->req)
 		shape_one(job);
 	else

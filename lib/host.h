@@ -123,6 +123,8 @@ bool host_file_is_direct(const struct engine_file *file, const char *host,
 /* Are all pages of that range such, as far as can be told?  Not behind the end. */
 bool host_file_has(const struct engine_file *file, uint64_t length,
 		   uint64_t offset, enum host_pages which);
+/* Has the page cache all pages of that range? */
+bool host_file_has_all(int fd, uint64_t length, uint64_t offset);
 /* The same for writing; less without an error is the end of a device. */
 uint64_t host_file_write(struct engine_file *file, const char *host,
 			 uint64_t length, uint64_t offset, int *error);
@@ -148,6 +150,14 @@ uint64_t host_map_write(struct engine_file *file, const char *host,
 			int *error);
 /* No request uses it any more. */
 void host_map_close(struct engine_file *file);
+/* Of how many bytes requests to the file may be made of more than one; UINT64_MAX: none. */
+uint64_t host_map_least(int fd);
+/*
+ * Map @length bytes of a file, a multiple of 2 MiB, between pages that nobody may touch
+ * (shared, @prot); NULL and errno.  And the reverse.
+ */
+char *host_map_range(int fd, uint64_t offset, uint64_t length, int prot);
+void host_map_unmap(char *at, uint64_t length);
 
 /**
  * struct host_map_calls - what tests put something in the place of

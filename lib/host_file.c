@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "host_pin.h"
 
 /* Suits all drives; statx() says when less or more does. */
 #define ALIGN_DEFAULT	4096U
@@ -95,6 +96,11 @@ static bool has_spots(int fd, uint64_t offset, uint64_t length,
 	return has_pages(fd, offset, SPOT, which) &&
 	       has_pages(fd, offset + length / 2, SPOT, which) &&
 	       has_pages(fd, offset + length - SPOT, SPOT, which);
+}
+
+bool host_file_has_all(int fd, uint64_t length, uint64_t offset)
+{
+	return has_pages(fd, offset, length, HOST_CACHED);
 }
 
 bool host_file_has(const struct engine_file *file, uint64_t length,
@@ -183,11 +189,13 @@ int engine_file_init(struct engine_file *file, int fd)
 	file->cacheable = file->align > 1 && host_file_is_local(fd);
 	file->no_map = false;
 	file->map = NULL;
+	file->pins = NULL;
 	return 0;
 }
 
 void engine_file_fini(struct engine_file *file)
 {
+	host_pin_close(file);
 	host_map_close(file);
 	if (file->twin >= 0)
 		close(file->twin);

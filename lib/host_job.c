@@ -89,8 +89,7 @@ struct lane *job_lane(struct job *job)
 	return lane;
 }
 
-static int wait_for(struct lane *lane, struct lane_copy *copies,
-		    unsigned int nr)
+int job_wait_for(struct lane *lane, struct lane_copy *copies, unsigned int nr)
 {
 	int state;
 
@@ -532,7 +531,7 @@ static void land(struct hand *hand, struct buffer *buffer)
 	if (!buffer->busy)
 		return;
 	buffer->busy = false;
-	error = wait_for(hand->lane, buffer->copies, buffer->nr_copies);
+	error = job_wait_for(hand->lane, buffer->copies, buffer->nr_copies);
 	if (error && job->req)
 		job_stop_at(job, buffer->part * job->stride +
 			    (buffer->part ? 0 : job->lead), error);

@@ -187,6 +187,8 @@ void job_do_part(struct job *job, uint32_t part, char *host);
 /* Bytes from @position of the window on are no good; @error: why, 0: the end. */
 void job_stop_at(struct job *job, uint64_t position, int error);
 struct lane *job_lane(struct job *job);
+/* Until copies that were pushed have ended: 0 or the first error. */
+int job_wait_for(struct lane *lane, struct lane_copy *copies, unsigned int nr);
 
 /* host_joint.c: the same for a joint job, which has a port. */
 

@@ -1,0 +1,809 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reads of what the page cache has, by the GPU from where it lies.
+ *
+ * A block of a file that is read again is mapped and registered with the GPU's driver,
+ * for reading only.  From then on a copy engine, or the pump, reads the page cache
+ * itself, and no CPU touches the bytes: one thread gets what the bus gives.
+ *
+ * What is registered is pages, and not the file.  Pages that are cut off, or dropped,
+ * are not the file's any more, and the GPU goes on to see what they had.  So a copy
+ * counts only if the file's time of change (ctime) is afterwards what it was before the
+ * block was registered; or else if all its pages are still mapped.  The kernel takes a
+ * page out of all mappings when it takes it from the file, and no other comes to its
+ * place before somebody touches the mapping, which nobody does.  (mlockall(2) would; it
+ * needs a file that was cut off, made longer and then locked, and not read meanwhile.)
+ * Whoever finds that reads in the other way, and the block is given up.
+ *
+ * Not by the driver's copies of up to PUMP_MAX: it makes those of less than 24 KiB with
+ * the CPU, which would touch the mapping, and may find that there is no page any more.
+ *
+ * Locks: @all.lock for the list of files; nothing is taken inside it.  A block is
+ * registered and given up by one thread of the crew at a time, which has won its state.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "abi.h"
+#include "common.h"
+#include "host_job.h"
+#include "host_pin.h"
+
+#define PAGE		4096ULL
+
+/*
+ * What is registered at a time: 0.5 to 0.7 ms on an H200.  And blocks of a table, tables
+ * of a file.
+ */
+#define BLOCK		(16ULL << 20)
+#define TABLE		64U
+#define TABLES		1024U
+/* Of a request at a time. */
+#define PIECES		8U
+/* Less is not worth it: of a block, and of a request. */
+#define LEAST		65536U
+#define READ_LEAST	4096U
+/* A block that was used in this time is not given up for another. */
+#define IN_USE_NS	2000000000ULL
+/* Once in this time a byte is read as ever, so that the file's atime is what it was. */
+#define STAMP_NS	1000000000ULL
+/* The clock of file times may be behind by a tick: some of those. */
+#define SETTLED_NS	1000000000ULL
+/* Of all memory, that is left for others. */
+#define SHARE		8U
+
+/* Linux 5.14 */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+
+/*
+ * enum block_state - READY: it is registered.  WANTED and STALE: somebody of the crew
+ * will register it, or give it up.
+ */
+enum block_state { BLOCK_NONE, BLOCK_WANTED, BLOCK_READY, BLOCK_STALE };
+
+/**
+ * struct block - BLOCK bytes of a file, or up to its end
+ * @users: who uses it, or looks whether it can be used
+ * @state: one of enum block_state
+ * @credit: bytes that were read of it in the other way
+ * @used_ns: when it was last used
+ * @changed_ns: the file's ctime when all of it was found mapped; 0: it was too new
+ * @at: where it is mapped, with @length bytes, and registered in @context; NULL: it is
+ *	not.  Of who has won @state
+ */
+struct block {
+	_Alignas(64) _Atomic uint32_t users;
+	_Atomic uint32_t state;
+	_Atomic uint64_t credit;
+	_Atomic uint64_t used_ns;
+	_Atomic uint64_t changed_ns;
+	char *at;
+	uint64_t length;
+	uint64_t context;
+};
+
+struct table {
+	struct block blocks[TABLE];
+};
+
+/**
+ * struct host_pins - what is registered of a file, for one GPU
+ * @fd: of it
+ * @dev, @ino: which file that is
+ * @pid: whose; a child has none of it
+ * @size: what it had when that was last looked at
+ * @least: requests of so many bytes may be read so
+ * @pending: tasks that will look at it
+ * @stamped_ns: when a byte was last read as ever
+ * @tables: NULL: there was no need yet
+ * @next, @at: of the list of all
+ */
+struct host_pins {
+	const struct gpu_driver *driver;
+	unsigned int gpu;
+	int fd;
+	uint64_t dev, ino;
+	pid_t pid;
+	_Atomic uint64_t size;
+	uint64_t least;
+	_Atomic unsigned int pending;
+	_Atomic uint64_t stamped_ns;
+	_Atomic(struct table *) tables[TABLES];
+	struct host_pins *next, **at;
+};
+
+/**
+ * struct piece - what a copy takes of a block
+ * @block: that the thread uses
+ * @host: where the first of @length bytes is
+ */
+struct piece {
+	struct block *block;
+	char *host;
+	uint64_t length;
+};
+
+/* A look that the crew takes at a block. */
+struct tend {
+	struct crew_task task;
+	struct host_pins *pins;
+	struct block *block;
+	uint64_t offset;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct host_pins *first;	/* under @lock */
+	_Atomic bool off;
+	_Atomic uint64_t bytes;
+	_Atomic unsigned int pending;
+	_Atomic bool refused;
+} all = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static const struct host_pin_calls kernel_calls = {
+	.absent = abi_pages_absent, .settled_ns = SETTLED_NS,
+	.idle_ns = IN_USE_NS,
+};
+
+static const struct host_pin_calls *_Atomic calls = &kernel_calls;
+
+void host_pin_set_calls(const struct host_pin_calls *by)
+{
+	calls = by ? by : &kernel_calls;
+	all.refused = false;
+}
+
+void host_pin_allow(bool allowed)
+{
+	all.off = !allowed;
+}
+
+/* ---------------------------------------------------------- the memory */
+
+/* A number in a file of the kernel's, behind @name, in @unit bytes; or @none. */
+static uint64_t number_in(const char *path, const char *name, uint64_t unit,
+			  uint64_t none)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long value;
+	char line[200];
+	bool found = false;
+
+	if (!file)
+		return none;
+	while (!found && fgets(line, sizeof(line), file))
+		found = !strncmp(line, name, strlen(name)) &&
+			sscanf(line + strlen(name), " %llu", &value) == 1;
+	fclose(file);
+	return found ? value * unit : none;
+}
+
+/* The machine's, or the container's. */
+static uint64_t memory(void)
+{
+	uint64_t machine = number_in("/proc/meminfo", "MemTotal:", 1024, 0);
+
+	return min64(machine, number_in("/sys/fs/cgroup/memory.max", "", 1,
+					UINT64_MAX));
+}
+
+/* So much is still there for others when @length bytes can't be dropped any more. */
+static bool leaves_enough(uint64_t share, uint64_t length)
+{
+	return number_in("/proc/meminfo", "MemAvailable:", 1024, 0) >=
+	       share + length;
+}
+
+/* ------------------------------------------------------------ the file */
+
+static bool look(const struct host_pins *pins, struct statx *stx)
+{
+	return !statx(pins->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		      STATX_SIZE | STATX_INO | STATX_CTIME, stx) &&
+	       stx->stx_ino == pins->ino &&
+	       makedev(stx->stx_dev_major, stx->stx_dev_minor) == pins->dev;
+}
+
+static uint64_t changed_ns(const struct statx *stx)
+{
+	return (uint64_t)stx->stx_ctime.tv_sec * 1000000000 +
+	       stx->stx_ctime.tv_nsec;
+}
+
+/* Will the next change have another time for sure? */
+static bool is_settled(uint64_t changed)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return changed + atomic_load(&calls)->settled_ns <
+	       (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void list(struct host_pins *pins)
+{
+	pthread_mutex_lock(&all.lock);
+	pins->next = all.first;
+	pins->at = &all.first;
+	if (pins->next)
+		pins->next->at = &pins->next;
+	all.first = pins;
+	pthread_mutex_unlock(&all.lock);
+}
+
+static void unlist(struct host_pins *pins)
+{
+	pthread_mutex_lock(&all.lock);
+	*pins->at = pins->next;
+	if (pins->next)
+		pins->next->at = pins->at;
+	pthread_mutex_unlock(&all.lock);
+}
+
+static struct host_pins *make_pins(const struct job *job)
+{
+	const struct engine_file *file = job->req->file;
+	struct host_pins *pins = calloc(1, sizeof(*pins));
+	struct stat st;
+
+	if (!pins)
+		return NULL;
+	pins->driver = job->port->driver;
+	pins->gpu = job->port->index;
+	pins->fd = file->fd;
+	pins->pid = getpid();
+	pins->least = UINT64_MAX;
+	if (!fstat(file->fd, &st) && sysconf(_SC_PAGESIZE) == (long)PAGE &&
+	    atomic_load(&calls)->absent(pins, 1) >= 0) {
+		pins->dev = st.st_dev;
+		pins->ino = st.st_ino;
+		pins->size = (uint64_t)st.st_size;
+		pins->least = host_map_least(file->fd);
+	}
+	list(pins);
+	return pins;
+}
+
+/* One, by whoever is first. */
+static struct host_pins *pins_of(const struct job *job)
+{
+	struct engine_file *file = job->req->file;
+	struct host_pins *pins = __atomic_load_n(&file->pins, __ATOMIC_ACQUIRE);
+	struct host_pins *none = NULL;
+
+	if (pins)
+		return pins;
+	pins = make_pins(job);
+	if (!pins || __atomic_compare_exchange_n(&file->pins, &none, pins,
+						 false, __ATOMIC_ACQ_REL,
+						 __ATOMIC_ACQUIRE))
+		return pins;
+	unlist(pins);
+	free(pins);
+	return none;
+}
+
+static struct block *block_of(struct host_pins *pins, uint64_t offset)
+{
+	_Atomic(struct table *) *place = &pins->tables[offset / (TABLE * BLOCK)];
+	struct table *old, *new;
+
+	old = atomic_load_explicit(place, memory_order_acquire);
+	if (!old) {
+		new = aligned_alloc(_Alignof(struct table), sizeof(*new));
+		if (!new)
+			return NULL;
+		memset(new, 0, sizeof(*new));
+		if (atomic_compare_exchange_strong(place, &old, new))
+			old = new;
+		else
+			free(new);
+	}
+	return &old->blocks[offset / BLOCK % TABLE];
+}
+
+/* ---------------------------------------------- registered, and given up */
+
+/* Nobody uses it, and nobody will. */
+static void unpin(struct host_pins *pins, struct block *block)
+{
+	const struct gpu_copies *copies = pins->driver->copies;
+
+	/* What the driver still knows may not be anything else's address. */
+	if (copies->unpin(pins->gpu, block->context, block->at))
+		host_map_unmap(block->at, BLOCK);
+	block->at = NULL;
+}
+
+/* Of pages that are all there; @stx: from before they were looked at. */
+static int pin(struct host_pins *pins, struct block *block, uint64_t offset,
+	       const struct statx *stx)
+{
+	const struct gpu_copies *copies = pins->driver->copies;
+	uint64_t changed = changed_ns(stx);
+	struct statx after;
+	char *at = host_map_range(pins->fd, offset, BLOCK, PROT_READ);
+	int ret;
+
+	if (!at)
+		return -errno;
+	madvise(at, block->length, MADV_POPULATE_READ);
+	ret = look(pins, &after) ? 0 : -ESTALE;
+	if (!ret)
+		ret = copies->pin(pins->gpu, at, block->length);
+	if (ret) {
+		host_map_unmap(at, BLOCK);
+		return ret;
+	}
+	block->at = at;
+	block->context = copies->context ? copies->context(pins->gpu) : 0;
+	if (atomic_load(&calls)->absent(at, block->length)) {
+		unpin(pins, block);
+		return -ESTALE;
+	}
+	atomic_store(&block->changed_ns, is_settled(changed) ? changed : 0);
+	return 0;
+}
+
+static bool try_state(struct block *block, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong(&block->state, &from, to);
+}
+
+static bool is_idle(const struct block *block, uint64_t now)
+{
+	return atomic_load(&block->state) == BLOCK_READY &&
+	       now - atomic_load(&block->used_ns) > atomic_load(&calls)->idle_ns;
+}
+
+/* The one that was used least recently, and is not any more. */
+static struct block *find_idle(struct host_pins **whose)
+{
+	uint64_t now = now_ns();
+	struct block *found = NULL;
+
+	for (struct host_pins *pins = all.first; pins; pins = pins->next) {
+		for (unsigned int i = 0; i < TABLES * TABLE; i++) {
+			struct table *table = atomic_load(&pins->tables[i / TABLE]);
+			struct block *block = table ? &table->blocks[i % TABLE] :
+						      NULL;
+
+			if (block && is_idle(block, now) &&
+			    (!found || atomic_load(&block->used_ns) <
+				       atomic_load(&found->used_ns))) {
+				found = block;
+				*whose = pins;
+			}
+			if (!table)
+				i |= TABLE - 1;
+		}
+	}
+	return found;
+}
+
+static void await_users(struct block *block)
+{
+	for (unsigned int turn = 0; atomic_load(&block->users); turn++)
+		crew_relax(turn);
+}
+
+static void give_up(struct host_pins *pins, struct block *block)
+{
+	await_users(block);
+	if (block->at) {
+		unpin(pins, block);
+		atomic_fetch_sub(&all.bytes, block->length);
+	}
+	atomic_store(&block->credit, 0);
+	atomic_store(&block->state, BLOCK_NONE);
+}
+
+/* For another; false: all are in use. */
+static bool give_up_one(void)
+{
+	struct host_pins *pins = NULL;
+	struct block *block;
+	bool won;
+
+	pthread_mutex_lock(&all.lock);
+	block = find_idle(&pins);
+	won = block && try_state(block, BLOCK_READY, BLOCK_STALE);
+	/* So that it is not closed meanwhile. */
+	if (won)
+		atomic_fetch_add(&pins->pending, 1);
+	pthread_mutex_unlock(&all.lock);
+	if (!won)
+		return false;
+	give_up(pins, block);
+	atomic_fetch_sub(&pins->pending, 1);
+	return true;
+}
+
+/* May so much more be registered?  Then it counts. */
+static bool takes_room(uint64_t length)
+{
+	uint64_t share = memory() / SHARE, most = atomic_load(&calls)->most;
+
+	if (!most)
+		most = share;
+	if (!leaves_enough(share, length))
+		return false;
+	while (atomic_fetch_add(&all.bytes, length) + length > most) {
+		atomic_fetch_sub(&all.bytes, length);
+		if (!give_up_one())
+			return false;
+	}
+	return true;
+}
+
+static int register_block(struct host_pins *pins, struct block *block,
+			  uint64_t offset)
+{
+	struct statx stx;
+	int ret;
+
+	if (!look(pins, &stx))
+		return -ESTALE;
+	atomic_store(&pins->size, stx.stx_size);
+	if (stx.stx_size < offset + LEAST)
+		return -ENODATA;
+	block->length = min64(BLOCK, (stx.stx_size - offset + PAGE - 1) /
+				     PAGE * PAGE);
+	if (!host_file_has_all(pins->fd, block->length, offset))
+		return -ENODATA;
+	if (!takes_room(block->length))
+		return -ENOMEM;
+	ret = pin(pins, block, offset, &stx);
+	if (ret)
+		atomic_fetch_sub(&all.bytes, block->length);
+	return ret;
+}
+
+static void tend(struct crew_task *task)
+{
+	struct tend *it = (struct tend *)task;
+	struct block *block = it->block;
+	int ret;
+
+	if (atomic_load(&block->state) == BLOCK_STALE) {
+		give_up(it->pins, block);
+		return;
+	}
+	ret = register_block(it->pins, block, it->offset);
+	/* It will not be otherwise later. */
+	if (ret == -ENOSYS || ret == -EOPNOTSUPP)
+		all.refused = true;
+	atomic_store(&block->credit, 0);
+	atomic_store(&block->used_ns, now_ns());
+	atomic_store(&block->state, ret ? BLOCK_NONE : BLOCK_READY);
+}
+
+static void tended(struct crew_task *task)
+{
+	struct tend *it = (struct tend *)task;
+	struct host_pins *pins = it->pins;
+
+	free(it);
+	atomic_fetch_sub(&pins->pending, 1);
+	atomic_fetch_sub(&all.pending, 1);
+}
+
+/* Have the crew do what the state of @block says. */
+static void send(struct host_pins *pins, struct block *block, uint64_t offset)
+{
+	struct tend *it = malloc(sizeof(*it));
+	struct crew_task *task = &it->task;
+
+	if (!it)
+		return;
+	it->task.work = tend;
+	it->task.end = tended;
+	it->pins = pins;
+	it->block = block;
+	it->offset = offset / BLOCK * BLOCK;
+	atomic_fetch_add(&pins->pending, 1);
+	atomic_fetch_add(&all.pending, 1);
+	if (!crew_post(&task, 1))
+		return;
+	try_state(block, BLOCK_WANTED, BLOCK_NONE);
+	tended(task);
+}
+
+/* ------------------------------------------------------------ the reads */
+
+/* What a block has; as far as is known of files that grow. */
+static uint64_t whole_block(const struct host_pins *pins, uint64_t offset)
+{
+	uint64_t size = atomic_load_explicit(&pins->size, memory_order_relaxed);
+	uint64_t first = offset / BLOCK * BLOCK;
+
+	return size > first ? min64(size - first, BLOCK) : BLOCK;
+}
+
+/* Some of it was read in the other way: the second time it is worth it. */
+static void credit(struct host_pins *pins, uint64_t length, uint64_t offset)
+{
+	struct block *block = block_of(pins, offset);
+	uint64_t had;
+
+	if (!block || atomic_load_explicit(&block->state,
+					   memory_order_relaxed) != BLOCK_NONE)
+		return;
+	had = atomic_load_explicit(&block->credit, memory_order_relaxed);
+	atomic_store_explicit(&block->credit, had + length,
+			      memory_order_relaxed);
+	if (had >= whole_block(pins, offset) &&
+	    try_state(block, BLOCK_NONE, BLOCK_WANTED))
+		send(pins, block, offset);
+}
+
+static void credit_all(struct host_pins *pins, uint64_t length, uint64_t offset)
+{
+	uint64_t end = offset + length, next;
+
+	for (; offset < end; offset = next) {
+		next = min64((offset / BLOCK + 1) * BLOCK, end);
+		credit(pins, next - offset, offset);
+	}
+}
+
+static bool hold(struct host_pins *pins, uint64_t length, uint64_t offset,
+		 struct piece *piece)
+{
+	struct block *block = block_of(pins, offset);
+	uint64_t in = offset % BLOCK;
+
+	if (!block)
+		return false;
+	atomic_fetch_add(&block->users, 1);
+	if (atomic_load(&block->state) != BLOCK_READY ||
+	    in + length > block->length) {
+		atomic_fetch_sub(&block->users, 1);
+		return false;
+	}
+	*piece = (struct piece){
+		.block = block, .host = block->at + in, .length = length,
+	};
+	return true;
+}
+
+static void release(const struct piece *pieces, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		atomic_fetch_sub(&pieces[i].block->users, 1);
+}
+
+/* As many as go at a time; 0: not so. */
+static unsigned int hold_some(struct host_pins *pins, uint64_t length,
+			      uint64_t offset, struct piece *pieces)
+{
+	unsigned int nr = 0;
+
+	for (uint64_t done = 0, now; done < length && nr < PIECES; done += now) {
+		now = min64(length - done, BLOCK - (offset + done) % BLOCK);
+		if (!hold(pins, now, offset + done, &pieces[nr])) {
+			release(pieces, nr);
+			return 0;
+		}
+		nr++;
+	}
+	return nr;
+}
+
+/* False: it is not mapped any more, all of it, or that can't be told. */
+static bool is_mapped(struct block *block, const struct piece *piece,
+		      uint64_t changed)
+{
+	bool whole = is_settled(changed);
+	char *from = whole ? block->at : piece->host;
+
+	if (atomic_load(&calls)->absent(from, whole ? block->length :
+						      piece->length))
+		return false;
+	if (whole)
+		atomic_store(&block->changed_ns, changed);
+	return true;
+}
+
+/* Was the file what the GPU has read, until now? */
+static bool is_good(struct host_pins *pins, const struct piece *pieces,
+		    unsigned int nr, uint64_t end)
+{
+	struct statx stx;
+	bool good = look(pins, &stx) && stx.stx_size >= end;
+	uint64_t changed = good ? changed_ns(&stx) : 0;
+
+	for (unsigned int i = 0; good && i < nr; i++) {
+		struct block *block = pieces[i].block;
+
+		if (atomic_load(&block->changed_ns) == changed ||
+		    is_mapped(block, &pieces[i], changed))
+			continue;
+		good = false;
+		if (try_state(block, BLOCK_READY, BLOCK_STALE))
+			send(pins, block, 0);
+	}
+	return good;
+}
+
+static bool by_pump(struct job *job, const struct gpu_copy *copy)
+{
+	struct pump_pass pass;
+	struct pump_trip trip;
+	int state;
+
+	if (!pump_ask(&job->port->pumps, &pass) ||
+	    !pump_begin(&pass, &trip, copy, false))
+		return false;
+	for (unsigned int turn = 0; (state = pump_move(&trip)) == PUMP_BUSY;
+	     turn++)
+		crew_relax(turn);
+	return !state;
+}
+
+static bool by_engine(struct job *job, struct lane_copy *copies, unsigned int nr)
+{
+	struct lane *lane = job_lane(job);
+
+	if (!lane->queue)
+		return false;
+	lane_push(lane, copies, nr);
+	return !job_wait_for(lane, copies, nr);
+}
+
+static bool copy_all(struct job *job, const struct piece *pieces,
+		     unsigned int nr, uint64_t addr)
+{
+	struct lane_copy copies[PIECES];
+
+	for (unsigned int i = 0; i < nr; i++) {
+		copies[i] = (struct lane_copy){
+			.copy.gpu = addr, .copy.host = pieces[i].host,
+			.copy.length = pieces[i].length,
+		};
+		if (pieces[i].length <= PUMP_MAX)
+			return nr == 1 && by_pump(job, &copies[0].copy);
+		addr += pieces[i].length;
+	}
+	return by_engine(job, copies, nr);
+}
+
+static void note_use(const struct piece *pieces, unsigned int nr)
+{
+	uint64_t now = now_ns();
+
+	for (unsigned int i = 0; i < nr; i++) {
+		_Atomic uint64_t *used = &pieces[i].block->used_ns;
+
+		if (now - atomic_load_explicit(used, memory_order_relaxed) >
+		    IN_USE_NS / 4)
+			atomic_store_explicit(used, now, memory_order_relaxed);
+	}
+}
+
+/* How many bytes; 0: not so. */
+static uint64_t read_some(struct job *job, struct host_pins *pins, uint64_t done)
+{
+	const struct engine_req *req = job->req;
+	uint64_t offset = req->file_offset + done, length = 0;
+	struct piece pieces[PIECES];
+	unsigned int nr = hold_some(pins, req->length - done, offset, pieces);
+	bool good;
+
+	for (unsigned int i = 0; i < nr; i++)
+		length += pieces[i].length;
+	good = nr && copy_all(job, pieces, nr, req->addr + done) &&
+	       is_good(pins, pieces, nr, offset + length);
+	if (good)
+		note_use(pieces, nr);
+	release(pieces, nr);
+	return good ? length : 0;
+}
+
+/* Its atime, and who watches it, are not told of what the GPU reads. */
+static void stamp(struct engine_file *file, struct host_pins *pins,
+		  uint64_t offset)
+{
+	uint64_t now = now_ns();
+	uint64_t last = atomic_load_explicit(&pins->stamped_ns,
+					     memory_order_relaxed);
+	int error;
+	char byte;
+
+	if (file->align == 1 && now - last >= STAMP_NS &&
+	    atomic_compare_exchange_strong(&pins->stamped_ns, &last, now))
+		host_file_read(file, &byte, 1, offset, &error);
+}
+
+static bool may_be(const struct job *job)
+{
+	const struct engine_req *req = job->req;
+
+	return job->port && !req->write && req->length >= READ_LEAST &&
+	       (req->file->align == 1 || req->file->cacheable) &&
+	       req->file->seekable &&
+	       !req->file->no_map && !job->error &&
+	       req->file_offset + req->length <= TABLES * TABLE * BLOCK &&
+	       !atomic_load_explicit(&all.off, memory_order_relaxed) &&
+	       !atomic_load_explicit(&all.refused, memory_order_relaxed) &&
+	       job->port->driver->copies && job->port->driver->copies->pin;
+}
+
+bool host_pin_read(struct job *job)
+{
+	struct engine_req *req = job->req;
+	struct host_pins *pins = may_be(job) ? pins_of(job) : NULL;
+	uint64_t done = 0, now;
+
+	if (!pins || req->length < pins->least ||
+	    pins->gpu != job->port->index)
+		return false;
+	while (done < req->length) {
+		now = read_some(job, pins, done);
+		if (!now) {
+			credit_all(pins, req->length, req->file_offset);
+			return false;
+		}
+		done += now;
+	}
+	stamp(req->file, pins, req->file_offset);
+	req->done = done;
+	return true;
+}
+
+/* ------------------------------------------------------------ the end */
+
+static void give_up_all(struct host_pins *pins)
+{
+	for (unsigned int i = 0; i < TABLES; i++) {
+		struct table *table = atomic_load(&pins->tables[i]);
+
+		for (unsigned int n = 0; table && n < TABLE; n++) {
+			if (atomic_load(&table->blocks[n].state) != BLOCK_NONE)
+				give_up(pins, &table->blocks[n]);
+		}
+	}
+}
+
+static void await(_Atomic unsigned int *pending)
+{
+	for (unsigned int turn = 0; atomic_load(pending); turn++)
+		crew_relax(turn);
+}
+
+void host_pin_close(struct engine_file *file)
+{
+	struct host_pins *pins = file->pins;
+	bool ours = pins && pins->pid == getpid();
+
+	file->pins = NULL;
+	if (!pins)
+		return;
+	if (ours) {
+		unlist(pins);
+		await(&pins->pending);
+		give_up_all(pins);
+	}
+	for (unsigned int i = 0; i < TABLES; i++)
+		free(atomic_load(&pins->tables[i]));
+	free(pins);
+}
+
+void host_pin_end(void)
+{
+	await(&all.pending);
+	pthread_mutex_lock(&all.lock);
+	for (struct host_pins *pins = all.first; pins; pins = pins->next)
+		give_up_all(pins);
+	pthread_mutex_unlock(&all.lock);
+}

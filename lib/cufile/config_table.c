@@ -52,6 +52,7 @@ const struct cf_bool_param cf_bool_params[CF_BOOLS] = {
 const struct cf_bool_param cf_own_params[CF_OWN] = {
 	{ "nvfs.gpu_copies", { NULL }, "NVFS_GPU_COPIES", true },
 	{ "nvfs.mapped_writes", { NULL }, "NVFS_MAPPED_WRITES", true },
+	{ "nvfs.pinned_reads", { NULL }, "NVFS_PINNED_READS", true },
 };
 
 /* In the order of CUFileStringConfigParameter_t. */

@@ -102,9 +102,10 @@ bool cf_denied(const struct cf_deny *deny, int fd, char *why, size_t size);
  * enum cf_own - parameters of ours, true or false
  * @CF_GPU_COPIES: may code of ours run on GPUs?
  * @CF_MAPPED_WRITES: may files be written by a mapping?
+ * @CF_PINNED_READS: may what the page cache has be registered with a GPU?
  */
 enum cf_own {
-	CF_GPU_COPIES, CF_MAPPED_WRITES, CF_OWN
+	CF_GPU_COPIES, CF_MAPPED_WRITES, CF_PINNED_READS, CF_OWN
 };
 
 /**

@@ -202,6 +202,7 @@ static void fill_pool(const struct cf_config *config, struct engine_pool *pool)
 	pool->no_direct = config->flag[CUFILE_PARAM_FORCE_COMPAT_MODE];
 	pool->no_pump = !config->own[CF_GPU_COPIES];
 	pool->no_map = !config->own[CF_MAPPED_WRITES];
+	pool->no_pin = !config->own[CF_PINNED_READS];
 	/* All GPUs share it: the default, which is meant for one, would be little. */
 	if (is_chosen(config,
 		      CUFILE_PARAM_PROPERTIES_MAX_DEVICE_PINNED_MEM_SIZE_KB))

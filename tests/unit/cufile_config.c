@@ -220,6 +220,8 @@ static const struct {
 	  CU_FILE_DRIVER_UNSUPPORTED_LIMIT },
 	{ "{\"nvfs\":{\"gpu_copies\":\"no\"}}",
 	  CU_FILE_DRIVER_INVALID_PROPS },
+	{ "{\"nvfs\":{\"pinned_reads\":\"yes\"}}",
+	  CU_FILE_DRIVER_INVALID_PROPS },
 	{ "{\"nvfs\":{\"mapped_writes\":0}}",
 	  CU_FILE_DRIVER_INVALID_PROPS },
 	{ "{\"properties\":{\"posix_pool_slab_size_kb\":[4]}}",
@@ -568,6 +570,26 @@ static void mapped_writes_can_be_switched_off(void **state)
 	unsetenv("NVFS_MAPPED_WRITES");
 }
 
+static void pinned_reads_can_be_switched_off(void **state)
+{
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_false(mock.pool.no_pin);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	use_file("{\"nvfs\":{\"pinned_reads\":false}}");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_true(mock.pool.no_pin);
+	assert_false(mock.pool.no_map);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	setenv("NVFS_PINNED_READS", "on", 1);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_false(mock.pool.no_pin);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	setenv("NVFS_PINNED_READS", "some", 1);
+	assert_cufile(cuFileDriverOpen(), DRIVER_INVALID_PROPS);
+	unsetenv("NVFS_PINNED_READS");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -581,6 +603,7 @@ int main(void)
 		CONFIG_TEST(bad_files_fail_the_open),
 		CONFIG_TEST(copies_by_the_gpu_can_be_switched_off),
 		CONFIG_TEST(mapped_writes_can_be_switched_off),
+		CONFIG_TEST(pinned_reads_can_be_switched_off),
 		CONFIG_TEST(a_log_says_what_is_wrong_where_one_is_asked_for),
 		CONFIG_TEST(keys_are_known_unused_or_unknown),
 		CONFIG_TEST(huge_and_deep_files_are_refused),

@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "abi.h"
 
@@ -132,25 +130,15 @@ struct pagemap_scan {
 #define PAGEMAP_SCAN_CALL	_IOWR('f', 16, struct pagemap_scan)
 #define PAGEMAP_IS_PRESENT	(1U << 3)
 
-/* Opened by whoever is first, and kept: no child asks. */
-static int pagemap(void)
+int abi_pagemap(void)
 {
-	static _Atomic int kept = -1;
-	int fd = atomic_load(&kept), none = -1;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	if (fd >= 0)
-		return fd;
-	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (atomic_compare_exchange_strong(&kept, &none, fd))
-		return fd;
-	close(fd);
-	return none;
+	return fd < 0 ? -errno : fd;
 }
 
 /* Not a matter of the module: no seam. */
-int abi_pages_absent(const void *at, uint64_t length)
+int abi_pages_absent(int pagemap, const void *at, uint64_t length)
 {
 	uint64_t found[3], first = (uintptr_t)at / 4096 * 4096;
 	struct pagemap_scan scan = {
@@ -164,11 +152,7 @@ int abi_pages_absent(const void *at, uint64_t length)
 		.wanted = PAGEMAP_IS_PRESENT,
 		.told = PAGEMAP_IS_PRESENT,
 	};
-	int fd = pagemap(), ret;
-
-	if (fd < 0)
-		return fd;
-	ret = ioctl(fd, PAGEMAP_SCAN_CALL, &scan);
+	int ret = ioctl(pagemap, PAGEMAP_SCAN_CALL, &scan);
 	return ret < 0 ? -errno : ret;
 }
 

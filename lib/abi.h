@@ -46,10 +46,12 @@ int abi_mmap(int fd, uint64_t offset, uint64_t length, int prot, void **addr);
 
 /* Of any file: FS_*_FL of <linux/fs.h>, where its file system has them. */
 int abi_file_flags(int fd, int *flags);
+/* A file descriptor (close-on-exec) of this process's page table, or a negative errno value. */
+int abi_pagemap(void);
 /*
- * Of this process: is each page of these addresses mapped?  1: not all, 0: yes, or a
- * negative errno value: -ENOTTY before Linux 6.7.
+ * Of the process whose @pagemap it is: is each page of these addresses mapped?  1: not
+ * all, 0: yes, or a negative errno value: -ENOTTY before Linux 6.7.
  */
-int abi_pages_absent(const void *at, uint64_t length);
+int abi_pages_absent(int pagemap, const void *at, uint64_t length);
 
 #endif /* LIBNVFS_ABI_H */

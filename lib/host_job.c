@@ -508,8 +508,10 @@ static void start(struct hand *hand, struct buffer *buffer)
 		plan_one(hand->job, buffer);
 	else
 		plan_many(hand->job, buffer);
-	for (unsigned int i = 0; i < buffer->nr_copies; i++)
+	for (unsigned int i = 0; i < buffer->nr_copies; i++) {
 		buffer->copies[i].pinned = hand->pinned;
+		buffer->copies[i].once = false;
+	}
 	buffer->busy = true;
 	lane_push(hand->lane, buffer->copies, buffer->nr_copies);
 }

@@ -7,35 +7,36 @@
  * itself, and no CPU touches the bytes: one thread gets what the bus gives.
  *
  * What is registered is pages, and not the file.  Pages that are cut off, or dropped,
- * are not the file's any more, and the GPU goes on to see what they had.  So a copy
- * counts only if the file's time of change (ctime) is afterwards what it was before the
- * block was registered; or else if all its pages are still mapped.  The kernel takes a
- * page out of all mappings when it takes it from the file, and no other comes to its
- * place before somebody touches the mapping, which nobody does.  (mlockall(2) would; it
- * needs a file that was cut off, made longer and then locked, and not read meanwhile.)
- * Whoever finds that reads in the other way, and the block is given up.
+ * are not the file's any more, and the GPU goes on to see what they had.  So there is a
+ * second mapping, the watch: all its pages are mapped, and then nobody may touch it.  The
+ * kernel takes a page out of all mappings when it takes it from the file, and no other
+ * comes to its place in the watch, as nobody can touch that, nor mlockall(2).  If all of it
+ * is still mapped after the block was registered, what was registered is those pages; and
+ * if that is so after a copy, it was of the file's.  Whoever finds that it is not reads in
+ * the other way, and the block is given up.  (The file's times would not tell: a write with
+ * O_DIRECT sets them when it begins, and drops pages when it ends.)
  *
  * Not by the driver's copies of up to PUMP_MAX: it makes those of less than 24 KiB with
- * the CPU, which would touch the mapping, and may find that there is no page any more.
+ * the CPU, which may find that there is no page any more.  So does it where it is asked
+ * to wait for a copy, which the lane does after an error, unless it may be made once only.
  *
  * Locks: @all.lock for the list of files; nothing is taken inside it.  A block is
  * registered and given up by one thread of the crew at a time, which has won its state.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi.h"
 #include "common.h"
 #include "host_job.h"
 #include "host_pin.h"
+#include "memory.h"
 
 #define PAGE		4096ULL
 
@@ -55,8 +56,6 @@
 #define IN_USE_NS	2000000000ULL
 /* Once in this time a byte is read as ever, so that the file's atime is what it was. */
 #define STAMP_NS	1000000000ULL
-/* The clock of file times may be behind by a tick: some of those. */
-#define SETTLED_NS	1000000000ULL
 /* Of all memory, that is left for others. */
 #define SHARE		8U
 
@@ -77,18 +76,21 @@ enum block_state { BLOCK_NONE, BLOCK_WANTED, BLOCK_READY, BLOCK_STALE };
  * @state: one of enum block_state
  * @credit: bytes that were read of it in the other way
  * @used_ns: when it was last used
- * @changed_ns: the file's ctime when all of it was found mapped; 0: it was too new
- * @at: where it is mapped, with @length bytes, and registered in @context; NULL: it is
- *	not.  Of who has won @state
+ * @bytes: of it that the file had
+ * @length: the same in whole pages, that are registered
+ * @at: where it is mapped, and registered in @context; NULL: it is not.  With @bytes,
+ *	@length and @watch of who has won @state
+ * @watch: where it is mapped, and nobody may touch it
  */
 struct block {
 	_Alignas(64) _Atomic uint32_t users;
 	_Atomic uint32_t state;
 	_Atomic uint64_t credit;
 	_Atomic uint64_t used_ns;
-	_Atomic uint64_t changed_ns;
-	char *at;
+	uint64_t bytes;
 	uint64_t length;
+	char *at;
+	char *watch;
 	uint64_t context;
 };
 
@@ -99,6 +101,7 @@ struct table {
 /**
  * struct host_pins - what is registered of a file, for one GPU
  * @fd: of it
+ * @pagemap: of this process
  * @dev, @ino: which file that is
  * @pid: whose; a child has none of it
  * @size: what it had when that was last looked at
@@ -112,6 +115,7 @@ struct host_pins {
 	const struct gpu_driver *driver;
 	unsigned int gpu;
 	int fd;
+	int pagemap;
 	uint64_t dev, ino;
 	pid_t pid;
 	_Atomic uint64_t size;
@@ -151,8 +155,7 @@ static struct {
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const struct host_pin_calls kernel_calls = {
-	.absent = abi_pages_absent, .settled_ns = SETTLED_NS,
-	.idle_ns = IN_USE_NS,
+	.absent = abi_pages_absent, .idle_ns = IN_USE_NS,
 };
 
 static const struct host_pin_calls *_Atomic calls = &kernel_calls;
@@ -168,66 +171,26 @@ void host_pin_allow(bool allowed)
 	all.off = !allowed;
 }
 
-/* ---------------------------------------------------------- the memory */
-
-/* A number in a file of the kernel's, behind @name, in @unit bytes; or @none. */
-static uint64_t number_in(const char *path, const char *name, uint64_t unit,
-			  uint64_t none)
-{
-	FILE *file = fopen(path, "re");
-	unsigned long long value;
-	char line[200];
-	bool found = false;
-
-	if (!file)
-		return none;
-	while (!found && fgets(line, sizeof(line), file))
-		found = !strncmp(line, name, strlen(name)) &&
-			sscanf(line + strlen(name), " %llu", &value) == 1;
-	fclose(file);
-	return found ? value * unit : none;
-}
-
-/* The machine's, or the container's. */
-static uint64_t memory(void)
-{
-	uint64_t machine = number_in("/proc/meminfo", "MemTotal:", 1024, 0);
-
-	return min64(machine, number_in("/sys/fs/cgroup/memory.max", "", 1,
-					UINT64_MAX));
-}
-
-/* So much is still there for others when @length bytes can't be dropped any more. */
-static bool leaves_enough(uint64_t share, uint64_t length)
-{
-	return number_in("/proc/meminfo", "MemAvailable:", 1024, 0) >=
-	       share + length;
-}
-
 /* ------------------------------------------------------------ the file */
 
-static bool look(const struct host_pins *pins, struct statx *stx)
+/* What the descriptor has; false: it is another file's, or none's. */
+static bool look(const struct host_pins *pins, uint64_t *size)
 {
-	return !statx(pins->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
-		      STATX_SIZE | STATX_INO | STATX_CTIME, stx) &&
-	       stx->stx_ino == pins->ino &&
-	       makedev(stx->stx_dev_major, stx->stx_dev_minor) == pins->dev;
+	struct statx stx;
+
+	if (statx(pins->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		  STATX_SIZE | STATX_INO, &stx) || stx.stx_ino != pins->ino ||
+	    makedev(stx.stx_dev_major, stx.stx_dev_minor) != pins->dev)
+		return false;
+	*size = stx.stx_size;
+	return true;
 }
 
-static uint64_t changed_ns(const struct statx *stx)
+/* Of what is mapped, as far as that can be told. */
+static bool is_there(const struct host_pins *pins, const char *at,
+		     uint64_t length)
 {
-	return (uint64_t)stx->stx_ctime.tv_sec * 1000000000 +
-	       stx->stx_ctime.tv_nsec;
-}
-
-/* Will the next change have another time for sure? */
-static bool is_settled(uint64_t changed)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return changed + atomic_load(&calls)->settled_ns <
-	       (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return !atomic_load(&calls)->absent(pins->pagemap, at, length);
 }
 
 static void list(struct host_pins *pins)
@@ -263,8 +226,9 @@ static struct host_pins *make_pins(const struct job *job)
 	pins->fd = file->fd;
 	pins->pid = getpid();
 	pins->least = UINT64_MAX;
+	pins->pagemap = abi_pagemap();
 	if (!fstat(file->fd, &st) && sysconf(_SC_PAGESIZE) == (long)PAGE &&
-	    atomic_load(&calls)->absent(pins, 1) >= 0) {
+	    atomic_load(&calls)->absent(pins->pagemap, pins, 1) >= 0) {
 		pins->dev = st.st_dev;
 		pins->ino = st.st_ino;
 		pins->size = (uint64_t)st.st_size;
@@ -272,6 +236,15 @@ static struct host_pins *make_pins(const struct job *job)
 	}
 	list(pins);
 	return pins;
+}
+
+static void drop(struct host_pins *pins)
+{
+	if (pins->pagemap >= 0)
+		close(pins->pagemap);
+	for (unsigned int i = 0; i < TABLES; i++)
+		free(atomic_load(&pins->tables[i]));
+	free(pins);
 }
 
 /* One, by whoever is first. */
@@ -289,7 +262,7 @@ static struct host_pins *pins_of(const struct job *job)
 						 __ATOMIC_ACQUIRE))
 		return pins;
 	unlist(pins);
-	free(pins);
+	drop(pins);
 	return none;
 }
 
@@ -322,37 +295,66 @@ static void unpin(struct host_pins *pins, struct block *block)
 	/* What the driver still knows may not be anything else's address. */
 	if (copies->unpin(pins->gpu, block->context, block->at))
 		host_map_unmap(block->at, BLOCK);
+	host_map_unmap(block->watch, BLOCK);
 	block->at = NULL;
 }
 
-/* Of pages that are all there; @stx: from before they were looked at. */
-static int pin(struct host_pins *pins, struct block *block, uint64_t offset,
-	       const struct statx *stx)
+/* All there, and not to be touched any more. */
+static int set_watch(struct host_pins *pins, struct block *block, uint64_t offset)
+{
+	char *watch = host_map_range(pins->fd, offset, BLOCK, PROT_READ);
+
+	if (!watch)
+		return -errno;
+	madvise(watch, block->length, MADV_POPULATE_READ);
+	if (!mprotect(watch, BLOCK, PROT_NONE) &&
+	    is_there(pins, watch, block->length)) {
+		block->watch = watch;
+		return 0;
+	}
+	host_map_unmap(watch, BLOCK);
+	return -ESTALE;
+}
+
+/* Beside the watch. */
+static int pin_watched(struct host_pins *pins, struct block *block,
+		       uint64_t offset)
 {
 	const struct gpu_copies *copies = pins->driver->copies;
-	uint64_t changed = changed_ns(stx);
-	struct statx after;
 	char *at = host_map_range(pins->fd, offset, BLOCK, PROT_READ);
+	uint64_t size;
 	int ret;
 
 	if (!at)
 		return -errno;
+	/* Otherwise the driver does, which lets nobody in meanwhile. */
 	madvise(at, block->length, MADV_POPULATE_READ);
-	ret = look(pins, &after) ? 0 : -ESTALE;
-	if (!ret)
-		ret = copies->pin(pins->gpu, at, block->length);
+	ret = look(pins, &size) ? copies->pin(pins->gpu, at, block->length) :
+				  -ESTALE;
 	if (ret) {
 		host_map_unmap(at, BLOCK);
 		return ret;
 	}
 	block->at = at;
 	block->context = copies->context ? copies->context(pins->gpu) : 0;
-	if (atomic_load(&calls)->absent(at, block->length)) {
-		unpin(pins, block);
-		return -ESTALE;
-	}
-	atomic_store(&block->changed_ns, is_settled(changed) ? changed : 0);
 	return 0;
+}
+
+static int pin(struct host_pins *pins, struct block *block, uint64_t offset)
+{
+	int ret = set_watch(pins, block, offset);
+
+	if (ret)
+		return ret;
+	ret = pin_watched(pins, block, offset);
+	if (ret) {
+		host_map_unmap(block->watch, BLOCK);
+		return ret;
+	}
+	if (is_there(pins, block->watch, block->length))
+		return 0;
+	unpin(pins, block);
+	return -ESTALE;
 }
 
 static bool try_state(struct block *block, uint32_t from, uint32_t to)
@@ -432,12 +434,15 @@ static bool give_up_one(void)
 /* May so much more be registered?  Then it counts. */
 static bool takes_room(uint64_t length)
 {
-	uint64_t share = memory() / SHARE, most = atomic_load(&calls)->most;
+	uint64_t share = memory_most() / SHARE;
+	uint64_t most = atomic_load(&calls)->most;
 
 	if (!most)
 		most = share;
-	if (!leaves_enough(share, length))
-		return false;
+	while (memory_left() < share + length) {
+		if (!give_up_one())
+			return false;
+	}
 	while (atomic_fetch_add(&all.bytes, length) + length > most) {
 		atomic_fetch_sub(&all.bytes, length);
 		if (!give_up_one())
@@ -449,21 +454,21 @@ static bool takes_room(uint64_t length)
 static int register_block(struct host_pins *pins, struct block *block,
 			  uint64_t offset)
 {
-	struct statx stx;
+	uint64_t size;
 	int ret;
 
-	if (!look(pins, &stx))
+	if (!look(pins, &size))
 		return -ESTALE;
-	atomic_store(&pins->size, stx.stx_size);
-	if (stx.stx_size < offset + LEAST)
+	atomic_store(&pins->size, size);
+	if (size < offset + LEAST)
 		return -ENODATA;
-	block->length = min64(BLOCK, (stx.stx_size - offset + PAGE - 1) /
-				     PAGE * PAGE);
+	block->bytes = min64(BLOCK, size - offset);
+	block->length = (block->bytes + PAGE - 1) / PAGE * PAGE;
 	if (!host_file_has_all(pins->fd, block->length, offset))
 		return -ENODATA;
 	if (!takes_room(block->length))
 		return -ENOMEM;
-	ret = pin(pins, block, offset, &stx);
+	ret = pin(pins, block, offset);
 	if (ret)
 		atomic_fetch_sub(&all.bytes, block->length);
 	return ret;
@@ -498,14 +503,23 @@ static void tended(struct crew_task *task)
 	atomic_fetch_sub(&all.pending, 1);
 }
 
+/* There is nobody to do it: as it was. */
+static void leave(struct block *block)
+{
+	try_state(block, BLOCK_WANTED, BLOCK_NONE);
+	try_state(block, BLOCK_STALE, BLOCK_READY);
+}
+
 /* Have the crew do what the state of @block says. */
 static void send(struct host_pins *pins, struct block *block, uint64_t offset)
 {
 	struct tend *it = malloc(sizeof(*it));
 	struct crew_task *task = &it->task;
 
-	if (!it)
+	if (!it) {
+		leave(block);
 		return;
+	}
 	it->task.work = tend;
 	it->task.end = tended;
 	it->pins = pins;
@@ -515,7 +529,7 @@ static void send(struct host_pins *pins, struct block *block, uint64_t offset)
 	atomic_fetch_add(&all.pending, 1);
 	if (!crew_post(&task, 1))
 		return;
-	try_state(block, BLOCK_WANTED, BLOCK_NONE);
+	leave(block);
 	tended(task);
 }
 
@@ -567,7 +581,7 @@ static bool hold(struct host_pins *pins, uint64_t length, uint64_t offset,
 		return false;
 	atomic_fetch_add(&block->users, 1);
 	if (atomic_load(&block->state) != BLOCK_READY ||
-	    in + length > block->length) {
+	    in + length > block->bytes) {
 		atomic_fetch_sub(&block->users, 1);
 		return false;
 	}
@@ -600,38 +614,39 @@ static unsigned int hold_some(struct host_pins *pins, uint64_t length,
 	return nr;
 }
 
-/* False: it is not mapped any more, all of it, or that can't be told. */
-static bool is_mapped(struct block *block, const struct piece *piece,
-		      uint64_t changed)
+static void give_up_soon(struct host_pins *pins, struct block *block)
 {
-	bool whole = is_settled(changed);
-	char *from = whole ? block->at : piece->host;
-
-	if (atomic_load(&calls)->absent(from, whole ? block->length :
-						      piece->length))
-		return false;
-	if (whole)
-		atomic_store(&block->changed_ns, changed);
-	return true;
+	if (try_state(block, BLOCK_READY, BLOCK_STALE))
+		send(pins, block, 0);
 }
 
-/* Was the file what the GPU has read, until now? */
-static bool is_good(struct host_pins *pins, const struct piece *pieces,
+/* Is the descriptor still the file's, and has that so much? */
+static bool is_file(struct host_pins *pins, const struct piece *pieces,
 		    unsigned int nr, uint64_t end)
 {
-	struct statx stx;
-	bool good = look(pins, &stx) && stx.stx_size >= end;
-	uint64_t changed = good ? changed_ns(&stx) : 0;
+	uint64_t size;
 
-	for (unsigned int i = 0; good && i < nr; i++) {
+	if (look(pins, &size))
+		return size >= end;
+	for (unsigned int i = 0; i < nr; i++)
+		give_up_soon(pins, pieces[i].block);
+	return false;
+}
+
+/* Was what the GPU has read the file's, until now? */
+static bool is_good(struct host_pins *pins, const struct piece *pieces,
+		    unsigned int nr)
+{
+	bool good = true;
+
+	for (unsigned int i = 0; i < nr; i++) {
 		struct block *block = pieces[i].block;
 
-		if (atomic_load(&block->changed_ns) == changed ||
-		    is_mapped(block, &pieces[i], changed))
+		if (is_there(pins, block->watch + (pieces[i].host - block->at),
+			     pieces[i].length))
 			continue;
+		give_up_soon(pins, block);
 		good = false;
-		if (try_state(block, BLOCK_READY, BLOCK_STALE))
-			send(pins, block, 0);
 	}
 	return good;
 }
@@ -669,7 +684,7 @@ static bool copy_all(struct job *job, const struct piece *pieces,
 	for (unsigned int i = 0; i < nr; i++) {
 		copies[i] = (struct lane_copy){
 			.copy.gpu = addr, .copy.host = pieces[i].host,
-			.copy.length = pieces[i].length,
+			.copy.length = pieces[i].length, .once = true,
 		};
 		if (pieces[i].length <= PUMP_MAX)
 			return nr == 1 && by_pump(job, &copies[0].copy);
@@ -702,8 +717,9 @@ static uint64_t read_some(struct job *job, struct host_pins *pins, uint64_t done
 
 	for (unsigned int i = 0; i < nr; i++)
 		length += pieces[i].length;
-	good = nr && copy_all(job, pieces, nr, req->addr + done) &&
-	       is_good(pins, pieces, nr, offset + length);
+	good = nr && is_file(pins, pieces, nr, offset + length) &&
+	       copy_all(job, pieces, nr, req->addr + done) &&
+	       is_good(pins, pieces, nr);
 	if (good)
 		note_use(pieces, nr);
 	release(pieces, nr);
@@ -781,29 +797,27 @@ static void await(_Atomic unsigned int *pending)
 		crew_relax(turn);
 }
 
+/* A child has nothing of it, and may not even look at the list. */
 void host_pin_close(struct engine_file *file)
 {
 	struct host_pins *pins = file->pins;
-	bool ours = pins && pins->pid == getpid();
 
 	file->pins = NULL;
-	if (!pins)
+	if (!pins || pins->pid != getpid())
 		return;
-	if (ours) {
-		unlist(pins);
-		await(&pins->pending);
-		give_up_all(pins);
-	}
-	for (unsigned int i = 0; i < TABLES; i++)
-		free(atomic_load(&pins->tables[i]));
-	free(pins);
+	unlist(pins);
+	await(&pins->pending);
+	give_up_all(pins);
+	drop(pins);
 }
 
 void host_pin_end(void)
 {
 	await(&all.pending);
 	pthread_mutex_lock(&all.lock);
-	for (struct host_pins *pins = all.first; pins; pins = pins->next)
-		give_up_all(pins);
+	for (struct host_pins *pins = all.first; pins; pins = pins->next) {
+		if (pins->pid == getpid())
+			give_up_all(pins);
+	}
 	pthread_mutex_unlock(&all.lock);
 }

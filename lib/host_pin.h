@@ -18,22 +18,19 @@ void host_pin_allow(bool allowed);
  * does not count.
  */
 bool host_pin_read(struct job *job);
-/* The file's last request has ended. */
+/* The file's last request has ended.  Not by a thread of the crew. */
 void host_pin_close(struct engine_file *file);
 /* The last request of all files; before the crew and the driver are closed. */
 void host_pin_end(void);
 
 /**
  * struct host_pin_calls - what tests put something in the place of
- * @absent: how many pieces of these addresses are not mapped, at least, or a negative
- *	errno value: of abi_pages_absent()
- * @settled_ns: so old a change of the file has to be to tell it from the next
+ * @absent: as abi_pages_absent()
  * @idle_ns: a block that was used in this time is not given up for another
  * @most: bytes of all files that are registered; 0: a share of the memory there is
  */
 struct host_pin_calls {
-	int (*absent)(const void *at, uint64_t length);
-	uint64_t settled_ns;
+	int (*absent)(int pagemap, const void *at, uint64_t length);
 	uint64_t idle_ns;
 	uint64_t most;
 };

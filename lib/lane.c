@@ -3,6 +3,7 @@
  * Copies of all threads, given to the copy engine in groups.  Nobody has a
  * thread for it: who waits drives, one at a time.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 
@@ -131,7 +132,7 @@ static void land_one_by_one(struct lane *lane, struct lane_copy *copy)
 	while (copy) {
 		struct lane_copy *next = copy->next;
 
-		end(copy, copy_now(lane, &copy->copy));
+		end(copy, copy->once ? -EIO : copy_now(lane, &copy->copy));
 		copy = next;
 	}
 }

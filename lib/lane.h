@@ -19,6 +19,8 @@
  * struct lane_copy - one copy
  * @copy: what; the pusher's until it is pushed, and again when it is over
  * @pinned: its host memory is, so code on the GPU can reach it; likewise
+ * @once: no CPU may touch its host memory: it is not tried once more, alone and waited
+ *	for, when something in its group was refused; likewise
  * @next: the lane's
  * @state: LANE_BUSY from lane_push() on
  * @pumped: the pump has it, as @trip
@@ -26,6 +28,7 @@
 struct lane_copy {
 	struct gpu_copy copy;
 	bool pinned;
+	bool once;
 	struct lane_copy *next;
 	_Atomic int state;
 	bool pumped;

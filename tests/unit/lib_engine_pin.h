@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lib_fast.h's GPU, which reads pages where they lie: also those that are not the
- * file's any more, as it has noted what was in all of them when they were pinned.
+ * file's any more, as pipes hold them.
  */
 #ifndef LIB_ENGINE_PIN_H
 #define LIB_ENGINE_PIN_H
@@ -20,56 +20,99 @@
 
 #define MOST_PINS	16U
 
+/* What a pipe holds, if nobody allows more. */
+#define PIPE_BYTES	MIB
+#define MOST_PIPES	4U
+
+struct pin {
+	char *host;
+	uint64_t length;
+	int pipes[MOST_PIPES][2];
+};
+
 static struct {
 	pthread_mutex_t lock;
-	struct {
-		char *host, *noted;
-		uint64_t length;
-	} all[MOST_PINS];
+	struct pin all[MOST_PINS];
 	_Atomic unsigned int nr, made;
-	/* Copies that began in one of them; and with pages that are gone. */
-	_Atomic unsigned int copies, old;
+	/* Copies of pinned pages. */
+	_Atomic unsigned int copies;
 	_Atomic int refuse_with;
 	/* It never lets go. */
 	_Atomic bool keeps;
-	/* Called once, when a copy of pinned pages has been made. */
+	/* Called once, when half of the pages are pinned; when they were copied. */
+	void (*_Atomic pinning)(void);
 	void (*_Atomic meanwhile)(void);
 } pins = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* As abi_pages_absent(), on any kernel. */
-static inline int count_absent(const void *at, uint64_t length)
+static inline int count_absent(int pagemap, const void *at, uint64_t length)
 {
 	uint64_t first = (uintptr_t)at / 4096;
-	uint64_t end = ((uintptr_t)at + length + 4095) / 4096, entry;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t end = ((uintptr_t)at + length + 4095) / 4096;
+	uint64_t entries[512];
 	int ret = 0;
 
-	assert_true(fd >= 0);
-	for (uint64_t i = first; !ret && i < end; i++) {
-		assert_int_equal(syscall(SYS_pread64, fd, &entry, 8, i * 8), 8);
-		ret = !(entry >> 63);
+	for (uint64_t i = first, now; !ret && i < end; i += now) {
+		now = end - i < 512 ? end - i : 512;
+		assert_int_equal(syscall(SYS_pread64, pagemap, entries, now * 8,
+					 i * 8), now * 8);
+		for (uint64_t n = 0; n < now; n++)
+			ret |= !(entries[n] >> 63);
 	}
-	close(fd);
 	return ret;
+}
+
+static inline void call_once(void (*_Atomic *what)(void))
+{
+	void (*now)(void) = atomic_exchange(what, NULL);
+
+	if (now)
+		now();
+}
+
+static inline void hold_pages(struct pin *pin, unsigned int i)
+{
+	struct iovec part = { .iov_base = pin->host + i * PIPE_BYTES };
+	ssize_t n;
+
+	part.iov_len = pin->length - i * PIPE_BYTES;
+	if (part.iov_len > PIPE_BYTES)
+		part.iov_len = PIPE_BYTES;
+	assert_int_equal(pipe2(pin->pipes[i], O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(fcntl(pin->pipes[i][1], F_SETPIPE_SZ, PIPE_BYTES),
+			 PIPE_BYTES);
+	while (part.iov_len) {
+		n = vmsplice(pin->pipes[i][1], &part, 1, SPLICE_F_NONBLOCK);
+		assert_true(n > 0);
+		part.iov_base = (char *)part.iov_base + n;
+		part.iov_len -= (size_t)n;
+	}
+}
+
+static inline unsigned int nr_pipes(const struct pin *pin)
+{
+	return (unsigned int)((pin->length + PIPE_BYTES - 1) / PIPE_BYTES);
 }
 
 static inline int note_pin(unsigned int index, void *host, uint64_t length)
 {
-	unsigned int i = 0;
+	struct pin *pin = pins.all;
 
 	assert_int_equal(index, 0);
 	if (pins.refuse_with)
 		return pins.refuse_with;
-	/* What is not mapped any more is, again, after the copy. */
 	pthread_mutex_lock(&pins.lock);
-	while (i < MOST_PINS && pins.all[i].host)
-		i++;
-	assert_true(i < MOST_PINS);
-	pins.all[i].host = host;
-	pins.all[i].length = length;
-	pins.all[i].noted = malloc(length);
-	assert_non_null(pins.all[i].noted);
-	memcpy(pins.all[i].noted, host, length);
+	while (pin->host)
+		pin++;
+	assert_true(pin < pins.all + MOST_PINS);
+	pin->host = host;
+	pin->length = length;
+	assert_true(nr_pipes(pin) <= MOST_PIPES);
+	for (unsigned int i = 0; i < nr_pipes(pin); i++) {
+		hold_pages(pin, i);
+		if (i == 1)
+			call_once(&pins.pinning);
+	}
 	pthread_mutex_unlock(&pins.lock);
 	pins.nr++;
 	pins.made++;
@@ -78,16 +121,19 @@ static inline int note_pin(unsigned int index, void *host, uint64_t length)
 
 static inline bool note_unpin(unsigned int index, uint64_t context, void *host)
 {
-	unsigned int i = 0;
+	struct pin *pin = pins.all;
 
 	assert_int_equal(index, 0);
 	assert_int_equal(context, 7);
 	pthread_mutex_lock(&pins.lock);
-	while (i < MOST_PINS && pins.all[i].host != host)
-		i++;
-	assert_true(i < MOST_PINS);
-	free(pins.all[i].noted);
-	pins.all[i].host = NULL;
+	while (pin->host != host)
+		pin++;
+	assert_true(pin < pins.all + MOST_PINS);
+	for (unsigned int i = 0; i < nr_pipes(pin); i++) {
+		close(pin->pipes[i][0]);
+		close(pin->pipes[i][1]);
+	}
+	pin->host = NULL;
 	pthread_mutex_unlock(&pins.lock);
 	pins.nr--;
 	return !pins.keeps;
@@ -99,40 +145,56 @@ static inline uint64_t same_context(unsigned int index)
 	return 7;
 }
 
-/* What the GPU finds at @host, @length bytes in one page. */
-static inline void copy_page(char *to, char *host, const char *noted,
+/* Bytes of what a pipe holds, which stays in there. */
+static inline void peek(const int *from, char *to, uint64_t skip,
+			uint64_t length)
+{
+	static char all[PIPE_BYTES];	/* under the lock */
+	uint64_t done = 0;
+	int copy[2];
+	ssize_t n;
+
+	assert_int_equal(pipe2(copy, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(copy[1], F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
+	assert_true(tee(from[0], copy[1], skip + length, 0) ==
+		    (ssize_t)(skip + length));
+	while (done < skip + length) {
+		n = read(copy[0], all + done, skip + length - done);
+		assert_true(n > 0);
+		done += (uint64_t)n;
+	}
+	memcpy(to, all + skip, length);
+	close(copy[0]);
+	close(copy[1]);
+}
+
+static inline void copy_from(const struct pin *pin, char *to, uint64_t at,
 			     uint64_t length)
 {
-	struct iovec local = { .iov_base = to, .iov_len = length };
-	struct iovec remote = { .iov_base = host, .iov_len = length };
+	for (uint64_t done = 0, now; done < length; done += now) {
+		uint64_t skip = (at + done) % PIPE_BYTES;
 
-	if (!count_absent(host, length) &&
-	    process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
-			     0) == (ssize_t)length)
-		return;
-	memcpy(to, noted, length);
-	pins.old++;
+		now = PIPE_BYTES - skip;
+		if (now > length - done)
+			now = length - done;
+		peek(pin->pipes[(at + done) / PIPE_BYTES], to + done, skip, now);
+	}
 }
 
 /* False: not of pinned pages. */
 static inline bool copy_pinned(const struct gpu_copy *copy)
 {
-	char *host = copy->host, *to = (char *)(uintptr_t)copy->gpu;
+	char *to = (char *)(uintptr_t)copy->gpu;
 	bool found = false;
 
 	pthread_mutex_lock(&pins.lock);
 	for (unsigned int i = 0; i < MOST_PINS && !found; i++) {
-		uint64_t at = (uint64_t)(host - pins.all[i].host);
+		const struct pin *pin = &pins.all[i];
+		uint64_t at = (uint64_t)((char *)copy->host - pin->host);
 
-		found = pins.all[i].host && at < pins.all[i].length;
-		for (uint64_t done = 0, now; found && done < copy->length;
-		     done += now) {
-			now = 4096 - (at + done) % 4096;
-			if (now > copy->length - done)
-				now = copy->length - done;
-			copy_page(to + done, host + done,
-				  pins.all[i].noted + at + done, now);
-		}
+		found = pin->host && at < pin->length;
+		if (found)
+			copy_from(pin, to, at, copy->length);
 	}
 	pthread_mutex_unlock(&pins.lock);
 	return found;
@@ -141,8 +203,6 @@ static inline bool copy_pinned(const struct gpu_copy *copy)
 static inline int pin_start(void *opaque, const struct gpu_copy *copies,
 			    unsigned int nr, bool out, unsigned int mark)
 {
-	void (*now)(void);
-
 	if (out || !copy_pinned(&copies[0]))
 		return fast_start(opaque, copies, nr, out, mark);
 	for (unsigned int i = 1; i < nr; i++)
@@ -154,9 +214,7 @@ static inline int pin_start(void *opaque, const struct gpu_copy *copies,
 			return -EFAULT;
 	}
 	pins.copies += nr;
-	now = atomic_exchange(&pins.meanwhile, NULL);
-	if (now)
-		now();
+	call_once(&pins.meanwhile);
 	return 0;
 }
 
@@ -205,8 +263,7 @@ static inline void open_pins(struct fixture *f)
 	pin_table.pin = note_pin;
 	pin_table.unpin = note_unpin;
 	pin_calls = (struct host_pin_calls){
-		.absent = count_absent, .settled_ns = UINT64_MAX / 4,
-		.idle_ns = 1000000000,
+		.absent = count_absent, .idle_ns = 1000000000,
 	};
 	host_pin_set_calls(&pin_calls);
 	host_map_set_calls(&any_file);
@@ -216,7 +273,6 @@ static inline void open_pins(struct fixture *f)
 	pins.keeps = false;
 	pins.made = 0;
 	pins.copies = 0;
-	pins.old = 0;
 	open_fixture(f);
 	pin_gpu = fast_gpu;
 	pin_gpu.copies = &pin_table;

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* How much memory there is.  Read each time, as limits change. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common.h"
+#include "memory.h"
+
+#define PAGE		4096ULL
+#define KIB		1024ULL
+/* Where control groups are mounted: version 2, and the controller of version 1. */
+#define CGROUP		"/sys/fs/cgroup"
+#define CGROUP_1	"/sys/fs/cgroup/memory"
+
+/* The number behind @name at the begin of a line, or @none. */
+static uint64_t number_in(const char *path, const char *name, uint64_t none)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long value;
+	char line[200];
+	bool found = false;
+
+	if (!file)
+		return none;
+	while (!found && fgets(line, sizeof(line), file))
+		found = !strncmp(line, name, strlen(name)) &&
+			sscanf(line + strlen(name), " %llu", &value) == 1;
+	fclose(file);
+	return found ? value : none;
+}
+
+/* Of the group @path below @mount and all above it. */
+static uint64_t limit_of(const char *mount, char *path, const char *name)
+{
+	uint64_t least = UINT64_MAX;
+	char file[4400], *end;
+
+	for (;;) {
+		snprintf(file, sizeof(file), "%s%s/%s", mount, path, name);
+		least = min64(least, number_in(file, "", UINT64_MAX));
+		end = strrchr(path, '/');
+		if (!end)
+			return least;
+		*end = '\0';
+	}
+}
+
+/* A line of /proc/self/cgroup: number, controllers, path. */
+static uint64_t limit_in(char *line)
+{
+	char *controllers = strchr(line, ':');
+	char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+	if (!path)
+		return UINT64_MAX;
+	*path++ = '\0';
+	path[strcspn(path, "\n")] = '\0';
+	if (!strcmp(controllers, ":"))
+		return limit_of(CGROUP, path, "memory.max");
+	return strstr(controllers, "memory") ?
+	       limit_of(CGROUP_1, path, "memory.limit_in_bytes") : UINT64_MAX;
+}
+
+uint64_t memory_most(void)
+{
+	uint64_t least = number_in("/proc/meminfo", "MemTotal:", 0) * KIB;
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[4200];
+
+	while (file && fgets(line, sizeof(line), file))
+		least = min64(least, limit_in(line));
+	if (file)
+		fclose(file);
+	return least;
+}
+
+uint64_t memory_left(void)
+{
+	uint64_t left = number_in("/proc/meminfo", "MemAvailable:", 0) * KIB;
+	uint64_t pinned = number_in("/proc/vmstat", "nr_foll_pin_acquired", 0);
+	uint64_t let_go = number_in("/proc/vmstat", "nr_foll_pin_released", 0);
+
+	pinned = pinned > let_go ? (pinned - let_go) * PAGE : 0;
+	return left > pinned ? left - pinned : 0;
+}

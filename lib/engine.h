@@ -205,7 +205,8 @@ int engine_uring(void);
  *	MiB.  4 MiB unless set
  * @pinned_bytes: most pinned host memory for each GPU, taken buffer by buffer
  *	when needed; at least one buffer, at most 256.  128 MiB unless set.  What
- *	engine_enqueue() takes is not among it: up to 13/8 times as much
+ *	small writes take is not among it: up to an eighth of that; nor what
+ *	engine_enqueue() takes: up to 13/8 times as much
  * @spin_us: how long an idle helper looks for work before it sleeps, in
  *	microseconds; 0: not at all.  200 unless set
  * @cache_bytes: most GPU memory that is registered without being asked to

@@ -168,6 +168,12 @@ struct gpu_copy {
  *	array may be reused on return, the memory when @poll says so
  * @poll: 1: all copies started with that mark have ended; 0: not yet; or what
  *	went wrong.  A mark is started again only after it has ended
+ * @pin: have @index's copy engines, and code on it, read these pages where they lie,
+ *	from now on and whatever becomes of their addresses; and write them, if
+ *	@writable: otherwise they can only be read.  They are mapped.  -ENOSYS or
+ *	-EOPNOTSUPP: never.  May be NULL, with @unpin
+ * @unpin: the reverse; @context: what @context said after @pin.  False: the driver
+ *	may still know them by these addresses
  *
  * A queue is used by one thread at a time.  All return 0 or a negative errno
  * value if nothing else is said.
@@ -182,7 +188,8 @@ struct gpu_copies {
 	int (*start)(void *queue, const struct gpu_copy *copies,
 		     unsigned int nr, bool out, unsigned int mark);
 	int (*poll)(void *queue, unsigned int mark);
-	int (*pin)(unsigned int index, void *host, uint64_t length);
+	int (*pin)(unsigned int index, void *host, uint64_t length,
+		   bool writable);
 	bool (*unpin)(unsigned int index, uint64_t context, void *host);
 };
 
@@ -307,7 +314,7 @@ bool gpu_cuda_bind_copies(void *(*symbol)(const char *name));
 bool gpu_cuda_unregister(unsigned int index, uint64_t context, void *host);
 
 /* gpu_cuda_pin.c: of that table. */
-int gpu_cuda_pin(unsigned int index, void *host, uint64_t length);
+int gpu_cuda_pin(unsigned int index, void *host, uint64_t length, bool writable);
 void gpu_cuda_bind_pin(void *(*symbol)(const char *name));
 
 /* gpu_cuda_pump.c: likewise; every function may be missing. */

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "gpu.h"
+#include "memory.h"
 
 #define CU_NOT_PERMITTED	800
 #define CU_NOT_SUPPORTED	801
 /* CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, CUDA 11.1 */
 #define ATTRIBUTE_READ_ONLY	113
-/* Portable, mapped, read-only. */
+/* Portable, mapped; and read-only. */
+#define HOST_WRITABLE		0x3U
 #define HOST_READ_ONLY		0xbU
 #define STREAM_NON_BLOCKING	1U
 
@@ -71,9 +73,9 @@ void gpu_cuda_bind_pin(void *(*symbol)(const char *name))
 }
 
 /* Registered, and known to the GPU by the CPU's address. */
-static int register_pages(void *host, uint64_t length)
+static int register_pages(void *host, uint64_t length, unsigned int how)
 {
-	int ret = cu.host_register(host, length, HOST_READ_ONLY);
+	int ret = cu.host_register(host, length, how);
 	uint64_t addr;
 
 	if (ret == CU_NOT_PERMITTED || ret == CU_NOT_SUPPORTED)
@@ -112,7 +114,7 @@ static bool probe_on(int fd, char *host)
 	uint64_t gpu = 0;
 	bool good = false;
 
-	if (register_pages(host, PROBE))
+	if (register_pages(host, PROBE, HOST_READ_ONLY))
 		return false;
 	if (!cu.mem_alloc(&gpu, PROBE)) {
 		if (!cu.stream_create(&stream, STREAM_NON_BLOCKING)) {
@@ -131,14 +133,13 @@ static bool probe_on(int fd, char *host)
  */
 static bool probe(void)
 {
-	int fd = memfd_create("nvfs", MFD_CLOEXEC);
+	int fd = memory_file(PROBE);
 	bool good = false;
 	char *host;
 
 	if (fd < 0)
 		return false;
-	host = ftruncate(fd, PROBE) ? MAP_FAILED :
-	       mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	host = mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (host != MAP_FAILED) {
 		memset(host, PROBE_BYTE, PROBE);
 		if (!mprotect(host, PROBE, PROT_READ))
@@ -165,13 +166,18 @@ static bool works(unsigned int index)
 	return good;
 }
 
-int gpu_cuda_pin(unsigned int index, void *host, uint64_t length)
+int gpu_cuda_pin(unsigned int index, void *host, uint64_t length, bool writable)
 {
 	int ret = complete ? gpu_cuda_enter(index) : -ENOSYS;
 
 	if (ret)
 		return ret;
-	ret = works(index) ? register_pages(host, length) : -EOPNOTSUPP;
+	if (writable)
+		ret = register_pages(host, length, HOST_WRITABLE);
+	else
+		ret = works(index) ? register_pages(host, length,
+						    HOST_READ_ONLY) :
+				     -EOPNOTSUPP;
 	gpu_cuda_leave();
 	return ret;
 }

@@ -26,6 +26,8 @@
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
+/* Of pinned memory, that buffers for small writes have beside it. */
+#define SHARED_PART	8U
 #define LOOKS_PER_CLOCK	16U
 /*
  * How long host_warm() waits for code: 1 to 2 ms, now and then 5, when the driver
@@ -121,6 +123,7 @@ static void close_port(struct port *port)
 	}
 	pumps_close(&port->pumps);
 	slots_close(&port->slots);
+	slots_close(&port->shared);
 	free(port);
 }
 
@@ -154,6 +157,11 @@ static unsigned int nr_slots(void)
 	return nr < SLOTS_MAX ? (unsigned int)nr : SLOTS_MAX;
 }
 
+static uint64_t shared_bytes(void)
+{
+	return min64(host.pool.slot_bytes, LARGE);
+}
+
 /* Under the lock. */
 static int open_port(unsigned int gpu, struct port **port)
 {
@@ -177,6 +185,10 @@ static int open_port(unsigned int gpu, struct port **port)
 	new->index = gpu;
 	slots_open(&new->slots, host.driver, gpu, host.pool.slot_bytes,
 		   nr_slots());
+	slots_open(&new->shared, host.driver, gpu, shared_bytes(),
+		   (unsigned int)(host.pool.pinned_bytes / SHARED_PART /
+				  shared_bytes()));
+	new->shared.shared = true;
 	pumps_init(&new->pumps, host.driver, gpu);
 	for (unsigned int i = 0; i < PORT_LANES; i++) {
 		lane_init(&new->in[i], host.driver, gpu, false, &new->pumps);
@@ -310,12 +322,12 @@ static bool is_alone(const struct engine_req *req)
 }
 
 /*
- * A small read of the page cache, the only one under way of those that are shared.
+ * A small request for the page cache, the only one under way of those that are shared.
  * Others want CPUs, too.
  */
 static bool may_be_fine(const struct job *job)
 {
-	return job->port && !job->write && job->req->file->align == 1 &&
+	return job->port && (!job->write || job->brought) && job->req->file->align == 1 &&
 	       job->window >= SPLIT_MIN && job->window <= PUMP_MAX &&
 	       crew_busy() <= 1 && crew_cpus() >= 2 * PARALLEL_FINE &&
 	       crew_threads() >= PARALLEL_FINE && !crew_is_short();
@@ -389,9 +401,21 @@ static uint64_t part_of(const struct job *job, unsigned int nr)
 	       clamp(window / 2, ALONE_MIN, PART_MAX);
 }
 
+/* A small write of the page cache: how does not change what is brought for it. */
+static bool may_be_brought(const struct job *job)
+{
+	const struct engine_req *req = job->req;
+
+	return req->write && req->file->align == 1 && !is_alone(req) &&
+	       job->window >= SPLIT_MIN && job->window <= PUMP_MAX &&
+	       job->window <= host.pool.slot_bytes;
+}
+
 /* A small one also when it is read by one thread: its copy can begin early. */
 static bool is_joint(const struct job *job, unsigned int nr)
 {
+	if (job->brought)
+		return true;
 	if (!job->port || (job->write && !job->maps) || job->waits ||
 	    !job->req->file->seekable)
 		return false;
@@ -430,7 +454,7 @@ static void shape_one(struct job *job)
 	     ways(job->window, room_for(job), fine);
 	job->fine = fine && nr * PART_FINE >= job->window;
 	job->is_joint = is_joint(job, nr);
-	if (job->is_joint) {
+	if (job->is_joint && (nr > 1 || !job->write)) {
 		joint_shape(job, nr, host.pool.slot_bytes);
 	} else {
 		job->stride = clamp(round_up(part_of(job, nr), grain), grain,
@@ -454,6 +478,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->waits = false;
 	job->maps = false;
 	job->fine = false;
+	job->brought = false;
 	atomic_init(&job->rouse, ROUSE_NOT);
 	job->nr_many = 0;
 	job->lead = 0;
@@ -514,6 +539,8 @@ static int run_job(struct job *job)
 		crew_look_around();
 	if (host_pin_read(job))
 		return 0;
+	job->brought = job->port && may_be_brought(job) &&
+		       joint_bring(job, host.pool.slot_bytes);
 	shape_one(job);
 	ret = job_begin(job);
 	if (ret)

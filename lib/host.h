@@ -131,6 +131,17 @@ uint64_t host_file_write(struct engine_file *file, const char *host,
 
 /* host_map.c: writes to what the page cache has, by a mapping of the file. */
 
+/**
+ * struct host_bytes - in memory of this process
+ * @at: the first
+ * @file: whose memory it is, from @offset on, or -1: no file's
+ */
+struct host_bytes {
+	const char *at;
+	int file;
+	uint64_t offset;
+};
+
 /* Only where it is allowed, as it is unless this says something else. */
 void host_map_allow(bool allowed);
 /*
@@ -145,7 +156,7 @@ void host_map_prepare(const struct engine_file *file, uint64_t length,
  * As host_file_write(), of bytes that may, or a part of them.  @look: first whether that
  * is dirty, as not all of them were looked at.
  */
-uint64_t host_map_write(struct engine_file *file, const char *host,
+uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look,
 			int *error);
 /* No request uses it any more. */
@@ -163,11 +174,12 @@ void host_map_unmap(char *at, uint64_t length);
  * struct host_map_calls - what tests put something in the place of
  * @least: requests of so many bytes to that file may be mapped; UINT64_MAX: none;
  *	@clean: also of pages that are not dirty
- * @copy: process_vm_readv(2) of this process: how many bytes, or a negative errno value
+ * @copy: process_vm_readv(2) of this process, or pread(2) of a file: how many bytes, or a
+ *	negative errno value
  */
 struct host_map_calls {
 	uint64_t (*least)(int fd, bool *clean);
-	ssize_t (*copy)(char *to, const char *from, uint64_t length);
+	ssize_t (*copy)(char *to, struct host_bytes from, uint64_t length);
 };
 
 /* NULL, and a NULL in it, puts back what was there. */

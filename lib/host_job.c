@@ -44,6 +44,7 @@ struct hand {
 	struct job *job;
 	struct lane *lane;
 	struct ring *ring;	/* of the slot, for reads from drives */
+	struct slots *from;	/* of which @slot is */
 	int slot;
 	bool pinned;
 	unsigned int nr;
@@ -258,13 +259,24 @@ static void plan_many(struct job *job, struct buffer *buffer)
 	}
 }
 
+static struct host_bytes bytes_of(const struct slot *slot, const char *host)
+{
+	struct host_bytes bytes = { .at = host, .file = -1 };
+
+	if (slot && slot->file >= 0) {
+		bytes.file = slot->file;
+		bytes.offset = slot->offset + (uint64_t)(host - slot->host);
+	}
+	return bytes;
+}
+
 static uint64_t put_small(struct engine_req *req, const char *host)
 {
 	uint64_t length = req->length, offset = req->file_offset;
 
 	return host_map_takes(req->file, length, offset) ?
-	       host_map_write(req->file, host, length, offset, false,
-			      &req->error) :
+	       host_map_write(req->file, bytes_of(NULL, host), length,
+			      offset, false, &req->error) :
 	       host_file_write(req->file, host, length, offset, &req->error);
 }
 
@@ -441,7 +453,8 @@ static void plan_one(struct job *job, struct buffer *buffer)
 }
 
 /* Positions are of the window. */
-void job_do_part(struct job *job, uint32_t part, char *host)
+void job_do_part(struct job *job, uint32_t part, char *host,
+		 const struct slot *slot)
 {
 	struct engine_req *req = job->req;
 	uint64_t start = part * job->stride;
@@ -456,7 +469,8 @@ void job_do_part(struct job *job, uint32_t part, char *host)
 	if (job->stride >= READ_STEP)
 		crew_look_around();
 	if (job->maps) {
-		done = host_map_write(req->file, host, length, offset,
+		done = host_map_write(req->file, bytes_of(slot, host), length,
+				      offset,
 				      job->window > HOST_WHOLE, &error);
 		/* Lines that lie in caches slow down the copy engine's next. */
 		if (job->port && job->window > PUMP_MAX)
@@ -481,15 +495,40 @@ static bool reads_drive(const struct job *job)
 	return job->waits && !job->write && (!job->req || job->nr_parts > 1);
 }
 
+/*
+ * A small write of the page cache, or a larger one where no other is under way: where
+ * many threads write much, what all have in common is not what takes long.
+ */
+static bool wants_shared(const struct job *job)
+{
+	return job->req && job->write && job->req->file->align == 1 &&
+	       (job->window <= PUMP_MAX ||
+		(job->window <= job->port->shared.bytes && crew_busy() <= 1));
+}
+
+int job_get_slot(struct job *job, bool wait, struct slots **from)
+{
+	int slot = -EAGAIN;
+
+	*from = &job->port->shared;
+	if (wants_shared(job) && job->port->shared.max)
+		slot = slots_try(*from);
+	if (slot >= 0)
+		return slot;
+	*from = &job->port->slots;
+	return wait ? slots_wait(*from) : slots_try(*from);
+}
+
 static bool open_hand(struct hand *hand, struct job *job, bool first)
 {
 	uint64_t bytes = job->stride * (job->req ? 1 : job->per_part);
-	struct slots *slots = &job->port->slots;
+	struct slots *slots;
 
 	hand->job = job;
-	hand->slot = first ? slots_wait(slots) : slots_try(slots);
+	hand->slot = job_get_slot(job, first, &slots);
 	if (hand->slot < 0)
 		return false;
+	hand->from = slots;
 	hand->pinned = slots->all[hand->slot].pinned;
 	hand->lane = job_lane(job);
 	hand->ring = reads_drive(job) ? slots_ring(slots, hand->slot) : NULL;
@@ -519,7 +558,8 @@ static void start(struct hand *hand, struct buffer *buffer)
 static void transfer(struct hand *hand, struct buffer *buffer)
 {
 	if (hand->job->req)
-		job_do_part(hand->job, buffer->part, buffer->host);
+		job_do_part(hand->job, buffer->part, buffer->host,
+			    &hand->from->all[hand->slot]);
 	else
 		do_many(hand->job, buffer, hand->ring);
 }
@@ -645,7 +685,7 @@ static void work_alone(struct job *job, bool first)
 	}
 	for (unsigned int n = 0; n < hand.nr; n++)
 		land(&hand, &hand.buffers[i++ % hand.nr]);
-	slots_put(&job->port->slots, hand.slot);
+	slots_put(hand.from, hand.slot);
 }
 
 /* Into host memory. */
@@ -655,7 +695,7 @@ static void work_on(struct job *job)
 	uint32_t part;
 
 	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts)
-		job_do_part(job, part, host + part * job->stride);
+		job_do_part(job, part, host + part * job->stride, NULL);
 }
 
 /* It was made by another CPU: its lines come at once rather than one by one. */

@@ -45,11 +45,12 @@
 #define JOINT_SPANS	8U
 #define JOINT_SLOTS	2U
 
-/* What there is for each GPU. */
+/* What there is for each GPU.  @shared: buffers for small writes of the page cache. */
 struct port {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	struct slots slots;
+	struct slots shared;
 	struct pumps pumps;
 	struct lane in[PORT_LANES];
 	struct lane out[PORT_LANES];
@@ -64,6 +65,7 @@ enum joint_share { JOINT_UNDECIDED, JOINT_SHARED, JOINT_WHOLE, JOINT_NO_PUMP };
 
 /**
  * struct joint - what the threads of a joint job share
+ * @from: of which they are, all
  * @slots: @nr_slots, whose buffers they fill, round and round, in spans of
  *	@span bytes, @per_slot in each; the first span, and the last, may be cut
  *	in two, of which one has @ends bytes
@@ -81,6 +83,7 @@ enum joint_share { JOINT_UNDECIDED, JOINT_SHARED, JOINT_WHOLE, JOINT_NO_PUMP };
  *	@pushed: its copy was started
  */
 struct joint {
+	struct slots *from;
 	int slots[JOINT_SLOTS];
 	uint32_t nr_slots;
 	uint32_t per_slot;
@@ -128,6 +131,8 @@ enum job_rouse { ROUSE_NOT, ROUSE_WANTED, ROUSE_BEGUN };
  * @waits: for a drive rather than for the CPU
  * @maps: a write of what the page cache has, by a mapping of the file
  * @fine: cut into parts of PART_FINE, one for each thread
+ * @brought: a small write: the pump brings it since before it was known how it is
+ *	written
  * @rouse: one of enum job_rouse; no request ends between the last two
  * @joint: if @is_joint
  * @stop: nothing from here on is good, counted from the start of the window
@@ -150,6 +155,7 @@ struct job {
 	bool waits;
 	bool maps;
 	bool fine;
+	bool brought;
 	_Atomic int rouse;
 	uint32_t nr_many;
 	uint32_t per_part;
@@ -182,8 +188,14 @@ void job_fail(struct job *job, int error);
 
 /* Of all kinds of jobs. */
 
-/* File and @host: part @part of it. */
-void job_do_part(struct job *job, uint32_t part, char *host);
+/* File and @host: part @part of it.  @slot: whose that is, or NULL. */
+void job_do_part(struct job *job, uint32_t part, char *host,
+		 const struct slot *slot);
+/*
+ * A buffer for it, of @from; as slots_wait() if @wait, or as slots_try().  It goes
+ * back there.
+ */
+int job_get_slot(struct job *job, bool wait, struct slots **from);
 /* Bytes from @position of the window on are no good; @error: why, 0: the end. */
 void job_stop_at(struct job *job, uint64_t position, int error);
 struct lane *job_lane(struct job *job);
@@ -192,6 +204,11 @@ int job_wait_for(struct lane *lane, struct lane_copy *copies, unsigned int nr);
 
 /* host_joint.c: the same for a joint job, which has a port. */
 
+/*
+ * Have the pump bring all of a small write.  False: it does not just now, and nothing was
+ * begun.  Before it has a shape; then it is joint, with one span.
+ */
+bool joint_bring(struct job *job, uint64_t slot_bytes);
 /* Cut it for @nr threads: into parts, and these into spans. */
 void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes);
 int joint_begin(struct job *job);

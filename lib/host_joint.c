@@ -30,7 +30,7 @@
 #define SPAN_ALONE	(512ULL << 10)
 #define SPAN_MAX	(2ULL << 20)
 #define SPAN_ENDS	(256ULL << 10)
-#define SPAN_ENDS_OUT	(128ULL << 10)
+#define SPAN_ENDS_OUT	(512ULL << 10)
 #define LARGE		(1ULL << 20)
 /* What is mapped before it is written, as that takes 75 us for 2 MiB. */
 #define AHEAD		(4ULL << 20)
@@ -89,7 +89,6 @@ void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
 	joint->span = span ? span : READ_STEP;
 	joint->ends = job->write ? SPAN_ENDS_OUT :
 		      alone || job->window > LARGE ? SPAN_ENDS : SPAN_MAX;
-	joint->per_slot = (uint32_t)min64(slot_bytes / joint->span, JOINT_SPANS);
 	job->stride = part;
 	job->nr_parts = (uint32_t)((job->window + part - 1) / part);
 	/* Cut the last one, unless it is short anyway. */
@@ -105,12 +104,16 @@ void joint_shape(struct job *job, unsigned int nr, uint64_t slot_bytes)
 /* The first one can be waited for, more are welcome. */
 static int get_slots(struct job *job)
 {
-	struct slots *slots = &job->port->slots;
 	struct joint *joint = &job->joint;
-	int slot = slots_wait(slots);
+	int slot = job_get_slot(job, true, &joint->from);
+	struct slots *slots = joint->from;
 
 	if (slot < 0)
 		return slot;
+	/* What is small has one span, and does not fill that. */
+	joint->per_slot = slots->bytes < joint->span ? 1 :
+			  (uint32_t)min64(slots->bytes / joint->span,
+					  JOINT_SPANS);
 	joint->pinned = true;
 	joint->nr_slots = 0;
 	do {
@@ -124,26 +127,69 @@ static int get_slots(struct job *job)
 	return 0;
 }
 
+static const struct slot *slot_at(const struct job *job, uint64_t position)
+{
+	const struct joint *joint = &job->joint;
+	uint64_t i = position / joint->span % joint->ring;
+
+	return &joint->from->all[joint->slots[i / joint->per_slot]];
+}
+
 static char *host_at(const struct job *job, uint64_t position)
 {
 	const struct joint *joint = &job->joint;
 	uint64_t i = position / joint->span % joint->ring;
-	int slot = joint->slots[i / joint->per_slot];
 
-	return job->port->slots.all[slot].host +
-	       i % joint->per_slot * joint->span + position % joint->span;
+	return slot_at(job, position)->host + i % joint->per_slot * joint->span +
+	       position % joint->span;
+}
+
+static void put_slots(struct job *job)
+{
+	for (unsigned int i = 0; i < job->joint.nr_slots; i++)
+		slots_put(job->joint.from, job->joint.slots[i]);
+}
+
+bool joint_bring(struct job *job, uint64_t slot_bytes)
+{
+	struct pump_trip *trip = &job->joint.trip;
+	struct pump_pass pass;
+	struct gpu_copy copy = {
+		.gpu = job->req->addr, .length = job->window,
+	};
+
+	if (!pump_ask(&job->port->pumps, &pass))
+		return false;
+	joint_shape(job, 1, slot_bytes);
+	if (job->joint.nr > 1 || get_slots(job))
+		return false;
+	copy.host = host_at(job, 0);
+	if (!job->joint.pinned || !pump_share(&pass, trip, &copy, true)) {
+		put_slots(job);
+		return false;
+	}
+	pump_give(trip, 0, job->window);
+	pump_gather(trip);
+	return true;
+}
+
+static int first_share(const struct job *job)
+{
+	if (job->brought)
+		return JOINT_SHARED;
+	return job->write || job->window > PUMP_MAX || job->lead ?
+	       JOINT_WHOLE : JOINT_UNDECIDED;
 }
 
 int joint_begin(struct job *job)
 {
 	struct joint *joint = &job->joint;
-	int ret = get_slots(job);
+	int ret = job->brought ? 0 : get_slots(job);
 
 	if (ret)
 		return ret;
 	joint->lane = job_lane(job);
-	atomic_init(&joint->share, job->write || job->window > PUMP_MAX ||
-				   job->lead ? JOINT_WHOLE : JOINT_UNDECIDED);
+	atomic_init(&joint->share, first_share(job));
 	atomic_init(&joint->landed, 0);
 	atomic_init(&joint->collecting, false);
 	atomic_init(&joint->written, 0);
@@ -278,18 +324,30 @@ static void wait_until_landed(struct job *job, uint32_t nr)
 	}
 }
 
+/* Of a small write, this part alone, though others may not be there. */
+static bool was_brought(const struct job *job, uint32_t part)
+{
+	uint64_t start = part * job->stride;
+
+	return job->brought &&
+	       atomic_load(&job->joint.share) == JOINT_SHARED &&
+	       pump_has(&job->joint.trip, start,
+			min64(job->stride, job->window - start));
+}
+
 /*
  * The same where all threads have nothing else to do: one looks, because a look keeps
  * him out of the driver who starts copies; 16 MiB were written at 26 GB/s so, and at 21.
  * The others look when it takes long, as that one may have lost his CPU.
  */
-static void wait_together(struct job *job, uint32_t nr)
+static void wait_together(struct job *job, uint32_t part, uint32_t nr)
 {
 	struct joint *joint = &job->joint;
 	bool mine = false;
 
 	for (unsigned int turn = 0; atomic_load_explicit(&joint->landed,
-				    memory_order_acquire) < nr; turn++) {
+				    memory_order_acquire) < nr &&
+	     !was_brought(job, part); turn++) {
 		if (!mine && !atomic_load_explicit(&joint->looking,
 						   memory_order_relaxed))
 			mine = !atomic_exchange(&joint->looking, true);
@@ -340,7 +398,7 @@ static void read_part(struct job *job, uint32_t part, uint32_t i)
 
 	if (i >= joint->ring)
 		wait_until_landed(job, i - joint->ring + 1);
-	job_do_part(job, part, host_at(job, part * job->stride));
+	job_do_part(job, part, host_at(job, part * job->stride), NULL);
 	if (atomic_load(&joint->share) == JOINT_SHARED)
 		give(job, part, false);
 	if (atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1) + 1 ==
@@ -395,18 +453,38 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 	struct joint *joint = &job->joint;
 	uint64_t start = part * job->stride;
 
-	if (start == span_start(job, i))
+	if (job->maps && start == span_start(job, i))
 		prepare(job, i);
-	wait_together(job, i + 1);
-	job_do_part(job, part, host_at(job, start));
+	wait_together(job, part, i + 1);
+	job_do_part(job, part, host_at(job, start), slot_at(job, start));
 	atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1);
 	go_on_writing(job);
+}
+
+/* It is under way; as a whole, should the pump not bring all of it. */
+static void push_brought(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	struct lane_copy *copy = &joint->spans[0].copy;
+
+	*copy = (struct lane_copy){
+		.pinned = true,
+		.copy.gpu = job->req->addr,
+		.copy.host = host_at(job, 0),
+		.copy.length = job->window,
+	};
+	atomic_store_explicit(&joint->spans[0].pushed, true,
+			      memory_order_release);
 }
 
 static void begin_writes(struct job *job)
 {
 	struct joint *joint = &job->joint;
 
+	if (job->brought) {
+		push_brought(job);
+		return;
+	}
 	for (uint32_t i = 0; i < joint->ring && i < joint->nr; i++)
 		push(job, i);
 }
@@ -437,6 +515,5 @@ void joint_land(struct job *job)
 void joint_finish(struct job *job)
 {
 	joint_land(job);
-	for (unsigned int i = 0; i < job->joint.nr_slots; i++)
-		slots_put(&job->port->slots, job->joint.slots[i]);
+	put_slots(job);
 }

@@ -83,10 +83,13 @@
  * The first store to a folio of 2 MiB takes 50 us, also where it is dirty, and each
  * thread that comes meanwhile does all of it again, one after the other.  So one
  * does it for all of them: it has, in units of 1 s, the lowest bit set while it is at
- * it.  From the second after the next on that is looked at once more.  Pages that were
- * mapped and became clean are unmapped first: otherwise that is done for each 4 KiB.
+ * it.  That counts for TOUCH_UNITS, unless somebody finds that pages are clean.  What was
+ * mapped and became clean is unmapped first: otherwise it is done for each 4 KiB.
+ * Pages that were cleaned and made dirty by write(2) since are seen by nobody: so it does
+ * not count for longer, while the drive is given pages each 30 s.
  */
 #define TOUCH_NS_SHIFT	30U
+#define TOUCH_UNITS	10U
 #define TOUCHING	1U
 #define TOUCHED_ONCE	2U
 /* So long the others wait: a multiple of 50 us, and not while a file system does. */
@@ -139,18 +142,29 @@ static _Atomic bool refused;
 static _Atomic bool off;
 
 /*
- * The kernel's copy: a fault that can't be served is an error and no signal.  By
- * this thread's number, as the first thread's is gone when that has ended.
+ * The kernel's copy: a fault that can't be served is an error and no signal.  From a
+ * file in memory many threads do it without looking at what they have in common.
  */
-static ssize_t kernel_copy(char *to, const char *from, uint64_t length)
+static ssize_t copy_file(char *to, struct host_bytes from, uint64_t length)
+{
+	ssize_t n = pread(from.file, to, length, (off_t)from.offset);
+
+	return n < 0 ? -errno : n;
+}
+
+/* By this thread's number, as the first thread's is gone when that has ended. */
+static ssize_t kernel_copy(char *to, struct host_bytes from, uint64_t length)
 {
 	struct iovec local = { .iov_base = to, .iov_len = length };
 	struct iovec remote = {
-		.iov_base = (void *)(uintptr_t)from, .iov_len = length,
+		.iov_base = (void *)(uintptr_t)from.at, .iov_len = length,
 	};
-	ssize_t n = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1,
-				     &remote, 1, 0);
+	ssize_t n;
 
+	if (from.file >= 0)
+		return copy_file(to, from, length);
+	n = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
+			     0);
 	return n < 0 ? -errno : n;
 }
 
@@ -539,7 +553,7 @@ static void touch(const struct engine_file *file, uint64_t length,
 		return;
 	word = &window_of(file->map, offset)->touched[offset % WINDOW / BLOCK];
 	old = atomic_load_explicit(word, memory_order_acquire);
-	if (!(old & TOUCHING) && now - old <= 2)
+	if (!(old & TOUCHING) && now - old <= 2 * TOUCH_UNITS)
 		return;
 	if (!(old & TOUCHING) &&
 	    atomic_compare_exchange_strong(word, &old, now | TOUCHING)) {
@@ -587,8 +601,15 @@ static bool takes_turn(struct host_map *map)
 	       atomic_compare_exchange_strong(&map->stamped_ns, &last, now);
 }
 
+static struct host_bytes behind(struct host_bytes bytes, uint64_t done)
+{
+	bytes.at += done;
+	bytes.offset += done;
+	return bytes;
+}
+
 /* Up to the end of a window; 0: not so. */
-static uint64_t put_some(const struct engine_file *file, const char *host,
+static uint64_t put_some(const struct engine_file *file, struct host_bytes from,
 			 uint64_t length, uint64_t offset)
 {
 	char *at = place_of(file, offset);
@@ -596,7 +617,7 @@ static uint64_t put_some(const struct engine_file *file, const char *host,
 
 	if (!at)
 		return 0;
-	n = atomic_load(&calls)->copy(at, host, min64(WINDOW - offset % WINDOW,
+	n = atomic_load(&calls)->copy(at, from, min64(WINDOW - offset % WINDOW,
 						      length));
 	if (n > 0)
 		return (uint64_t)n;
@@ -607,7 +628,7 @@ static uint64_t put_some(const struct engine_file *file, const char *host,
 }
 
 /* Returns how many bytes it took; the others are for write(2). */
-static uint64_t put(const struct engine_file *file, const char *host,
+static uint64_t put(const struct engine_file *file, struct host_bytes from,
 		    uint64_t length, uint64_t offset)
 {
 	uint64_t done = 0, n;
@@ -616,7 +637,7 @@ static uint64_t put(const struct engine_file *file, const char *host,
 		return 0;
 	touch_all(file, length, offset, true);
 	while (done < length) {
-		n = put_some(file, host + done, length - done, offset + done);
+		n = put_some(file, behind(from, done), length - done, offset + done);
 		if (!n)
 			break;
 		done += n;
@@ -624,7 +645,7 @@ static uint64_t put(const struct engine_file *file, const char *host,
 	return done;
 }
 
-uint64_t host_map_write(struct engine_file *file, const char *host,
+uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look, int *error)
 {
 	struct host_map *map = file->map;
@@ -636,14 +657,15 @@ uint64_t host_map_write(struct engine_file *file, const char *host,
 		if (!is_fit(file->fd))
 			wait_a_bit(map, false);
 		stamp = min64(length, STAMP_BYTES);
-		done = host_file_write(file, host, stamp, offset, error);
+		done = host_file_write(file, from.at, stamp, offset, error);
 		if (done < stamp)
 			return done;
 	}
 	if (done < length && (!look || suits(file, length, offset)))
-		done += put(file, host + done, length - done, offset + done);
+		done += put(file, behind(from, done), length - done,
+			    offset + done);
 	if (done < length)
-		done += host_file_write(file, host + done, length - done,
+		done += host_file_write(file, from.at + done, length - done,
 					offset + done, error);
 	return done;
 }

@@ -329,7 +329,8 @@ static int pin_watched(struct host_pins *pins, struct block *block,
 		return -errno;
 	/* Otherwise the driver does, which lets nobody in meanwhile. */
 	madvise(at, block->length, MADV_POPULATE_READ);
-	ret = look(pins, &size) ? copies->pin(pins->gpu, at, block->length) :
+	ret = look(pins, &size) ? copies->pin(pins->gpu, at, block->length,
+						false) :
 				  -ESTALE;
 	if (ret) {
 		host_map_unmap(at, BLOCK);

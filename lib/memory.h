@@ -13,4 +13,10 @@ uint64_t memory_most(void);
  */
 uint64_t memory_left(void);
 
+/*
+ * A file of @length bytes in memory, all zero, that has no name and is closed on exec: its
+ * descriptor, or a negative errno value.
+ */
+int memory_file(uint64_t length);
+
 #endif /* LIBNVFS_MEMORY_H */

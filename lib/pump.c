@@ -390,10 +390,29 @@ void pump_give(struct pump_trip *trip, uint64_t first, uint64_t length)
 	uint32_t given = 0;
 
 	for (uint64_t end = first + length; first < end; first += PUMP_PIECE) {
-		give(trip, first, trip->places[first / PUMP_PIECE]);
-		given |= 1U << first / PUMP_PIECE;
+		uint64_t i = first / PUMP_PIECE;
+
+		give(trip, first, trip->places[i]);
+		trip->numbers[i] = trip->pump->orders[trip->places[i]];
+		given |= 1U << i;
 	}
 	atomic_fetch_or(&trip->given, given);
+}
+
+/* An order that was withdrawn has the next one's number, and so @failed is looked at last. */
+bool pump_has(const struct pump_trip *trip, uint64_t first, uint64_t length)
+{
+	uint64_t end = (first + length + PUMP_PIECE - 1) / PUMP_PIECE;
+
+	for (uint64_t i = first / PUMP_PIECE; i < end; i++) {
+		struct pump_slot *slot = &trip->pump->board->slots[trip->places[i]];
+		uint32_t done = atomic_load_explicit(&slot->done,
+						     memory_order_acquire);
+
+		if ((int32_t)(done - trip->numbers[i]) < 0)
+			return false;
+	}
+	return !atomic_load(&trip->failed);
 }
 
 void pump_gather(struct pump_trip *trip)
@@ -443,8 +462,8 @@ static void collect(struct pump_trip *trip)
 			if (!has_left(pump, i))
 				continue;
 			if (!is_done(pump, i)) {
-				withdraw(pump, i);
 				trip->failed = true;
+				withdraw(pump, i);
 			}
 			shut = PUMP_SHUT;
 		}
@@ -478,11 +497,11 @@ static void look_after(struct pump_trip *trip)
 /* The GPU is lost, and with it the turn. */
 static int abandon(struct pump_trip *trip)
 {
+	trip->failed = true;
 	for (uint64_t held = trip->held; held; held &= held - 1)
 		withdraw(trip->pump, lowest(held));
 	atomic_fetch_or(&trip->pump->free, trip->held | PUMP_SHUT);
 	trip->held = 0;
-	trip->failed = true;
 	return -ECANCELED;
 }
 

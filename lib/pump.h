@@ -129,24 +129,26 @@ struct pump_pass {
  * @pump: which one has it
  * @copy: what
  * @out: from the GPU
- * @failed: something was not carried out
+ * @failed: something was not carried out; set before its slot is another's
  * @handed: bytes for which there was an order
  * @held: slots
  * @looks: how often was looked
  * @since_ns: when it first had to wait for long
  * @places: of a shared one: the slot of each piece
+ * @numbers: of a shared one: the number of each piece's order in its slot
  * @given: of a shared one: a bit for each piece for which there was an order
  */
 struct pump_trip {
 	struct pump *pump;
 	struct gpu_copy copy;
 	bool out;
-	bool failed;
+	_Atomic bool failed;
 	uint64_t handed;
 	uint64_t held;
 	unsigned int looks;
 	uint64_t since_ns;
 	uint8_t places[PUMP_MAX / PUMP_PIECE];
+	uint32_t numbers[PUMP_MAX / PUMP_PIECE];
 	_Atomic uint32_t given;
 };
 
@@ -186,6 +188,11 @@ bool pump_share(struct pump_pass *pass, struct pump_trip *trip,
 		const struct gpu_copy *copy, bool out);
 /* Bytes from @first on: whole pieces, or up to the end.  Not the same twice. */
 void pump_give(struct pump_trip *trip, uint64_t first, uint64_t length);
+/*
+ * Were these bytes copied, all of which were given?  By any thread, while nobody uses
+ * the trip for another copy.  False also when that is only not known any more.
+ */
+bool pump_has(const struct pump_trip *trip, uint64_t first, uint64_t length);
 /* All that could be given was: from now on it is a trip like others. */
 void pump_gather(struct pump_trip *trip);
 /*

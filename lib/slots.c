@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "memory.h"
 #include "ring.h"
 #include "slots.h"
 
@@ -17,6 +20,7 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 	slots->index = index;
 	slots->bytes = bytes;
 	slots->max = max < SLOTS_MAX ? max : SLOTS_MAX;
+	slots->file = -1;
 	pthread_mutex_init(&slots->lock, NULL);
 	pthread_cond_init(&slots->freed, NULL);
 }
@@ -36,6 +40,15 @@ bool slots_alive(const struct slots *slots)
 	return !context || context == context_of(slots);
 }
 
+/* What the driver still knows may not be anything else's address. */
+static void drop_shared(struct slots *slots, struct slot *slot)
+{
+	if (slots->driver->copies->unpin(slots->index,
+					 atomic_load(&slots->context),
+					 slot->host))
+		munmap(slot->host, slots->bytes);
+}
+
 /* @alive: its memory is still what it was when it was had. */
 static void drop(struct slots *slots, struct slot *slot, bool alive)
 {
@@ -43,7 +56,9 @@ static void drop(struct slots *slots, struct slot *slot, bool alive)
 
 	/* First, because it knows the memory. */
 	ring_close(slot->ring);
-	if (!slot->pinned)
+	if (slot->file >= 0)
+		drop_shared(slots, slot);
+	else if (!slot->pinned)
 		free(slot->host);
 	else if (alive)
 		copies->host_put(slots->index, slot->host);
@@ -65,6 +80,8 @@ void slots_close(struct slots *slots)
 
 	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++)
 		drop(slots, &slots->all[i], alive);
+	if (slots->file >= 0)
+		close(slots->file);
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);
 }
@@ -91,10 +108,51 @@ static int take_free(struct slots *slots)
 	return -EAGAIN;
 }
 
+/* No child gets it: see map_huge() of gpu_cuda_copy.c. */
+static char *map_shared(struct slots *slots, uint64_t offset)
+{
+	char *host;
+
+	if (slots->file < 0)
+		slots->file = memory_file(slots->max * slots->bytes);
+	if (slots->file < 0)
+		return NULL;
+	host = mmap(NULL, slots->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    slots->file, (off_t)offset);
+	if (host == MAP_FAILED)
+		return NULL;
+	if (!madvise(host, slots->bytes, MADV_DONTFORK) &&
+	    !madvise(host, slots->bytes, MADV_DONTDUMP) &&
+	    !slots->driver->copies->pin(slots->index, host, slots->bytes, true))
+		return host;
+	munmap(host, slots->bytes);
+	return NULL;
+}
+
+static int get_shared(struct slots *slots, struct slot *slot)
+{
+	const struct gpu_copies *copies = slots->driver->copies;
+	uint64_t offset = (uint64_t)(slot - slots->all) * slots->bytes;
+
+	slot->host = copies && copies->pin ? map_shared(slots, offset) : NULL;
+	if (!slot->host)
+		return -ENOMEM;
+	if (!atomic_load(&slots->context))
+		atomic_store(&slots->context, context_of(slots));
+	slot->pinned = true;
+	slot->file = slots->file;
+	slot->offset = offset;
+	return 0;
+}
+
 static int get_memory(struct slots *slots, struct slot *slot)
 {
 	const struct gpu_copies *copies = slots->driver->copies;
 	void *host;
+
+	if (slots->shared)
+		return get_shared(slots, slot);
+	slot->file = -1;
 
 	slot->pinned = copies && !copies->host_get(slots->index, slots->bytes,
 						   &host);

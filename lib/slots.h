@@ -16,12 +16,14 @@ struct ring;
 
 /*
  * A cache line each: threads keep to their own.  @ring reads into @host; who has
- * the slot has it, too.
+ * the slot has it, too.  @file: whose memory it is, from @offset on, or -1.
  */
 struct slot {
 	_Alignas(64) _Atomic bool free;
 	bool pinned;
+	int file;
 	char *host;
+	uint64_t offset;
 	struct ring *ring;
 };
 
@@ -30,6 +32,8 @@ struct slot {
  * @bytes: size of each
  * @max: most of them
  * @only_pinned: what can't be pinned is not had
+ * @shared: they are of a file in memory, from which read(2) copies: others are not had
+ * @file: that one; -1: not yet
  * @context: of the GPU's driver, which what is pinned goes with; 0: not known
  * @waiting: threads in slots_wait()
  * @nr: how many there are; under @lock to write
@@ -40,8 +44,10 @@ struct slots {
 	const struct gpu_driver *driver;
 	unsigned int index;
 	uint64_t bytes;
-	unsigned int max;
+	_Atomic unsigned int max;
 	bool only_pinned;
+	bool shared;
+	int file;
 	_Atomic uint64_t context;
 	_Atomic unsigned int waiting;
 	_Atomic unsigned int nr;

@@ -153,7 +153,7 @@ static int pin(unsigned int index)
 
 	assert_true(at != MAP_FAILED);
 	gpu_cuda_bind_pin(find);
-	ret = gpu_cuda_pin(index, at, 65536);
+	ret = gpu_cuda_pin(index, at, 65536, false);
 	assert_int_equal(entered, 0);
 	if (!ret) {
 		assert_ptr_equal(registered.host, at);
@@ -188,7 +188,7 @@ static void it_is_found_out_once(void **state)
 	assert_int_equal(pin(0), 0);
 	before = nr_registered;
 	for (unsigned int i = 0; i < 3; i++) {
-		assert_int_equal(gpu_cuda_pin(0, at, 65536), 0);
+		assert_int_equal(gpu_cuda_pin(0, at, 65536, false), 0);
 		host_unregister(at);
 	}
 	assert_int_equal(nr_registered, before + 3);
@@ -227,7 +227,7 @@ static void what_the_driver_refuses_is_told(void **state)
 	assert_int_equal(pin(0), 0);
 	/* Now and not for good. */
 	refusal = 2;
-	assert_int_equal(gpu_cuda_pin(0, &refusal, 4096), -EIO);
+	assert_int_equal(gpu_cuda_pin(0, &refusal, 4096, false), -EIO);
 	refusal = 0;
 	for (unsigned int i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		missing = calls[i];

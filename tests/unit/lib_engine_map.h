@@ -11,27 +11,32 @@
 #include "host.h"
 
 static _Atomic unsigned int copies;
+/* Of these, from a file. */
+static _Atomic unsigned int of_files;
 static _Atomic uint64_t copied, written, longest_write;
 static _Atomic int64_t refuse_with;
 /* Called once, before the copy. */
 static void (*_Atomic meanwhile)(void);
 
 /* As the library does it, but counted. */
-static inline ssize_t count_copy(char *to, const char *from, uint64_t length)
+static inline ssize_t count_copy(char *to, struct host_bytes from, uint64_t length)
 {
 	struct iovec local = { .iov_base = to, .iov_len = length };
 	struct iovec remote = {
-		.iov_base = (void *)(uintptr_t)from, .iov_len = length,
+		.iov_base = (void *)(uintptr_t)from.at, .iov_len = length,
 	};
 	void (*now)(void) = atomic_exchange(&meanwhile, NULL);
 	ssize_t n;
 
 	copies++;
+	of_files += from.file >= 0;
 	if (refuse_with)
 		return (ssize_t)refuse_with;
 	if (now)
 		now();
-	n = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
+	n = from.file >= 0 ? syscall(SYS_pread64, from.file, to, length,
+				     from.offset) :
+	    process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
 			     0);
 	if (n > 0)
 		copied += (uint64_t)n;
@@ -81,6 +86,7 @@ static inline int64_t say_dirty(int fd, uint64_t offset, uint64_t length,
 static inline void reset(void)
 {
 	copies = 0;
+	of_files = 0;
 	copied = 0;
 	written = 0;
 	longest_write = 0;

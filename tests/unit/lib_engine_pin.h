@@ -94,11 +94,13 @@ static inline unsigned int nr_pipes(const struct pin *pin)
 	return (unsigned int)((pin->length + PIPE_BYTES - 1) / PIPE_BYTES);
 }
 
-static inline int note_pin(unsigned int index, void *host, uint64_t length)
+static inline int note_pin(unsigned int index, void *host, uint64_t length,
+			   bool writable)
 {
 	struct pin *pin = pins.all;
 
 	assert_int_equal(index, 0);
+	assert_false(writable);
 	if (pins.refuse_with)
 		return pins.refuse_with;
 	pthread_mutex_lock(&pins.lock);
@@ -228,7 +230,7 @@ static inline uint64_t any_length(int fd, bool *clean)
 	return 1;
 }
 
-static inline ssize_t no_copy(char *to, const char *from, uint64_t length)
+static inline ssize_t no_copy(char *to, struct host_bytes from, uint64_t length)
 {
 	(void)to;
 	(void)from;

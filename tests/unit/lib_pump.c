@@ -549,6 +549,43 @@ static void *give_part(void *arg)
 	return NULL;
 }
 
+/* Of each piece it is known whether it was copied, and of none that will not be. */
+static void a_shared_trip_tells_what_it_has(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 61000);
+	unsigned int carried = 0, ended = 0;
+	struct pump_trip trip;
+	struct pumps pumps;
+	int ret;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	for (unsigned int i = 0; i < 20000 && (!carried || !ended); i++) {
+		model.hasty = i % 2;
+		if (!share(&pumps, &trip, &copy))
+			continue;
+		pump_give(&trip, 0, copy.length);
+		pump_gather(&trip);
+		while (!pump_has(&trip, 0, copy.length) &&
+		       (ret = pump_move(&trip)) == PUMP_BUSY)
+			sched_yield();
+		while ((ret = pump_move(&trip)) == PUMP_BUSY)
+			sched_yield();
+		assert_int_equal(pump_has(&trip, 0, copy.length), !ret);
+		assert_int_equal(pump_has(&trip, 57344, 3656), !ret);
+		carried += !ret;
+		ended += !!ret;
+	}
+	assert_true(carried && ended);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
 static void threads_give_parts_of_a_shared_trip(void **state)
 {
 	unsigned char *host = make_room(1), *gpu = make_room(2);
@@ -637,6 +674,7 @@ int main(void)
 		mock_test(one_pass_asks_once_for_all_of_an_allocation),
 		mock_test(what_is_refused_is_refused_again_in_the_same_pass),
 		mock_test(threads_give_parts_of_a_shared_trip),
+		mock_test(a_shared_trip_tells_what_it_has),
 		mock_test(part_that_nobody_gave_ends_a_shared_trip),
 	};
 

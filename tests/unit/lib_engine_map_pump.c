@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Small writes by a mapping: the code on the GPU, of which there is a model, brings them
+ * before it is known how they are written, into buffers that are a file's.
+ */
+#include "lib_pump_model.h"
+
+#include "lib_engine_map.h"
+
+static _Atomic unsigned int shown;
+static struct gpu_copies show_table;
+static struct gpu_driver show_gpu;
+
+static int show(unsigned int index, void *host, uint64_t length, bool writable)
+{
+	assert_int_equal(index, 0);
+	assert_non_null(host);
+	if (!writable)
+		return -EOPNOTSUPP;
+	/* All of it. */
+	memset(host, 1, length);
+	shown++;
+	return 0;
+}
+
+static bool unshow(unsigned int index, uint64_t context, void *host)
+{
+	assert_int_equal(index, 0);
+	assert_int_equal(context, 0);
+	/* Still there. */
+	*(volatile char *)host = 2;
+	shown--;
+	return true;
+}
+
+static void open_warm(struct fixture *f, bool shows)
+{
+	model_reset();
+	show_table = fast_table;
+	show_table.pin = shows ? show : NULL;
+	show_table.unpin = unshow;
+	open_pool(f, 256 * KIB, 4 * MIB);
+	show_gpu = fast_gpu;
+	show_gpu.copies = &show_table;
+	gpu_set_driver(&show_gpu);
+	assert_int_equal(engine_warm(0), -ENOSYS);
+}
+
+static void close_warm(struct fixture *f)
+{
+	end_turns();
+	close_mapped(f);
+	assert_int_equal(shown, 0);
+}
+
+/* Until the pump has brought so many; turns end and begin. */
+static void write_small(struct fixture *f, unsigned int orders)
+{
+	static const uint64_t lengths[] = {
+		32 * KIB, 32 * KIB + 1, 50000, 64 * KIB - 1, 64 * KIB,
+	};
+
+	for (unsigned int i = 0; i < 3000 && (i < 100 || model.orders < orders);
+	     i++) {
+		uint64_t length = lengths[i % 5];
+		uint64_t at = i % 7 * 16 + (i % 11 == 10);
+
+		fill(f->gpu + at, length, i);
+		write_one(f, i * 4096 % (FILE_BYTES - 65536) + i % 3, at, length);
+	}
+	assert_true(model.orders >= orders);
+	assert_file_is(f, FILE_BYTES);
+}
+
+static void small_writes_are_brought_by_the_pump(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (unsigned int shows = 0; shows < 2; shows++) {
+		open_warm(&f, shows);
+		write_small(&f, 200);
+		assert_true(copied > 10 * written);
+		/* Of each, or of none. */
+		assert_int_equal(of_files, shows ? copies : 0);
+		assert_int_equal(!!shown, shows);
+		close_warm(&f);
+	}
+}
+
+static void turns_that_end_early_lose_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_warm(&f, true);
+	model.hasty = true;
+	write_small(&f, 200);
+	model.hasty = false;
+	close_warm(&f);
+}
+
+/* It was brought all the same. */
+static void what_is_not_mapped_is_one_write(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_warm(&f, true);
+	nothing_is_dirty = true;
+	write_small(&f, 200);
+	assert_int_equal(copied, 0);
+	assert_int_equal(longest_write, 64 * KIB);
+	close_warm(&f);
+}
+
+static void larger_writes_have_such_buffers_when_they_are_alone(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_warm(&f, true);
+	/* Not more than a buffer has. */
+	for (unsigned int i = 0; i < 50; i++) {
+		fill(f.gpu, 256 * KIB, i);
+		write_one(&f, i * 10000, 0, 256 * KIB);
+	}
+	assert_int_equal(of_files, copies);
+	fill(f.gpu, 2 * MIB, 1);
+	write_one(&f, 100, 0, 2 * MIB);
+	assert_true(of_files < copies);
+	assert_file_is(&f, FILE_BYTES);
+	close_warm(&f);
+}
+
+struct writer {
+	struct fixture *f;
+	uint64_t at;
+	pthread_t thread;
+};
+
+static void *write_slice(void *arg)
+{
+	struct writer *w = arg;
+
+	for (unsigned int i = 0; i < 40; i++)
+		write_one(w->f, w->at + i % 4 * 64 * KIB,
+			  w->at + i % 4 * 64 * KIB, 64 * KIB);
+	return NULL;
+}
+
+/* More than there are such buffers, and places for orders. */
+static void threads_write_at_once(void **state)
+{
+	struct writer writers[8];
+	struct fixture f;
+
+	(void)state;
+	open_warm(&f, true);
+	fill(f.gpu, f.room, 5);
+	for (unsigned int i = 0; i < 8; i++) {
+		writers[i] = (struct writer){ .f = &f, .at = i * 256 * KIB };
+		pthread_create(&writers[i].thread, NULL, write_slice,
+			       &writers[i]);
+	}
+	for (unsigned int i = 0; i < 8; i++)
+		pthread_join(writers[i].thread, NULL);
+	assert_file_is(&f, FILE_BYTES);
+	close_warm(&f);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		mock_test(small_writes_are_brought_by_the_pump),
+		mock_test(turns_that_end_early_lose_nothing),
+		mock_test(what_is_not_mapped_is_one_write),
+		mock_test(larger_writes_have_such_buffers_when_they_are_alone),
+		mock_test(threads_write_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -140,20 +140,21 @@ int abi_pagemap(void)
 /* Not a matter of the module: no seam. */
 int abi_pages_absent(int pagemap, const void *at, uint64_t length)
 {
-	uint64_t found[3], first = (uintptr_t)at / 4096 * 4096;
+	/* The first addresses that are, together, and what they are. */
+	uint64_t found[3] = { 0 }, first = (uintptr_t)at / 4096 * 4096;
 	struct pagemap_scan scan = {
 		.size = sizeof(scan),
 		.start = first,
 		.end = ((uintptr_t)at + length + 4095) / 4096 * 4096,
 		.vec = (uintptr_t)found,
 		.vec_len = 1,
-		.max_pages = 1,
-		.inverted = PAGEMAP_IS_PRESENT,
 		.wanted = PAGEMAP_IS_PRESENT,
 		.told = PAGEMAP_IS_PRESENT,
 	};
 	int ret = ioctl(pagemap, PAGEMAP_SCAN_CALL, &scan);
-	return ret < 0 ? -errno : ret;
+	if (ret < 0)
+		return -errno;
+	return found[0] != first || found[1] != scan.end;
 }
 
 int abi_file_flags(int fd, int *flags)

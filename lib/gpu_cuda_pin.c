@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -52,6 +53,13 @@ static struct {
 
 static bool complete;
 
+/*
+ * The kernel's part of the driver makes all pages dirty that it lets go of, as 550.90.07
+ * does; 580.159.04 does not.  Between those it was not looked at.
+ */
+#define VERSION_FILE		"/sys/module/nvidia/version"
+#define VERSION_LEAST		580UL
+
 /* Does the driver leave such copies to the GPU?  Found out once, for all GPUs. */
 static struct {
 	pthread_mutex_t lock;
@@ -89,81 +97,99 @@ static int register_pages(void *host, uint64_t length, unsigned int how)
 }
 
 /* Of a file in memory, whose pages it has not any more. */
-static bool is_read_by_engine(int fd, const char *host, void *stream,
-			      uint64_t gpu)
+static int is_read_by_engine(int fd, const char *host, void *stream,
+			     uint64_t gpu)
 {
 	unsigned char now[PROBE / 64];
 
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PROBE) ||
 	    cu.copy_in(gpu, host, PROBE, stream) || cu.stream_sync(stream))
-		return false;
+		return -EAGAIN;
 	for (unsigned int i = 0; i < 64; i++) {
 		if (cu.copy_out(now, gpu + i * sizeof(now), sizeof(now)))
-			return false;
+			return -EAGAIN;
 		for (unsigned int n = 0; n < sizeof(now); n++) {
 			if (now[n] != PROBE_BYTE)
-				return false;
+				return -EOPNOTSUPP;
 		}
 	}
-	return true;
+	return 0;
 }
 
-static bool probe_on(int fd, char *host)
+static int probe_on(int fd, char *host)
 {
+	int ret = register_pages(host, PROBE, HOST_READ_ONLY);
 	void *stream = NULL;
 	uint64_t gpu = 0;
-	bool good = false;
 
-	if (register_pages(host, PROBE, HOST_READ_ONLY))
-		return false;
+	if (ret)
+		return ret;
+	ret = -EAGAIN;
 	if (!cu.mem_alloc(&gpu, PROBE)) {
 		if (!cu.stream_create(&stream, STREAM_NON_BLOCKING)) {
-			good = is_read_by_engine(fd, host, stream, gpu);
+			ret = is_read_by_engine(fd, host, stream, gpu);
 			cu.stream_destroy(stream);
 		}
 		cu.mem_free(gpu);
 	}
 	cu.host_unregister(host);
-	return good;
+	return ret;
 }
 
 /*
  * The driver may touch what it is given: it makes small copies with the CPU, and all of
  * them where what is on the bus is encrypted.
  */
-static bool probe(void)
+static int probe(void)
 {
 	int fd = memory_file(PROBE);
-	bool good = false;
+	int ret = -EAGAIN;
 	char *host;
 
 	if (fd < 0)
-		return false;
+		return ret;
 	host = mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (host != MAP_FAILED) {
 		memset(host, PROBE_BYTE, PROBE);
 		if (!mprotect(host, PROBE, PROT_READ))
-			good = probe_on(fd, host);
+			ret = probe_on(fd, host);
 		munmap(host, PROBE);
 	}
 	close(fd);
-	return good;
+	return ret;
 }
 
-static bool works(unsigned int index)
+static bool is_new_enough(void)
 {
-	int dev, can = 0;
-	bool good;
+	FILE *file = fopen(VERSION_FILE, "re");
+	unsigned long version = 0;
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%lu", &version) != 1)
+		version = 0;
+	fclose(file);
+	return version >= VERSION_LEAST;
+}
+
+/* 0, or why not; -EAGAIN: it was not found out now. */
+static int works(unsigned int index)
+{
+	int dev, can = 0, ret = 0;
 
 	if (cu.device_get(&dev, (int)index) ||
 	    cu.attribute(&can, ATTRIBUTE_READ_ONLY, dev) || !can)
-		return false;
+		return -EOPNOTSUPP;
 	pthread_mutex_lock(&engine.lock);
-	if (engine.found == UNKNOWN)
-		engine.found = probe() ? WORKS : FAILS;
-	good = engine.found == WORKS;
+	if (engine.found == UNKNOWN) {
+		ret = is_new_enough() ? probe() : -EOPNOTSUPP;
+		if (!ret || ret == -EOPNOTSUPP)
+			engine.found = ret ? FAILS : WORKS;
+	} else if (engine.found == FAILS) {
+		ret = -EOPNOTSUPP;
+	}
 	pthread_mutex_unlock(&engine.lock);
-	return good;
+	return ret;
 }
 
 int gpu_cuda_pin(unsigned int index, void *host, uint64_t length, bool writable)
@@ -172,12 +198,11 @@ int gpu_cuda_pin(unsigned int index, void *host, uint64_t length, bool writable)
 
 	if (ret)
 		return ret;
-	if (writable)
-		ret = register_pages(host, length, HOST_WRITABLE);
-	else
-		ret = works(index) ? register_pages(host, length,
-						    HOST_READ_ONLY) :
-				     -EOPNOTSUPP;
+	if (!writable)
+		ret = works(index);
+	if (!ret)
+		ret = register_pages(host, length, writable ? HOST_WRITABLE :
+							      HOST_READ_ONLY);
 	gpu_cuda_leave();
 	return ret;
 }

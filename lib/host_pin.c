@@ -10,7 +10,8 @@
  * are not the file's any more, and the GPU goes on to see what they had.  So there is a
  * second mapping, the watch: all its pages are mapped, and then nobody may touch it.  The
  * kernel takes a page out of all mappings when it takes it from the file, and no other
- * comes to its place in the watch, as nobody can touch that, nor mlockall(2).  If all of it
+ * comes to its place in the watch, as nobody can touch that, nor mlockall(2): but for who
+ * reads memory of this process that may not be read (/proc/PID/mem, ptrace(2)).  If all of it
  * is still mapped after the block was registered, what was registered is those pages; and
  * if that is so after a copy, it was of the file's.  Whoever finds that it is not reads in
  * the other way, and the block is given up.  (The file's times would not tell: a write with
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -58,6 +60,8 @@
 #define STAMP_NS	1000000000ULL
 /* Of all memory, that is left for others. */
 #define SHARE		8U
+/* It takes twice as much, each time, to try again: up to 64 times. */
+#define LOST_MOST	6U
 
 /* Linux 5.14 */
 #ifndef MADV_POPULATE_READ
@@ -75,6 +79,7 @@ enum block_state { BLOCK_NONE, BLOCK_WANTED, BLOCK_READY, BLOCK_STALE };
  * @users: who uses it, or looks whether it can be used
  * @state: one of enum block_state
  * @credit: bytes that were read of it in the other way
+ * @lost: how often it was given up because pages were not there
  * @used_ns: when it was last used
  * @bytes: of it that the file had
  * @length: the same in whole pages, that are registered
@@ -86,6 +91,7 @@ struct block {
 	_Alignas(64) _Atomic uint32_t users;
 	_Atomic uint32_t state;
 	_Atomic uint64_t credit;
+	_Atomic uint32_t lost;
 	_Atomic uint64_t used_ns;
 	uint64_t bytes;
 	uint64_t length;
@@ -101,7 +107,7 @@ struct table {
 /**
  * struct host_pins - what is registered of a file, for one GPU
  * @fd: of it
- * @pagemap: of this process
+ * @refused: the driver can't, for that GPU or that file
  * @dev, @ino: which file that is
  * @pid: whose; a child has none of it
  * @size: what it had when that was last looked at
@@ -115,11 +121,11 @@ struct host_pins {
 	const struct gpu_driver *driver;
 	unsigned int gpu;
 	int fd;
-	int pagemap;
 	uint64_t dev, ino;
 	pid_t pid;
 	_Atomic uint64_t size;
 	uint64_t least;
+	_Atomic bool refused;
 	_Atomic unsigned int pending;
 	_Atomic uint64_t stamped_ns;
 	_Atomic(struct table *) tables[TABLES];
@@ -148,11 +154,12 @@ struct tend {
 static struct {
 	pthread_mutex_t lock;
 	struct host_pins *first;	/* under @lock */
+	pid_t pid;			/* likewise: whose @pagemap is */
+	_Atomic int pagemap;
 	_Atomic bool off;
 	_Atomic uint64_t bytes;
 	_Atomic unsigned int pending;
-	_Atomic bool refused;
-} all = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} all = { .lock = PTHREAD_MUTEX_INITIALIZER, .pagemap = -1 };
 
 static const struct host_pin_calls kernel_calls = {
 	.absent = abi_pages_absent, .idle_ns = IN_USE_NS,
@@ -163,7 +170,6 @@ static const struct host_pin_calls *_Atomic calls = &kernel_calls;
 void host_pin_set_calls(const struct host_pin_calls *by)
 {
 	calls = by ? by : &kernel_calls;
-	all.refused = false;
 }
 
 void host_pin_allow(bool allowed)
@@ -187,10 +193,26 @@ static bool look(const struct host_pins *pins, uint64_t *size)
 }
 
 /* Of what is mapped, as far as that can be told. */
-static bool is_there(const struct host_pins *pins, const char *at,
-		     uint64_t length)
+static bool is_there(const char *at, uint64_t length)
 {
-	return !atomic_load(&calls)->absent(pins->pagemap, at, length);
+	int pagemap = atomic_load_explicit(&all.pagemap, memory_order_relaxed);
+
+	return !atomic_load(&calls)->absent(pagemap, at, length);
+}
+
+/* One for the process, and kept: a child has its own. */
+static bool has_pagemap(void)
+{
+	pthread_mutex_lock(&all.lock);
+	if (all.pid != getpid()) {
+		if (all.pagemap >= 0)
+			close(all.pagemap);
+		all.pagemap = abi_pagemap();
+		all.pid = all.pagemap < 0 ? 0 : getpid();
+	}
+	pthread_mutex_unlock(&all.lock);
+	return all.pagemap >= 0 &&
+	       atomic_load(&calls)->absent(all.pagemap, &all, 1) >= 0;
 }
 
 static void list(struct host_pins *pins)
@@ -226,22 +248,20 @@ static struct host_pins *make_pins(const struct job *job)
 	pins->fd = file->fd;
 	pins->pid = getpid();
 	pins->least = UINT64_MAX;
-	pins->pagemap = abi_pagemap();
-	if (!fstat(file->fd, &st) && sysconf(_SC_PAGESIZE) == (long)PAGE &&
-	    atomic_load(&calls)->absent(pins->pagemap, pins, 1) >= 0) {
+	if (!fstat(file->fd, &st) && sysconf(_SC_PAGESIZE) == (long)PAGE) {
 		pins->dev = st.st_dev;
 		pins->ino = st.st_ino;
 		pins->size = (uint64_t)st.st_size;
 		pins->least = host_map_least(file->fd);
 	}
+	if (pins->least != UINT64_MAX && !has_pagemap())
+		pins->least = UINT64_MAX;
 	list(pins);
 	return pins;
 }
 
 static void drop(struct host_pins *pins)
 {
-	if (pins->pagemap >= 0)
-		close(pins->pagemap);
 	for (unsigned int i = 0; i < TABLES; i++)
 		free(atomic_load(&pins->tables[i]));
 	free(pins);
@@ -299,6 +319,20 @@ static void unpin(struct host_pins *pins, struct block *block)
 	block->at = NULL;
 }
 
+/*
+ * Otherwise the kernel looks whether it can have the pages, and unmaps them first.  Where
+ * there is a limit it is the application's.
+ */
+static void lock_watch(char *watch)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_MEMLOCK, &limit) &&
+	    limit.rlim_cur == RLIM_INFINITY &&
+	    mlock2(watch, BLOCK, MLOCK_ONFAULT))
+		return;
+}
+
 /* All there, and not to be touched any more. */
 static int set_watch(struct host_pins *pins, struct block *block, uint64_t offset)
 {
@@ -307,10 +341,12 @@ static int set_watch(struct host_pins *pins, struct block *block, uint64_t offse
 	if (!watch)
 		return -errno;
 	madvise(watch, block->length, MADV_POPULATE_READ);
-	if (!mprotect(watch, BLOCK, PROT_NONE) &&
-	    is_there(pins, watch, block->length)) {
-		block->watch = watch;
-		return 0;
+	if (!mprotect(watch, BLOCK, PROT_NONE)) {
+		lock_watch(watch);
+		if (is_there(watch, block->length)) {
+			block->watch = watch;
+			return 0;
+		}
 	}
 	host_map_unmap(watch, BLOCK);
 	return -ESTALE;
@@ -352,7 +388,7 @@ static int pin(struct host_pins *pins, struct block *block, uint64_t offset)
 		host_map_unmap(block->watch, BLOCK);
 		return ret;
 	}
-	if (is_there(pins, block->watch, block->length))
+	if (is_there(block->watch, block->length))
 		return 0;
 	unpin(pins, block);
 	return -ESTALE;
@@ -440,8 +476,11 @@ static bool takes_room(uint64_t length)
 
 	if (!most)
 		most = share;
-	while (memory_left() < share + length) {
-		if (!give_up_one())
+	/* If others have taken it all of ours would not do. */
+	if (memory_left() + atomic_load(&all.bytes) < share + length)
+		return false;
+	for (unsigned int i = 0; memory_left() < share + length; i++) {
+		if (i > length / BLOCK + 1 || !give_up_one())
 			return false;
 	}
 	while (atomic_fetch_add(&all.bytes, length) + length > most) {
@@ -488,7 +527,7 @@ static void tend(struct crew_task *task)
 	ret = register_block(it->pins, block, it->offset);
 	/* It will not be otherwise later. */
 	if (ret == -ENOSYS || ret == -EOPNOTSUPP)
-		all.refused = true;
+		it->pins->refused = true;
 	atomic_store(&block->credit, 0);
 	atomic_store(&block->used_ns, now_ns());
 	atomic_store(&block->state, ret ? BLOCK_NONE : BLOCK_READY);
@@ -505,20 +544,21 @@ static void tended(struct crew_task *task)
 }
 
 /* There is nobody to do it: as it was. */
-static void leave(struct block *block)
+static void leave(struct block *block, uint32_t state)
 {
-	try_state(block, BLOCK_WANTED, BLOCK_NONE);
-	try_state(block, BLOCK_STALE, BLOCK_READY);
+	try_state(block, state, state == BLOCK_WANTED ? BLOCK_NONE :
+							BLOCK_READY);
 }
 
-/* Have the crew do what the state of @block says. */
-static void send(struct host_pins *pins, struct block *block, uint64_t offset)
+/* Have the crew do what @state of @block says, which the caller has won. */
+static void send(struct host_pins *pins, struct block *block, uint32_t state,
+		 uint64_t offset)
 {
 	struct tend *it = malloc(sizeof(*it));
 	struct crew_task *task = &it->task;
 
 	if (!it) {
-		leave(block);
+		leave(block, state);
 		return;
 	}
 	it->task.work = tend;
@@ -530,7 +570,7 @@ static void send(struct host_pins *pins, struct block *block, uint64_t offset)
 	atomic_fetch_add(&all.pending, 1);
 	if (!crew_post(&task, 1))
 		return;
-	leave(block);
+	leave(block, state);
 	tended(task);
 }
 
@@ -557,9 +597,10 @@ static void credit(struct host_pins *pins, uint64_t length, uint64_t offset)
 	had = atomic_load_explicit(&block->credit, memory_order_relaxed);
 	atomic_store_explicit(&block->credit, had + length,
 			      memory_order_relaxed);
-	if (had >= whole_block(pins, offset) &&
+	if (had >> min64(atomic_load(&block->lost), LOST_MOST) >=
+	    whole_block(pins, offset) &&
 	    try_state(block, BLOCK_NONE, BLOCK_WANTED))
-		send(pins, block, offset);
+		send(pins, block, BLOCK_WANTED, offset);
 }
 
 static void credit_all(struct host_pins *pins, uint64_t length, uint64_t offset)
@@ -617,8 +658,10 @@ static unsigned int hold_some(struct host_pins *pins, uint64_t length,
 
 static void give_up_soon(struct host_pins *pins, struct block *block)
 {
-	if (try_state(block, BLOCK_READY, BLOCK_STALE))
-		send(pins, block, 0);
+	if (!try_state(block, BLOCK_READY, BLOCK_STALE))
+		return;
+	atomic_fetch_add(&block->lost, 1);
+	send(pins, block, BLOCK_STALE, 0);
 }
 
 /* Is the descriptor still the file's, and has that so much? */
@@ -643,8 +686,11 @@ static bool is_good(struct host_pins *pins, const struct piece *pieces,
 	for (unsigned int i = 0; i < nr; i++) {
 		struct block *block = pieces[i].block;
 
-		if (is_there(pins, block->watch + (pieces[i].host - block->at),
-			     pieces[i].length))
+		const char *watch = block->watch + (pieces[i].host - block->at);
+
+		/* A page that could not be moved is back a moment later. */
+		if (is_there(watch, pieces[i].length) ||
+		    is_there(watch, pieces[i].length))
 			continue;
 		give_up_soon(pins, block);
 		good = false;
@@ -752,7 +798,6 @@ static bool may_be(const struct job *job)
 	       !req->file->no_map && !job->error &&
 	       req->file_offset + req->length <= TABLES * TABLE * BLOCK &&
 	       !atomic_load_explicit(&all.off, memory_order_relaxed) &&
-	       !atomic_load_explicit(&all.refused, memory_order_relaxed) &&
 	       job->port->driver->copies && job->port->driver->copies->pin;
 }
 
@@ -762,7 +807,7 @@ bool host_pin_read(struct job *job)
 	struct host_pins *pins = may_be(job) ? pins_of(job) : NULL;
 	uint64_t done = 0, now;
 
-	if (!pins || req->length < pins->least ||
+	if (!pins || req->length < pins->least || pins->refused ||
 	    pins->gpu != job->port->index)
 		return false;
 	while (done < req->length) {

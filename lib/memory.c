@@ -87,8 +87,13 @@ uint64_t memory_left(void)
 	uint64_t left = number_in("/proc/meminfo", "MemAvailable:", 0) * KIB;
 	uint64_t pinned = number_in("/proc/vmstat", "nr_foll_pin_acquired", 0);
 	uint64_t let_go = number_in("/proc/vmstat", "nr_foll_pin_released", 0);
+	uint64_t files = number_in("/proc/meminfo", "Cached:", 0) * KIB;
+	uint64_t others = (number_in("/proc/meminfo", "Shmem:", 0) +
+			   number_in("/proc/meminfo", "Mlocked:", 0)) * KIB;
 
-	pinned = pinned > let_go ? (pinned - let_go) * PAGE : 0;
+	/* What is pinned may also be no file's, and is not left anyway. */
+	files = files > others ? files - others : 0;
+	pinned = pinned > let_go ? min64((pinned - let_go) * PAGE, files) : 0;
 	return left > pinned ? left - pinned : 0;
 }
 

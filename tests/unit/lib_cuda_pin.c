@@ -3,20 +3,39 @@
 #include "lib_cuda_model.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* What the next calls say; and what they did. */
 static int can_read_only, refusal;
 static uint64_t moved_by;
-static bool by_cpu;
+static bool by_cpu, no_memory;
 static unsigned int nr_registered, nr_unregistered, nr_allocated, nr_streams;
 static const char *missing;
 static struct {
 	char *host, *noted;
 	size_t bytes;
 } registered;
+
+/* What there is in place of the kernel's part of the driver. */
+static const char *version = "580.159.04\n";
+
+FILE *fopen(const char *path, const char *mode)
+{
+	int ends[2];
+
+	(void)mode;
+	if (strcmp(path, "/sys/module/nvidia/version") || !version)
+		return NULL;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], version, strlen(version)),
+			 strlen(version));
+	close(ends[1]);
+	return fdopen(ends[0], "r");
+}
 
 static int device_get(int *dev, int index)
 {
@@ -66,6 +85,8 @@ static int host_device_pointer(uint64_t *addr, void *host, unsigned int flags)
 
 static int mem_alloc(uint64_t *addr, size_t bytes)
 {
+	if (no_memory)
+		return 2;
 	*addr = (uintptr_t)calloc(1, bytes);
 	nr_allocated++;
 	return 0;
@@ -144,15 +165,13 @@ static void *find(const char *name)
 	return NULL;
 }
 
-/* Bound once more, so that it is found out once more. */
-static int pin(unsigned int index)
+static int pin_now(unsigned int index)
 {
 	char *at = mmap(NULL, 65536, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
 			-1, 0);
 	int ret;
 
 	assert_true(at != MAP_FAILED);
-	gpu_cuda_bind_pin(find);
 	ret = gpu_cuda_pin(index, at, 65536, false);
 	assert_int_equal(entered, 0);
 	if (!ret) {
@@ -165,6 +184,13 @@ static int pin(unsigned int index)
 	assert_int_equal(nr_streams, 0);
 	munmap(at, 65536);
 	return ret;
+}
+
+/* Bound once more, so that it is found out once more. */
+static int pin(unsigned int index)
+{
+	gpu_cuda_bind_pin(find);
+	return pin_now(index);
 }
 
 static void pages_are_registered_to_be_read(void **state)
@@ -206,6 +232,37 @@ static void a_driver_that_copies_with_the_cpu_is_not_asked(void **state)
 	assert_int_equal(pin(0), 0);
 }
 
+/* Which make pages dirty that they let go of. */
+static void older_drivers_are_not_asked(void **state)
+{
+	static const char *const none[] = {
+		"550.90.07\n", "579.9\n", "open\n", "", NULL,
+	};
+
+	(void)state;
+	can_read_only = 1;
+	for (unsigned int i = 0; i < sizeof(none) / sizeof(*none); i++) {
+		version = none[i];
+		assert_int_equal(pin(0), -EOPNOTSUPP);
+	}
+	version = "600.1\n";
+	assert_int_equal(pin(0), 0);
+}
+
+static void memory_that_is_short_is_no_answer(void **state)
+{
+	(void)state;
+	can_read_only = 1;
+	refusal = 2;
+	assert_int_equal(pin(0), -EIO);
+	refusal = 0;
+	no_memory = true;
+	assert_int_equal(pin(0), -EAGAIN);
+	no_memory = false;
+	/* Not found out once more. */
+	assert_int_equal(pin_now(0), 0);
+}
+
 static void what_the_driver_refuses_is_told(void **state)
 {
 	static const char *const calls[] = {
@@ -242,6 +299,8 @@ int main(void)
 		cmocka_unit_test(pages_are_registered_to_be_read),
 		cmocka_unit_test(it_is_found_out_once),
 		cmocka_unit_test(a_driver_that_copies_with_the_cpu_is_not_asked),
+		cmocka_unit_test(older_drivers_are_not_asked),
+		cmocka_unit_test(memory_that_is_short_is_no_answer),
 		cmocka_unit_test(what_the_driver_refuses_is_told),
 	};
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # All that needs a GPU, on a machine with one: what the library leans on, streams,
-# queues, PyTorch, speed. Needs what `make clients-gpu` builds, and neither the
+# queues, pinned reads, PyTorch, speed. Needs what `make clients-gpu` builds, and neither the
 # module nor a CUDA toolkit.
 #
 #	lab/clients/on_gpu.sh [--udev] [DIRECTORY [OUTPUT]]
@@ -51,6 +51,7 @@ part facts 60 build/lab/gpu/facts_test
 [ "$status" != 77 ] || exit 77
 part streams 120 build/clients/gpu_streams $ours "$dir"
 part queues 60 build/clients/gpu_queues "$dir"
+part pins 60 build/clients/gpu_pins $ours "$dir"
 if python3 -c 'import torch.cuda.gds' 2>/dev/null; then
 	part torch 120 env LD_PRELOAD=$ours \
 		python3 lab/clients/torch_gds.py $ours "$dir"

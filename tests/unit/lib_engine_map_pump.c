@@ -59,9 +59,10 @@ static void write_small(struct fixture *f, unsigned int orders)
 	static const uint64_t lengths[] = {
 		32 * KIB, 32 * KIB + 1, 50000, 64 * KIB - 1, 64 * KIB,
 	};
+	uint64_t since = clock_ns();
 
-	for (unsigned int i = 0; i < 3000 && (i < 100 || model.orders < orders);
-	     i++) {
+	for (unsigned int i = 0; i < 100 || (model.orders < orders &&
+					     in_time(since)); i++) {
 		uint64_t length = lengths[i % 5];
 		uint64_t at = i % 7 * 16 + (i % 11 == 10);
 

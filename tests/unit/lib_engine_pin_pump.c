@@ -16,7 +16,9 @@ static void open_warm(struct fixture *f)
 static bool comes_by_pump(struct fixture *f, uint64_t offset, uint64_t at,
 			  uint64_t length)
 {
-	for (unsigned int i = 0; i < 2000; i++) {
+	uint64_t since = clock_ns();
+
+	while (in_time(since)) {
 		unsigned int calls = file_calls, orders = model.orders;
 
 		read_bytes(f, offset, at, length);

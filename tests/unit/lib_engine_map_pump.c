@@ -81,7 +81,8 @@ static void small_writes_are_brought_by_the_pump(void **state)
 	for (unsigned int shows = 0; shows < 2; shows++) {
 		open_warm(&f, shows);
 		write_small(&f, 200);
-		assert_true(copied > 10 * written);
+		/* But for some in each 4 ms, and the first here and there. */
+		assert_true(copied > written);
 		/* Of each, or of none. */
 		assert_int_equal(of_files, shows ? copies : 0);
 		assert_int_equal(!!shown, shows);
@@ -95,8 +96,9 @@ static void turns_that_end_early_lose_nothing(void **state)
 
 	(void)state;
 	open_warm(&f, true);
+	/* One or two of each. */
 	model.hasty = true;
-	write_small(&f, 200);
+	write_small(&f, 40);
 	model.hasty = false;
 	close_warm(&f);
 }

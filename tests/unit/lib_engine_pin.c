@@ -54,6 +54,20 @@ static void what_is_read_again_is_read_where_it_lies(void **state)
 	close_pins(&f);
 }
 
+static void what_is_read_twice_is_pinned(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_pins(&f);
+	read_bytes(&f, 0, 0, FILE_BYTES);
+	read_bytes(&f, 0, 0, 4096);
+	assert_true(comes_to(&pins.made, 1));
+	/* Nothing else could be read meanwhile but what the other way gives. */
+	assert_int_equal(pins.copies, 0);
+	close_pins(&f);
+}
+
 static void what_is_read_once_is_not_pinned(void **state)
 {
 	struct fixture f;
@@ -599,6 +613,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		mock_test(what_is_read_again_is_read_where_it_lies),
+		mock_test(what_is_read_twice_is_pinned),
 		mock_test(what_is_read_once_is_not_pinned),
 		mock_test(what_was_submitted_is_read_so_too),
 		mock_test(bytes_that_are_written_meanwhile_are_read),

@@ -122,10 +122,12 @@ def render(found, rounds, machine, date):
              "of NVIDIA that is installed there, and a ring of pinned buffers as the "
              "ceiling, cell by cell in turns; medians of "
              f"{rounds}, but for opening and closing.", "",
-             "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.", ""]
+             "## Reads", "nvfs / libcufile in GB/s, and how many times; what the project set itself ('wanted'), where that is missed.",
+             "Of a file that is read again and again, as from the second time on it is read "
+             "in another way.", ""]
     lines += rates(found, "read", True)
     lines += ["", "## Writes", "Of a file that is written again and again, so dirty in the page cache, but for the "
-              "seconds after", "the kernel has given it to the drive. What is clean, or new, is a tie.", ""]
+              "seconds after", "the kernel has given it to the drive. What is new is a tie.", ""]
     lines += rates(found, "write", True)
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
                                             "GB/s")

@@ -163,12 +163,6 @@ uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 void host_map_close(struct engine_file *file);
 /* Of how many bytes requests to the file may be made of more than one; UINT64_MAX: none. */
 uint64_t host_map_least(int fd);
-/*
- * Map @length bytes of a file, a multiple of 2 MiB, between pages that nobody may touch
- * (shared, @prot); NULL and errno.  And the reverse.
- */
-char *host_map_range(int fd, uint64_t offset, uint64_t length, int prot);
-void host_map_unmap(char *at, uint64_t length);
 
 /**
  * struct host_map_calls - what tests put something in the place of

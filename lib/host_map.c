@@ -314,9 +314,9 @@ static bool has_to_wait(struct host_map *map)
  * does not write into a file; at a place where a large folio can be mapped at once;
  * and not locked, as mlockall(2) would read all of it.  The file may be shorter.
  */
-char *host_map_range(int fd, uint64_t offset, uint64_t length, int prot)
+static char *map_window(int fd, uint64_t offset)
 {
-	uint64_t room = length + 2 * BLOCK;
+	uint64_t room = WINDOW + 2 * BLOCK;
 	char *all = mmap(NULL, room, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int error;
@@ -325,34 +325,24 @@ char *host_map_range(int fd, uint64_t offset, uint64_t length, int prot)
 	if (all == MAP_FAILED)
 		return NULL;
 	at = all + BLOCK - (uintptr_t)all % BLOCK;
-	if (mmap(at, length, PROT_NONE, MAP_SHARED | MAP_FIXED, fd,
-		 (off_t)offset) != at || munlock(at, length) ||
-	    mprotect(at, length, prot) ||
-	    madvise(at, length, MADV_DONTFORK) ||
-	    madvise(at, length, MADV_DONTDUMP)) {
+	if (mmap(at, WINDOW, PROT_NONE, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)offset) != at || munlock(at, WINDOW) ||
+	    mprotect(at, WINDOW, PROT_READ | PROT_WRITE) ||
+	    madvise(at, WINDOW, MADV_DONTFORK) ||
+	    madvise(at, WINDOW, MADV_DONTDUMP)) {
 		error = errno;
 		munmap(all, room);
 		errno = error;
 		return NULL;
 	}
 	munmap(all, (size_t)(at - all - PAGE));
-	munmap(at + length + PAGE, (size_t)(all + room - at - length - PAGE));
+	munmap(at + WINDOW + PAGE, (size_t)(all + room - at - WINDOW - PAGE));
 	return at;
-}
-
-void host_map_unmap(char *at, uint64_t length)
-{
-	munmap(at - PAGE, length + 2 * PAGE);
-}
-
-static char *map_window(int fd, uint64_t offset)
-{
-	return host_map_range(fd, offset, WINDOW, PROT_READ | PROT_WRITE);
 }
 
 static void unmap_window(char *at)
 {
-	host_map_unmap(at, WINDOW);
+	munmap(at - PAGE, WINDOW + 2 * PAGE);
 	atomic_fetch_sub(&nr_windows, 1);
 }
 

@@ -47,12 +47,16 @@
  * of a file.
  */
 #define BLOCK		(16ULL << 20)
-#define TABLE		64U
-#define TABLES		1024U
+#define TABLE		16U
+#define TABLES		256U
+/* Of all files: each takes two mappings of the 65530 that a process may have. */
+#define BLOCKS_MOST	8192U
 /* Of a request at a time. */
 #define PIECES		8U
 /* Less is not worth it: of a block, and of a request. */
 #define LEAST		65536U
+/* The largest that is mapped at once. */
+#define FOLIO		(2ULL << 20)
 #define READ_LEAST	4096U
 /* A block that was used in this time is not given up for another. */
 #define IN_USE_NS	2000000000ULL
@@ -158,11 +162,13 @@ static struct {
 	_Atomic int pagemap;
 	_Atomic bool off;
 	_Atomic uint64_t bytes;
+	_Atomic unsigned int blocks;
 	_Atomic unsigned int pending;
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER, .pagemap = -1 };
 
 static const struct host_pin_calls kernel_calls = {
 	.absent = abi_pages_absent, .idle_ns = IN_USE_NS,
+	.blocks = BLOCKS_MOST,
 };
 
 static const struct host_pin_calls *_Atomic calls = &kernel_calls;
@@ -286,26 +292,64 @@ static struct host_pins *pins_of(const struct job *job)
 	return none;
 }
 
+/* NULL: nothing is known of it yet. */
 static struct block *block_of(struct host_pins *pins, uint64_t offset)
 {
-	_Atomic(struct table *) *place = &pins->tables[offset / (TABLE * BLOCK)];
-	struct table *old, *new;
+	struct table *table = atomic_load_explicit(
+		&pins->tables[offset / (TABLE * BLOCK)], memory_order_acquire);
 
-	old = atomic_load_explicit(place, memory_order_acquire);
-	if (!old) {
+	return table ? &table->blocks[offset / BLOCK % TABLE] : NULL;
+}
+
+static struct block *make_block(struct host_pins *pins, uint64_t offset)
+{
+	_Atomic(struct table *) *place = &pins->tables[offset / (TABLE * BLOCK)];
+	struct table *none = NULL, *new;
+
+	if (!atomic_load(place)) {
 		new = aligned_alloc(_Alignof(struct table), sizeof(*new));
 		if (!new)
 			return NULL;
 		memset(new, 0, sizeof(*new));
-		if (atomic_compare_exchange_strong(place, &old, new))
-			old = new;
-		else
+		if (!atomic_compare_exchange_strong(place, &none, new))
 			free(new);
 	}
-	return &old->blocks[offset / BLOCK % TABLE];
+	return block_of(pins, offset);
 }
 
 /* ---------------------------------------------- registered, and given up */
+
+/*
+ * At a place where a large folio can be mapped at once.  Nobody can write there, so it
+ * needs no pages around that nobody may touch.
+ */
+static char *map_block(const struct host_pins *pins, const struct block *block,
+		       uint64_t offset)
+{
+	uint64_t room = block->length < FOLIO ? block->length :
+						block->length + FOLIO;
+	char *all = mmap(NULL, room, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before;
+	char *at;
+
+	if (all == MAP_FAILED)
+		return NULL;
+	before = room > block->length ? -(uintptr_t)all % FOLIO : 0;
+	at = all + before;
+	if (mmap(at, block->length, PROT_READ, MAP_SHARED | MAP_FIXED, pins->fd,
+		 (off_t)offset) != at ||
+	    madvise(at, block->length, MADV_DONTFORK) ||
+	    madvise(at, block->length, MADV_DONTDUMP)) {
+		munmap(all, room);
+		return NULL;
+	}
+	if (before)
+		munmap(all, before);
+	if (room - before > block->length)
+		munmap(at + block->length, room - before - block->length);
+	return at;
+}
 
 /* Nobody uses it, and nobody will. */
 static void unpin(struct host_pins *pins, struct block *block)
@@ -314,8 +358,8 @@ static void unpin(struct host_pins *pins, struct block *block)
 
 	/* What the driver still knows may not be anything else's address. */
 	if (copies->unpin(pins->gpu, block->context, block->at))
-		host_map_unmap(block->at, BLOCK);
-	host_map_unmap(block->watch, BLOCK);
+		munmap(block->at, block->length);
+	munmap(block->watch, block->length);
 	block->at = NULL;
 }
 
@@ -323,32 +367,32 @@ static void unpin(struct host_pins *pins, struct block *block)
  * Otherwise the kernel looks whether it can have the pages, and unmaps them first.  Where
  * there is a limit it is the application's.
  */
-static void lock_watch(char *watch)
+static void lock_watch(char *watch, uint64_t length)
 {
 	struct rlimit limit;
 
 	if (!getrlimit(RLIMIT_MEMLOCK, &limit) &&
 	    limit.rlim_cur == RLIM_INFINITY &&
-	    mlock2(watch, BLOCK, MLOCK_ONFAULT))
+	    mlock2(watch, length, MLOCK_ONFAULT))
 		return;
 }
 
 /* All there, and not to be touched any more. */
 static int set_watch(struct host_pins *pins, struct block *block, uint64_t offset)
 {
-	char *watch = host_map_range(pins->fd, offset, BLOCK, PROT_READ);
+	char *watch = map_block(pins, block, offset);
 
 	if (!watch)
-		return -errno;
+		return -ENOMEM;
 	madvise(watch, block->length, MADV_POPULATE_READ);
-	if (!mprotect(watch, BLOCK, PROT_NONE)) {
-		lock_watch(watch);
+	if (!mprotect(watch, block->length, PROT_NONE)) {
+		lock_watch(watch, block->length);
 		if (is_there(watch, block->length)) {
 			block->watch = watch;
 			return 0;
 		}
 	}
-	host_map_unmap(watch, BLOCK);
+	munmap(watch, block->length);
 	return -ESTALE;
 }
 
@@ -357,19 +401,19 @@ static int pin_watched(struct host_pins *pins, struct block *block,
 		       uint64_t offset)
 {
 	const struct gpu_copies *copies = pins->driver->copies;
-	char *at = host_map_range(pins->fd, offset, BLOCK, PROT_READ);
+	char *at = map_block(pins, block, offset);
 	uint64_t size;
 	int ret;
 
 	if (!at)
-		return -errno;
+		return -ENOMEM;
 	/* Otherwise the driver does, which lets nobody in meanwhile. */
 	madvise(at, block->length, MADV_POPULATE_READ);
 	ret = look(pins, &size) ? copies->pin(pins->gpu, at, block->length,
 						false) :
 				  -ESTALE;
 	if (ret) {
-		host_map_unmap(at, BLOCK);
+		munmap(at, block->length);
 		return ret;
 	}
 	block->at = at;
@@ -385,7 +429,7 @@ static int pin(struct host_pins *pins, struct block *block, uint64_t offset)
 		return ret;
 	ret = pin_watched(pins, block, offset);
 	if (ret) {
-		host_map_unmap(block->watch, BLOCK);
+		munmap(block->watch, block->length);
 		return ret;
 	}
 	if (is_there(block->watch, block->length))
@@ -436,12 +480,18 @@ static void await_users(struct block *block)
 		crew_relax(turn);
 }
 
+static void give_room(uint64_t length)
+{
+	atomic_fetch_sub(&all.bytes, length);
+	atomic_fetch_sub(&all.blocks, 1);
+}
+
 static void give_up(struct host_pins *pins, struct block *block)
 {
 	await_users(block);
 	if (block->at) {
 		unpin(pins, block);
-		atomic_fetch_sub(&all.bytes, block->length);
+		give_room(block->length);
 	}
 	atomic_store(&block->credit, 0);
 	atomic_store(&block->state, BLOCK_NONE);
@@ -468,6 +518,17 @@ static bool give_up_one(void)
 	return true;
 }
 
+static bool count_room(uint64_t length, uint64_t most)
+{
+	uint64_t bytes = atomic_fetch_add(&all.bytes, length) + length;
+	unsigned int blocks = atomic_fetch_add(&all.blocks, 1);
+
+	if (bytes <= most && blocks < atomic_load(&calls)->blocks)
+		return true;
+	give_room(length);
+	return false;
+}
+
 /* May so much more be registered?  Then it counts. */
 static bool takes_room(uint64_t length)
 {
@@ -483,8 +544,7 @@ static bool takes_room(uint64_t length)
 		if (i > length / BLOCK + 1 || !give_up_one())
 			return false;
 	}
-	while (atomic_fetch_add(&all.bytes, length) + length > most) {
-		atomic_fetch_sub(&all.bytes, length);
+	while (!count_room(length, most)) {
 		if (!give_up_one())
 			return false;
 	}
@@ -510,7 +570,7 @@ static int register_block(struct host_pins *pins, struct block *block,
 		return -ENOMEM;
 	ret = pin(pins, block, offset);
 	if (ret)
-		atomic_fetch_sub(&all.bytes, block->length);
+		give_room(block->length);
 	return ret;
 }
 
@@ -588,7 +648,8 @@ static uint64_t whole_block(const struct host_pins *pins, uint64_t offset)
 /* Some of it was read in the other way: the second time it is worth it. */
 static void credit(struct host_pins *pins, uint64_t length, uint64_t offset)
 {
-	struct block *block = block_of(pins, offset);
+	struct block *block = whole_block(pins, offset) < LEAST ? NULL :
+			      make_block(pins, offset);
 	uint64_t had;
 
 	if (!block || atomic_load_explicit(&block->state,

@@ -28,11 +28,13 @@ void host_pin_end(void);
  * @absent: as abi_pages_absent()
  * @idle_ns: a block that was used in this time is not given up for another
  * @most: bytes of all files that are registered; 0: a share of the memory there is
+ * @blocks: likewise, blocks
  */
 struct host_pin_calls {
 	int (*absent)(int pagemap, const void *at, uint64_t length);
 	uint64_t idle_ns;
 	uint64_t most;
+	unsigned int blocks;
 };
 
 /* NULL puts the kernel back. */

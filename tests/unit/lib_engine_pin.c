@@ -433,13 +433,13 @@ static void a_copy_that_fails_is_made_in_another_way(void **state)
 	close_pins(&f);
 }
 
-static void idle_blocks_make_room_for_others(void **state)
+static void make_room(unsigned int way)
 {
 	struct fixture f, g;
 
-	(void)state;
 	open_pins(&f);
-	pin_calls.most = 4 * MIB;
+	pin_calls.most = way ? 0 : 4 * MIB;
+	pin_calls.blocks = way ? 1 : 4;
 	have_it_pinned(&f);
 	g = f;
 	assert_int_equal(engine_file_init(&g.file, mock_file(FILE_BYTES)), 0);
@@ -455,6 +455,14 @@ static void idle_blocks_make_room_for_others(void **state)
 	engine_file_fini(&g.file);
 	close(g.file.fd);
 	close_pins(&f);
+}
+
+/* There are too many bytes, or blocks. */
+static void idle_blocks_make_room_for_others(void **state)
+{
+	(void)state;
+	make_room(0);
+	make_room(1);
 }
 
 struct reader {

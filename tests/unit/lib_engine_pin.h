@@ -265,7 +265,7 @@ static inline void open_pins(struct fixture *f)
 	pin_table.pin = note_pin;
 	pin_table.unpin = note_unpin;
 	pin_calls = (struct host_pin_calls){
-		.absent = count_absent, .idle_ns = 1000000000,
+		.absent = count_absent, .idle_ns = 1000000000, .blocks = 4,
 	};
 	host_pin_set_calls(&pin_calls);
 	host_map_set_calls(&any_file);

@@ -142,20 +142,21 @@ static int probe_on(int fd, char *host)
  */
 static int probe(void)
 {
-	int fd = memory_file(PROBE);
+	struct memory_file file;
 	int ret = -EAGAIN;
 	char *host;
 
-	if (fd < 0)
+	if (memory_file_make(&file, PROBE))
 		return ret;
-	host = mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	host = mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd,
+		    0);
 	if (host != MAP_FAILED) {
 		memset(host, PROBE_BYTE, PROBE);
 		if (!mprotect(host, PROBE, PROT_READ))
-			ret = probe_on(fd, host);
+			ret = probe_on(file.fd, host);
 		munmap(host, PROBE);
 	}
-	close(fd);
+	memory_file_close(&file);
 	return ret;
 }
 

@@ -214,7 +214,8 @@ static int get_port(unsigned int gpu, struct port **port)
 		return -ENODEV;
 	*port = atomic_load_explicit(&host.ports[gpu], memory_order_acquire);
 	if (*port)
-		return slots_alive(&(*port)->slots) ? 0 : -EIO;
+		return slots_alive(&(*port)->slots) &&
+		       slots_alive(&(*port)->shared) ? 0 : -EIO;
 	pthread_mutex_lock(&host.lock);
 	*port = atomic_load(&host.ports[gpu]);
 	if (!*port)

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "engine.h"
+#include "memory.h"
 
 /* Not in all versions of <linux/magic.h>, which is included before. */
 #ifndef XFS_SUPER_MAGIC
@@ -134,11 +135,11 @@ uint64_t host_file_write(struct engine_file *file, const char *host,
 /**
  * struct host_bytes - in memory of this process
  * @at: the first
- * @file: whose memory it is, from @offset on, or -1: no file's
+ * @file: whose memory it is, from @offset on, or NULL: no file's
  */
 struct host_bytes {
 	const char *at;
-	int file;
+	const struct memory_file *file;
 	uint64_t offset;
 };
 

@@ -259,12 +259,13 @@ static void plan_many(struct job *job, struct buffer *buffer)
 	}
 }
 
-static struct host_bytes bytes_of(const struct slot *slot, const char *host)
+static struct host_bytes bytes_of(struct job *job, const struct slot *slot,
+				  const char *host)
 {
-	struct host_bytes bytes = { .at = host, .file = -1 };
+	struct host_bytes bytes = { .at = host };
 
-	if (slot && slot->file >= 0) {
-		bytes.file = slot->file;
+	if (slot && slot->shared) {
+		bytes.file = &job->port->shared.file;
 		bytes.offset = slot->offset + (uint64_t)(host - slot->host);
 	}
 	return bytes;
@@ -275,8 +276,8 @@ static uint64_t put_small(struct engine_req *req, const char *host)
 	uint64_t length = req->length, offset = req->file_offset;
 
 	return host_map_takes(req->file, length, offset) ?
-	       host_map_write(req->file, bytes_of(NULL, host), length,
-			      offset, false, &req->error) :
+	       host_map_write(req->file, (struct host_bytes){ .at = host },
+			      length, offset, false, &req->error) :
 	       host_file_write(req->file, host, length, offset, &req->error);
 }
 
@@ -469,8 +470,8 @@ void job_do_part(struct job *job, uint32_t part, char *host,
 	if (job->stride >= READ_STEP)
 		crew_look_around();
 	if (job->maps) {
-		done = host_map_write(req->file, bytes_of(slot, host), length,
-				      offset,
+		done = host_map_write(req->file, bytes_of(job, slot, host),
+				      length, offset,
 				      job->window > HOST_WHOLE, &error);
 		/* Lines that lie in caches slow down the copy engine's next. */
 		if (job->port && job->window > PUMP_MAX)

@@ -456,6 +456,9 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 	if (job->maps && start == span_start(job, i))
 		prepare(job, i);
 	wait_together(job, part, i + 1);
+	/* The file may take long: others want the pump. */
+	if (job->brought && atomic_load(&joint->landed) <= i)
+		collect(job);
 	job_do_part(job, part, host_at(job, start), slot_at(job, start));
 	atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1);
 	go_on_writing(job);

@@ -147,8 +147,12 @@ static _Atomic bool off;
  */
 static ssize_t copy_file(char *to, struct host_bytes from, uint64_t length)
 {
-	ssize_t n = pread(from.file, to, length, (off_t)from.offset);
+	ssize_t n;
 
+	/* Who closes all that he does not know may have another file there. */
+	if (!memory_file_is(from.file))
+		return -EBADF;
+	n = pread(from.file->fd, to, length, (off_t)from.offset);
 	return n < 0 ? -errno : n;
 }
 
@@ -161,7 +165,7 @@ static ssize_t kernel_copy(char *to, struct host_bytes from, uint64_t length)
 	};
 	ssize_t n;
 
-	if (from.file >= 0)
+	if (from.file)
 		return copy_file(to, from, length);
 	n = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
 			     0);
@@ -531,11 +535,17 @@ static void populate(char *at, uint64_t length)
 	}
 }
 
+/* Of now; later than what was never touched, also when the clock begins. */
+static uint32_t touch_time(void)
+{
+	return (uint32_t)(now_ns() >> TOUCH_NS_SHIFT) * 2 + 2 * TOUCH_UNITS + 4;
+}
+
 /* The same, unless that was done. */
 static void touch(const struct engine_file *file, uint64_t length,
 		  uint64_t offset, bool wait)
 {
-	uint32_t now = (uint32_t)(now_ns() >> TOUCH_NS_SHIFT) * 2 + 4, old;
+	uint32_t now = touch_time(), old;
 	char *at = place_of(file, offset);
 	_Atomic uint32_t *word;
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -97,18 +99,49 @@ uint64_t memory_left(void)
 	return left > pinned ? left - pinned : 0;
 }
 
-int memory_file(uint64_t length)
+/* Who makes a file longer than that is sent a signal. */
+static bool is_allowed(uint64_t length)
 {
-	int fd = memfd_create("nvfs", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_FSIZE, &limit) &&
+	       (limit.rlim_cur == RLIM_INFINITY || length <= limit.rlim_cur);
+}
+
+int memory_file_make(struct memory_file *file, uint64_t length)
+{
+	struct stat st;
 	int error;
 
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("nvfs", MFD_CLOEXEC);
-	if (fd < 0)
+	if (!is_allowed(length))
+		return -EFBIG;
+	file->fd = memfd_create("nvfs", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	if (file->fd < 0 && errno == EINVAL)
+		file->fd = memfd_create("nvfs", MFD_CLOEXEC);
+	if (file->fd < 0)
 		return -errno;
-	if (!ftruncate(fd, (off_t)length))
-		return fd;
+	if (!ftruncate(file->fd, (off_t)length) && !fstat(file->fd, &st)) {
+		file->dev = st.st_dev;
+		file->ino = st.st_ino;
+		return 0;
+	}
 	error = errno;
-	close(fd);
+	close(file->fd);
+	file->fd = -1;
 	return -error;
+}
+
+bool memory_file_is(const struct memory_file *file)
+{
+	struct stat st;
+
+	return file->fd >= 0 && !fstat(file->fd, &st) &&
+	       st.st_dev == file->dev && st.st_ino == file->ino;
+}
+
+void memory_file_close(struct memory_file *file)
+{
+	if (memory_file_is(file))
+		close(file->fd);
+	file->fd = -1;
 }

@@ -3,6 +3,7 @@
 #ifndef LIBNVFS_MEMORY_H
 #define LIBNVFS_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bytes: the machine's, or what the control groups of this process leave of it. */
@@ -13,10 +14,21 @@ uint64_t memory_most(void);
  */
 uint64_t memory_left(void);
 
-/*
- * A file of @length bytes in memory, all zero, that has no name and is closed on exec: its
- * descriptor, or a negative errno value.
+/**
+ * struct memory_file - a file in memory that has no name, and is closed on exec
+ * @fd: its descriptor, as long as the application leaves that alone
+ * @dev, @ino: which file that is
  */
-int memory_file(uint64_t length);
+struct memory_file {
+	int fd;
+	uint64_t dev, ino;
+};
+
+/* Of @length bytes, all zero.  0 or a negative errno value; never a signal. */
+int memory_file_make(struct memory_file *file, uint64_t length);
+/* Is the descriptor still that file's? */
+bool memory_file_is(const struct memory_file *file);
+/* Closes it, if it is. */
+void memory_file_close(struct memory_file *file);
 
 #endif /* LIBNVFS_MEMORY_H */

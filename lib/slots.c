@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "memory.h"
 #include "ring.h"
 #include "slots.h"
 
@@ -20,7 +19,7 @@ void slots_open(struct slots *slots, const struct gpu_driver *driver,
 	slots->index = index;
 	slots->bytes = bytes;
 	slots->max = max < SLOTS_MAX ? max : SLOTS_MAX;
-	slots->file = -1;
+	slots->file.fd = -1;
 	pthread_mutex_init(&slots->lock, NULL);
 	pthread_cond_init(&slots->freed, NULL);
 }
@@ -56,7 +55,7 @@ static void drop(struct slots *slots, struct slot *slot, bool alive)
 
 	/* First, because it knows the memory. */
 	ring_close(slot->ring);
-	if (slot->file >= 0)
+	if (slot->shared)
 		drop_shared(slots, slot);
 	else if (!slot->pinned)
 		free(slot->host);
@@ -80,8 +79,7 @@ void slots_close(struct slots *slots)
 
 	for (unsigned int i = 0; i < atomic_load(&slots->nr); i++)
 		drop(slots, &slots->all[i], alive);
-	if (slots->file >= 0)
-		close(slots->file);
+	memory_file_close(&slots->file);
 	pthread_cond_destroy(&slots->freed);
 	pthread_mutex_destroy(&slots->lock);
 }
@@ -113,12 +111,13 @@ static char *map_shared(struct slots *slots, uint64_t offset)
 {
 	char *host;
 
-	if (slots->file < 0)
-		slots->file = memory_file(slots->max * slots->bytes);
-	if (slots->file < 0)
+	if (slots->file.fd < 0 &&
+	    memory_file_make(&slots->file, slots->max * slots->bytes))
+		return NULL;
+	if (!memory_file_is(&slots->file))
 		return NULL;
 	host = mmap(NULL, slots->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		    slots->file, (off_t)offset);
+		    slots->file.fd, (off_t)offset);
 	if (host == MAP_FAILED)
 		return NULL;
 	if (!madvise(host, slots->bytes, MADV_DONTFORK) &&
@@ -140,7 +139,7 @@ static int get_shared(struct slots *slots, struct slot *slot)
 	if (!atomic_load(&slots->context))
 		atomic_store(&slots->context, context_of(slots));
 	slot->pinned = true;
-	slot->file = slots->file;
+	slot->shared = true;
 	slot->offset = offset;
 	return 0;
 }
@@ -152,7 +151,7 @@ static int get_memory(struct slots *slots, struct slot *slot)
 
 	if (slots->shared)
 		return get_shared(slots, slot);
-	slot->file = -1;
+	slot->shared = false;
 
 	slot->pinned = copies && !copies->host_get(slots->index, slots->bytes,
 						   &host);

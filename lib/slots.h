@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "gpu.h"
+#include "memory.h"
 
 #define SLOTS_MAX	256U
 
@@ -16,12 +17,12 @@ struct ring;
 
 /*
  * A cache line each: threads keep to their own.  @ring reads into @host; who has
- * the slot has it, too.  @file: whose memory it is, from @offset on, or -1.
+ * the slot has it, too.  @shared: it is slots.file's memory, from @offset on.
  */
 struct slot {
 	_Alignas(64) _Atomic bool free;
 	bool pinned;
-	int file;
+	bool shared;
 	char *host;
 	uint64_t offset;
 	struct ring *ring;
@@ -33,7 +34,7 @@ struct slot {
  * @max: most of them
  * @only_pinned: what can't be pinned is not had
  * @shared: they are of a file in memory, from which read(2) copies: others are not had
- * @file: that one; -1: not yet
+ * @file: that one; its descriptor is -1: not yet
  * @context: of the GPU's driver, which what is pinned goes with; 0: not known
  * @waiting: threads in slots_wait()
  * @nr: how many there are; under @lock to write
@@ -47,7 +48,7 @@ struct slots {
 	_Atomic unsigned int max;
 	bool only_pinned;
 	bool shared;
-	int file;
+	struct memory_file file;
 	_Atomic uint64_t context;
 	_Atomic unsigned int waiting;
 	_Atomic unsigned int nr;

@@ -29,13 +29,15 @@ static inline ssize_t count_copy(char *to, struct host_bytes from, uint64_t leng
 	ssize_t n;
 
 	copies++;
-	of_files += from.file >= 0;
+	of_files += !!from.file;
 	if (refuse_with)
 		return (ssize_t)refuse_with;
 	if (now)
 		now();
-	n = from.file >= 0 ? syscall(SYS_pread64, from.file, to, length,
-				     from.offset) :
+	if (from.file && !memory_file_is(from.file))
+		return -EBADF;
+	n = from.file ? syscall(SYS_pread64, from.file->fd, to, length,
+				from.offset) :
 	    process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1,
 			     0);
 	if (n > 0)

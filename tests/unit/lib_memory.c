@@ -8,9 +8,11 @@
 /* After those, which it needs. */
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,6 +128,37 @@ static void what_devices_hold_is_not_left(void **state)
 	assert_int_equal(memory_left(), 512 * MIB);
 }
 
+/* Nor with a signal. */
+static void a_file_in_memory_is_made_within_limits(void **state)
+{
+	struct memory_file file = { .fd = -1 };
+	struct rlimit limit = { 65536, RLIM_INFINITY };
+	char bytes[4];
+	int fd;
+
+	(void)state;
+	assert_int_equal(memory_file_make(&file, 65536), 0);
+	assert_true(memory_file_is(&file));
+	assert_int_equal(pread(file.fd, bytes, 4, 65532), 4);
+	fd = file.fd;
+	memory_file_close(&file);
+	assert_false(memory_file_is(&file));
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(memory_file_make(&file, 65537), -EFBIG);
+	assert_int_equal(memory_file_make(&file, 65536), 0);
+	limit.rlim_cur = RLIM_INFINITY;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	/* Its descriptor is another file's now, which stays open. */
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(dup2(fd, file.fd), file.fd);
+	close(fd);
+	fd = file.fd;
+	assert_false(memory_file_is(&file));
+	memory_file_close(&file);
+	assert_int_equal(close(fd), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, drop_root)
 
 int main(void)
@@ -135,6 +168,7 @@ int main(void)
 		TEST(the_least_of_all_groups_above_counts),
 		TEST(groups_of_version_1_count_too),
 		TEST(what_devices_hold_is_not_left),
+		TEST(a_file_in_memory_is_made_within_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,13 +155,14 @@ static int find_memory(void)
 /* Who closes all that he does not know, and opens a file of his own. */
 static void a_descriptor_that_became_anothers_is_left_alone(void **state)
 {
+	static const struct host_map_calls kernel = { .least = take_all };
 	struct fixture f;
 	int fd, other;
 
 	(void)state;
 	open_warm(&f, true);
+	host_map_set_calls(&kernel);
 	write_small(&f, 0);
-	assert_true(of_files > 0);
 	fd = find_memory();
 	assert_true(fd >= 0);
 	other = mock_file(MIB);

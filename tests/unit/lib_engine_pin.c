@@ -369,6 +369,13 @@ static void reads_at_the_end_are_as_ever(void **state)
 		assert_memory_equal(f.gpu, f.bytes + FILE_BYTES - left, left);
 		assert_int_equal(f.gpu[left], 0x5a);
 	}
+	/* It ends in the same page, whose rest is zeros now. */
+	assert_int_equal(ftruncate(f.file.fd, FILE_BYTES - 50), 0);
+	req = request(&f, FILE_BYTES - 300 * KIB, 0, 300 * KIB, false);
+	assert_int_equal(engine_run(&req), 0);
+	assert_int_equal(req.done, 300 * KIB - 50);
+	assert_int_equal(pwrite(f.file.fd, f.bytes + FILE_BYTES - 50, 50,
+				FILE_BYTES - 50), 50);
 	/* It has grown, and its block has not. */
 	assert_int_equal(ftruncate(f.file.fd, FILE_BYTES + 65536), 0);
 	memset(f.bytes + FILE_BYTES, 0, 65536);

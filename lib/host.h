@@ -164,6 +164,8 @@ uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 void host_map_close(struct engine_file *file);
 /* Of how many bytes requests to the file may be made of more than one; UINT64_MAX: none. */
 uint64_t host_map_least(int fd);
+/* Map whole pages of a file to read them; NULL: it can't be. */
+char *host_map_to_read(int fd, uint64_t length, uint64_t offset);
 
 /**
  * struct host_map_calls - what tests put something in the place of

@@ -344,6 +344,36 @@ static char *map_window(int fd, uint64_t offset)
 	return at;
 }
 
+/*
+ * At a place where a large folio can be mapped at once.  Nobody can write there, so it
+ * needs no pages around that nobody may touch.
+ */
+char *host_map_to_read(int fd, uint64_t length, uint64_t offset)
+{
+	uint64_t room = length < BLOCK ? length : length + BLOCK;
+	char *all = mmap(NULL, room, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before;
+	char *at;
+
+	if (all == MAP_FAILED)
+		return NULL;
+	before = room > length ? -(uintptr_t)all % BLOCK : 0;
+	at = all + before;
+	if (mmap(at, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)offset) != at ||
+	    madvise(at, length, MADV_DONTFORK) ||
+	    madvise(at, length, MADV_DONTDUMP)) {
+		munmap(all, room);
+		return NULL;
+	}
+	if (before)
+		munmap(all, before);
+	if (room - before > length)
+		munmap(at + length, room - before - length);
+	return at;
+}
+
 static void unmap_window(char *at)
 {
 	munmap(at - PAGE, WINDOW + 2 * PAGE);

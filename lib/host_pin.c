@@ -55,15 +55,13 @@
 #define PIECES		8U
 /* Less is not worth it: of a block, and of a request. */
 #define LEAST		65536U
-/* The largest that is mapped at once. */
-#define FOLIO		(2ULL << 20)
 #define READ_LEAST	4096U
 /* A block that was used in this time is not given up for another. */
 #define IN_USE_NS	2000000000ULL
 /* Once in this time a byte is read as ever, so that the file's atime is what it was. */
 #define STAMP_NS	1000000000ULL
-/* Of all memory, that is left for others. */
-#define SHARE		8U
+/* Of all memory: so much each process may have registered, and leaves for others. */
+#define SHARE		16U
 /* It takes twice as much, each time, to try again: up to 64 times. */
 #define LOST_MOST	6U
 
@@ -319,38 +317,6 @@ static struct block *make_block(struct host_pins *pins, uint64_t offset)
 
 /* ---------------------------------------------- registered, and given up */
 
-/*
- * At a place where a large folio can be mapped at once.  Nobody can write there, so it
- * needs no pages around that nobody may touch.
- */
-static char *map_block(const struct host_pins *pins, const struct block *block,
-		       uint64_t offset)
-{
-	uint64_t room = block->length < FOLIO ? block->length :
-						block->length + FOLIO;
-	char *all = mmap(NULL, room, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint64_t before;
-	char *at;
-
-	if (all == MAP_FAILED)
-		return NULL;
-	before = room > block->length ? -(uintptr_t)all % FOLIO : 0;
-	at = all + before;
-	if (mmap(at, block->length, PROT_READ, MAP_SHARED | MAP_FIXED, pins->fd,
-		 (off_t)offset) != at ||
-	    madvise(at, block->length, MADV_DONTFORK) ||
-	    madvise(at, block->length, MADV_DONTDUMP)) {
-		munmap(all, room);
-		return NULL;
-	}
-	if (before)
-		munmap(all, before);
-	if (room - before > block->length)
-		munmap(at + block->length, room - before - block->length);
-	return at;
-}
-
 /* Nobody uses it, and nobody will. */
 static void unpin(struct host_pins *pins, struct block *block)
 {
@@ -380,7 +346,7 @@ static void lock_watch(char *watch, uint64_t length)
 /* All there, and not to be touched any more. */
 static int set_watch(struct host_pins *pins, struct block *block, uint64_t offset)
 {
-	char *watch = map_block(pins, block, offset);
+	char *watch = host_map_to_read(pins->fd, block->length, offset);
 
 	if (!watch)
 		return -ENOMEM;
@@ -401,7 +367,7 @@ static int pin_watched(struct host_pins *pins, struct block *block,
 		       uint64_t offset)
 {
 	const struct gpu_copies *copies = pins->driver->copies;
-	char *at = map_block(pins, block, offset);
+	char *at = host_map_to_read(pins->fd, block->length, offset);
 	uint64_t size;
 	int ret;
 

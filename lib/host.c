@@ -199,6 +199,17 @@ static int open_port(unsigned int gpu, struct port **port)
 	return 0;
 }
 
+/* The driver is asked once, where all buffers were had of one context. */
+static bool is_alive(const struct port *port)
+{
+	return slots_alive(&port->slots) &&
+	       (atomic_load_explicit(&port->shared.context,
+				     memory_order_relaxed) ==
+		atomic_load_explicit(&port->slots.context,
+				     memory_order_relaxed) ||
+		slots_alive(&port->shared));
+}
+
 /*
  * Of a GPU that the application has reset since, none: buffers that were pinned
  * and queues are gone.
@@ -214,8 +225,7 @@ static int get_port(unsigned int gpu, struct port **port)
 		return -ENODEV;
 	*port = atomic_load_explicit(&host.ports[gpu], memory_order_acquire);
 	if (*port)
-		return slots_alive(&(*port)->slots) &&
-		       slots_alive(&(*port)->shared) ? 0 : -EIO;
+		return is_alive(*port) ? 0 : -EIO;
 	pthread_mutex_lock(&host.lock);
 	*port = atomic_load(&host.ports[gpu]);
 	if (!*port)

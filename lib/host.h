@@ -124,6 +124,8 @@ bool host_file_is_direct(const struct engine_file *file, const char *host,
 /* Are all pages of that range such, as far as can be told?  Not behind the end. */
 bool host_file_has(const struct engine_file *file, uint64_t length,
 		   uint64_t offset, enum host_pages which);
+/* Is the descriptor that file's?  Then @size is what it has. */
+bool host_file_is(int fd, uint64_t dev, uint64_t ino, uint64_t *size);
 /* Has the page cache all pages of that range? */
 bool host_file_has_all(int fd, uint64_t length, uint64_t offset);
 /* The same for writing; less without an error is the end of a device. */
@@ -155,7 +157,7 @@ void host_map_prepare(const struct engine_file *file, uint64_t length,
 		      uint64_t offset);
 /*
  * As host_file_write(), of bytes that may, or a part of them.  @look: first whether that
- * is dirty, as not all of them were looked at.
+ * part may, as not all of them were looked at.
  */
 uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -96,6 +97,18 @@ static bool has_spots(int fd, uint64_t offset, uint64_t length,
 	return has_pages(fd, offset, SPOT, which) &&
 	       has_pages(fd, offset + length / 2, SPOT, which) &&
 	       has_pages(fd, offset + length - SPOT, SPOT, which);
+}
+
+bool host_file_is(int fd, uint64_t dev, uint64_t ino, uint64_t *size)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		  STATX_SIZE | STATX_INO, &stx) || stx.stx_ino != ino ||
+	    makedev(stx.stx_dev_major, stx.stx_dev_minor) != dev)
+		return false;
+	*size = stx.stx_size;
+	return true;
 }
 
 bool host_file_has_all(int fd, uint64_t length, uint64_t offset)

@@ -33,7 +33,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -289,12 +288,9 @@ static struct host_map *map_of(struct engine_file *file)
 /* The descriptor's file is that one, and ends at @end or later. */
 static bool reaches(const struct host_map *map, int fd, uint64_t end)
 {
-	struct statx stx;
+	uint64_t size;
 
-	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
-		      STATX_SIZE | STATX_INO, &stx) &&
-	       stx.stx_size >= end && stx.stx_ino == map->ino &&
-	       makedev(stx.stx_dev_major, stx.stx_dev_minor) == map->dev;
+	return host_file_is(fd, map->dev, map->ino, &size) && size >= end;
 }
 
 static void wait_a_bit(struct host_map *map, bool for_good)
@@ -313,6 +309,22 @@ static bool has_to_wait(struct host_map *map)
 
 /* ------------------------------------------------------- its windows */
 
+/* Addresses that nobody may touch yet; NULL and errno. */
+static char *reserve(uint64_t room)
+{
+	char *at = mmap(NULL, room, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+/* It is no child's, and in no dump of the process. */
+static bool is_ours_alone(char *at, uint64_t length)
+{
+	return !madvise(at, length, MADV_DONTFORK) &&
+	       !madvise(at, length, MADV_DONTDUMP);
+}
+
 /*
  * Between pages that nobody may touch, so that who runs over the end of his own memory
  * does not write into a file; at a place where a large folio can be mapped at once;
@@ -321,19 +333,16 @@ static bool has_to_wait(struct host_map *map)
 static char *map_window(int fd, uint64_t offset)
 {
 	uint64_t room = WINDOW + 2 * BLOCK;
-	char *all = mmap(NULL, room, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *all = reserve(room), *at;
 	int error;
-	char *at;
 
-	if (all == MAP_FAILED)
+	if (!all)
 		return NULL;
 	at = all + BLOCK - (uintptr_t)all % BLOCK;
 	if (mmap(at, WINDOW, PROT_NONE, MAP_SHARED | MAP_FIXED, fd,
 		 (off_t)offset) != at || munlock(at, WINDOW) ||
 	    mprotect(at, WINDOW, PROT_READ | PROT_WRITE) ||
-	    madvise(at, WINDOW, MADV_DONTFORK) ||
-	    madvise(at, WINDOW, MADV_DONTDUMP)) {
+	    !is_ours_alone(at, WINDOW)) {
 		error = errno;
 		munmap(all, room);
 		errno = error;
@@ -351,19 +360,15 @@ static char *map_window(int fd, uint64_t offset)
 char *host_map_to_read(int fd, uint64_t length, uint64_t offset)
 {
 	uint64_t room = length < BLOCK ? length : length + BLOCK;
-	char *all = mmap(NULL, room, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *all = reserve(room), *at;
 	uint64_t before;
-	char *at;
 
-	if (all == MAP_FAILED)
+	if (!all)
 		return NULL;
 	before = room > length ? -(uintptr_t)all % BLOCK : 0;
 	at = all + before;
 	if (mmap(at, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
-		 (off_t)offset) != at ||
-	    madvise(at, length, MADV_DONTFORK) ||
-	    madvise(at, length, MADV_DONTDUMP)) {
+		 (off_t)offset) != at || !is_ours_alone(at, length)) {
 		munmap(all, room);
 		return NULL;
 	}

@@ -31,7 +31,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "abi.h"
@@ -186,14 +185,7 @@ void host_pin_allow(bool allowed)
 /* What the descriptor has; false: it is another file's, or none's. */
 static bool look(const struct host_pins *pins, uint64_t *size)
 {
-	struct statx stx;
-
-	if (statx(pins->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
-		  STATX_SIZE | STATX_INO, &stx) || stx.stx_ino != pins->ino ||
-	    makedev(stx.stx_dev_major, stx.stx_dev_minor) != pins->dev)
-		return false;
-	*size = stx.stx_size;
-	return true;
+	return host_file_is(pins->fd, pins->dev, pins->ino, size);
 }
 
 /* Of what is mapped, as far as that can be told. */
@@ -338,9 +330,8 @@ static void lock_watch(char *watch, uint64_t length)
 	struct rlimit limit;
 
 	if (!getrlimit(RLIMIT_MEMLOCK, &limit) &&
-	    limit.rlim_cur == RLIM_INFINITY &&
-	    mlock2(watch, length, MLOCK_ONFAULT))
-		return;
+	    limit.rlim_cur == RLIM_INFINITY)
+		mlock2(watch, length, MLOCK_ONFAULT);
 }
 
 /* All there, and not to be touched any more. */
@@ -712,7 +703,6 @@ static bool is_good(struct host_pins *pins, const struct piece *pieces,
 
 	for (unsigned int i = 0; i < nr; i++) {
 		struct block *block = pieces[i].block;
-
 		const char *watch = block->watch + (pieces[i].host - block->at);
 
 		/* A page that could not be moved is back a moment later. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cufile.h"
+#include "gpu_client.h"
 
 #define MIB	((size_t)1 << 20)
 #define BYTES	(48 * MIB + 12345)
@@ -47,23 +48,6 @@ static int fd;
 static CUfileHandle_t handle;
 static uint64_t memory;
 static unsigned char *bytes, *back;
-
-#define EXPECT(condition)						\
-	do {								\
-		if (!(condition)) {					\
-			printf("FAIL line %d: %s\n", __LINE__,		\
-			       #condition);				\
-			exit(1);					\
-		}							\
-	} while (0)
-
-static void find(void *library, const char *name, void *field)
-{
-	void *address = dlsym(library, name);
-
-	EXPECT(address);
-	memcpy(field, &address, sizeof(address));
-}
 
 static void begin_cuda(void)
 {

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gpu_client.h"
 #include "libnvfs_async.h"
 
 #define NR	64U
@@ -47,28 +48,6 @@ static int out_fd;
 static uint64_t memory;
 static void *stream;
 static unsigned char *bytes, *back;
-
-#define EXPECT(condition)						\
-	do {								\
-		if (!(condition)) {					\
-			printf("FAIL line %d: %s\n", __LINE__,		\
-			       #condition);				\
-			exit(1);					\
-		}							\
-	} while (0)
-
-static void find_any(void *library, const char *name, void *field)
-{
-	void *address = dlsym(library, name);
-
-	memcpy(field, &address, sizeof(address));
-}
-
-static void find(void *library, const char *name, void *field)
-{
-	EXPECT(dlsym(library, name));
-	find_any(library, name, field);
-}
 
 static void begin_cuda(void)
 {

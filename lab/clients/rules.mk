@@ -28,14 +28,14 @@ $(GPU_STREAMS): $(GPU_STREAMS_SRC) lab/clients/gpu_streams.h include/cufile.h
 
 GPU_QUEUES	:= $(BUILD)/clients/gpu_queues
 
-$(GPU_QUEUES): lab/clients/gpu_queues.c $(BUILD)/lib/libnvfs.a
+$(GPU_QUEUES): lab/clients/gpu_queues.c lab/clients/gpu_client.h $(BUILD)/lib/libnvfs.a
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -Ilib/include -Iinclude/uapi $(LDFLAGS) $< $(BUILD)/lib/libnvfs.a $(LIB_LIBS) -o $@
 
 GPU_PINS	:= $(BUILD)/clients/gpu_pins
 
-$(GPU_PINS): lab/clients/gpu_pins.c include/cufile.h
+$(GPU_PINS): lab/clients/gpu_pins.c lab/clients/gpu_client.h include/cufile.h
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -pthread $(LDFLAGS) $< -ldl -o $@
@@ -43,5 +43,5 @@ $(GPU_PINS): lab/clients/gpu_pins.c include/cufile.h
 .PHONY: clients-gpu gpu-test
 clients-gpu: $(BUILD)/lab/gpu/facts_test $(GPU_STREAMS) $(GPU_QUEUES) $(GPU_PINS) $(BUILD)/lib/libcufile.so.0 $(BUILD)/bench/throughput $(BUILD)/bench/drive ## build what gpu-test runs, to be carried to a machine with a GPU
 
-gpu-test: clients-gpu ## all that needs a GPU: driver, streams, queues, PyTorch, speed (DIR=: for files, 4 GiB)
+gpu-test: clients-gpu ## all that needs a GPU: driver, streams, queues, pinned reads, PyTorch, speed (DIR=: for files, 4 GiB)
 	$(Q)lab/clients/on_gpu.sh $(DIR)

@@ -89,4 +89,18 @@ static inline struct engine_req request(struct fixture *f, uint64_t offset,
 	};
 }
 
+/* Of files of mock_file(), in this process. */
+static inline unsigned int count_maps(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned int nr = 0;
+	char line[500];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		nr += strstr(line, "memfd:mock") != NULL;
+	fclose(maps);
+	return nr;
+}
+
 #endif /* LIB_ENGINE_FIX_H */

@@ -154,17 +154,4 @@ static inline void assert_file_is(struct fixture *f, uint64_t length)
 	free(now);
 }
 
-static inline unsigned int count_maps(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned int nr = 0;
-	char line[500];
-
-	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps))
-		nr += strstr(line, "memfd:mock") != NULL;
-	fclose(maps);
-	return nr;
-}
-
 #endif /* LIB_ENGINE_MAP_H */

@@ -9,19 +9,6 @@
 #include "abi.h"
 #include "common.h"
 
-static unsigned int maps_of_file(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned int nr = 0;
-	char line[500];
-
-	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps))
-		nr += strstr(line, "memfd:mock") != NULL;
-	fclose(maps);
-	return nr;
-}
-
 static void what_is_read_again_is_read_where_it_lies(void **state)
 {
 	static const uint64_t lengths[] = {
@@ -46,11 +33,11 @@ static void what_is_read_again_is_read_where_it_lies(void **state)
 	}
 	/* Nothing was read in another way, but a byte each second. */
 	assert_true(file_calls - calls <= 1 + (now_ns() - begun) / 1000000000);
-	assert_int_equal(maps_of_file(), 2);
+	assert_int_equal(count_maps(), 2);
 	assert_int_equal(pins.made, 1);
 	engine_file_fini(&f.file);
 	assert_int_equal(pins.nr, 0);
-	assert_int_equal(maps_of_file(), 0);
+	assert_int_equal(count_maps(), 0);
 	close_pins(&f);
 }
 
@@ -408,7 +395,7 @@ static void what_can_not_be_pinned_is_read_as_ever(void **state)
 			usleep(2000);
 		}
 		assert_int_equal(pins.nr, 0);
-		assert_int_equal(maps_of_file(), 0);
+		assert_int_equal(count_maps(), 0);
 		pins.made = 0;
 		/* Now it could; but who says never is not asked again. */
 		pins.refuse_with = 0;
@@ -529,7 +516,7 @@ static void a_closed_engine_has_nothing_pinned(void **state)
 	have_it_pinned(&f);
 	engine_put();
 	assert_int_equal(pins.nr, 0);
-	assert_int_equal(maps_of_file(), 0);
+	assert_int_equal(count_maps(), 0);
 	assert_int_equal(engine_get(), 0);
 	have_it_pinned(&f);
 	assert_int_equal(pins.made, 2);
@@ -547,7 +534,7 @@ static void what_the_driver_keeps_stays_mapped(void **state)
 	pins.keeps = true;
 	engine_file_fini(&f.file);
 	assert_int_equal(pins.nr, 0);
-	assert_int_equal(maps_of_file(), 1);
+	assert_int_equal(count_maps(), 1);
 	close_pins(&f);
 }
 
@@ -562,7 +549,7 @@ static void a_child_leaves_all_to_its_parent(void **state)
 	have_it_pinned(&f);
 	pid = fork();
 	if (!pid) {
-		if (maps_of_file())
+		if (count_maps())
 			_exit(1);
 		engine_file_fini(&f.file);
 		_exit(pins.nr == 1 ? 0 : 2);

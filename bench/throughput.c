@@ -5,12 +5,13 @@
  * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
  *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS]
- *		[-r | -w] [-q] [-o] [-b PROCESSES]
+ *		[-r | -w] [-q] [-o] [-p] [-b PROCESSES]
  *
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
  * measurement, each of which is made once in a round; -r: reads only; -w:
- * writes only; -q: no ceiling; -o: O_DIRECT, few cells; -b: beside so many processes
- * that never wait.  FILE is made and removed.  Status 1: something was wrong.
+ * writes only; -q: no ceiling; -o: O_DIRECT, few cells; -p: the page cache is of single
+ * pages; -b: beside so many processes that never wait.  FILE is made and removed.
+ * Status 1: something was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,7 @@ struct worker {
 
 static pthread_barrier_t start_line;
 static int status;
-static bool reads_only, writes_only, no_ring, direct;
+static bool reads_only, writes_only, no_ring, direct, single_pages;
 static unsigned int nr_busy;
 static unsigned int rounds = 1;
 static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
@@ -82,11 +83,18 @@ static void pattern(uint64_t *to, uint64_t at, uint64_t length)
 		to[i] = (at / 8 + i + 1) * 0x9e3779b97f4a7c15ULL;
 }
 
+/*
+ * A folio of the page cache is not larger than the write that makes it; where the file
+ * system has large ones at all (ext4 from Linux 6.16 on).
+ */
 static int fill_file(uint64_t *block)
 {
-	for (uint64_t at = 0; at < bench.bytes; at += 4 * MIB) {
-		pattern(block, at, 4 * MIB);
-		if (pwrite(bench.plain, block, 4 * MIB, (off_t)at) != 4 * MIB)
+	uint64_t piece = single_pages ? 4096 : 4 * MIB;
+
+	for (uint64_t at = 0; at < bench.bytes; at += piece) {
+		pattern(block, at, piece);
+		if (pwrite(bench.plain, block, piece, (off_t)at) !=
+		    (ssize_t)piece)
 			return -1;
 	}
 	/* So that nothing is written back while we measure. */
@@ -288,7 +296,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rwqo")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rwqop")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -320,6 +328,9 @@ static int options(int argc, char **argv)
 			break;
 		case 'o':
 			direct = true;
+			break;
+		case 'p':
+			single_pages = true;
 			break;
 		case 'q':
 			no_ring = true;
@@ -450,7 +461,7 @@ int main(int argc, char **argv)
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
 			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] "
-			"[-r | -w] [-q] [-o] [-b PROCESSES]\n");
+			"[-r | -w] [-q] [-o] [-p] [-b PROCESSES]\n");
 		return 2;
 	}
 	if (keep_busy()) {

@@ -490,6 +490,7 @@ static void init(struct job *job, struct engine_req *first)
 	job->maps = false;
 	job->fine = false;
 	job->brought = false;
+	job->asked = false;
 	atomic_init(&job->rouse, ROUSE_NOT);
 	job->nr_many = 0;
 	job->lead = 0;

@@ -138,11 +138,13 @@ uint64_t host_file_write(struct engine_file *file, const char *host,
  * struct host_bytes - in memory of this process
  * @at: the first
  * @file: whose memory it is, from @offset on, or NULL: no file's
+ * @asked: whether it still has its descriptor was asked, and will be when all is over
  */
 struct host_bytes {
 	const char *at;
 	const struct memory_file *file;
 	uint64_t offset;
+	bool asked;
 };
 
 /* Only where it is allowed, as it is unless this says something else. */

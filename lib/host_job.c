@@ -266,6 +266,7 @@ static struct host_bytes bytes_of(struct job *job, const struct slot *slot,
 
 	if (slot && slot->shared) {
 		bytes.file = &job->port->shared.file;
+		bytes.asked = job->asked;
 		bytes.offset = slot->offset + (uint64_t)(host - slot->host);
 	}
 	return bytes;

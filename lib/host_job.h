@@ -133,6 +133,8 @@ enum job_rouse { ROUSE_NOT, ROUSE_WANTED, ROUSE_BEGUN };
  * @fine: cut into parts of PART_FINE, one for each thread
  * @brought: a small write: the pump brings it since before it was known how it is
  *	written
+ * @asked: of that, whether the buffer's file still has its descriptor, and so it will be
+ *	once more: 0.7 us less than where each thread asks, as they have to take turns
  * @rouse: one of enum job_rouse; no request ends between the last two
  * @joint: if @is_joint
  * @stop: nothing from here on is good, counted from the start of the window
@@ -156,6 +158,7 @@ struct job {
 	bool maps;
 	bool fine;
 	bool brought;
+	bool asked;
 	_Atomic int rouse;
 	uint32_t nr_many;
 	uint32_t per_part;

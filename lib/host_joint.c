@@ -188,6 +188,8 @@ int joint_begin(struct job *job)
 
 	if (ret)
 		return ret;
+	job->asked = job->brought && job->maps && joint->from->shared &&
+		     memory_file_is(&joint->from->file);
 	joint->lane = job_lane(job);
 	atomic_init(&joint->share, first_share(job));
 	atomic_init(&joint->landed, 0);
@@ -448,6 +450,12 @@ static void prepare(struct job *job, uint32_t i)
 			 job->req->file_offset + start);
 }
 
+/* NULL: its bytes are not to be had by its file. */
+static const struct slot *slot_of(const struct job *job, uint64_t position)
+{
+	return job->brought && !job->asked ? NULL : slot_at(job, position);
+}
+
 static void write_part(struct job *job, uint32_t part, uint32_t i)
 {
 	struct joint *joint = &job->joint;
@@ -459,7 +467,7 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 	/* The file may take long: others want the pump. */
 	if (job->brought && atomic_load(&joint->landed) <= i)
 		collect(job);
-	job_do_part(job, part, host_at(job, start), slot_at(job, start));
+	job_do_part(job, part, host_at(job, start), slot_of(job, start));
 	atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1);
 	go_on_writing(job);
 }
@@ -515,8 +523,22 @@ void joint_land(struct job *job)
 	wait_until_landed(job, job->joint.nr);
 }
 
+/*
+ * A descriptor that was closed meanwhile may have been another file's, whose bytes were
+ * copied.  The right ones are still there.
+ */
+static void ask_again(struct job *job)
+{
+	if (memory_file_is(&job->joint.from->file))
+		return;
+	for (uint32_t part = 0; part < job->nr_parts; part++)
+		job_do_part(job, part, host_at(job, part * job->stride), NULL);
+}
+
 void joint_finish(struct job *job)
 {
 	joint_land(job);
+	if (job->asked)
+		ask_again(job);
 	put_slots(job);
 }

@@ -149,7 +149,7 @@ static ssize_t copy_file(char *to, struct host_bytes from, uint64_t length)
 	ssize_t n;
 
 	/* Who closes all that he does not know may have another file there. */
-	if (!memory_file_is(from.file))
+	if (!from.asked && !memory_file_is(from.file))
 		return -EBADF;
 	n = pread(from.file->fd, to, length, (off_t)from.offset);
 	return n < 0 ? -errno : n;

@@ -11,12 +11,14 @@
 #include "host.h"
 
 static _Atomic unsigned int copies;
-/* Of these, from a file. */
-static _Atomic unsigned int of_files;
+/* Of these, from a file; and from one that was asked for before. */
+static _Atomic unsigned int of_files, of_asked;
 static _Atomic uint64_t copied, written, longest_write;
 static _Atomic int64_t refuse_with;
 /* Called once, before the copy. */
 static void (*_Atomic meanwhile)(void);
+/* The same, of one that is from such a file. */
+static void (*_Atomic meanwhile_asked)(void);
 
 /* As the library does it, but counted. */
 static inline ssize_t count_copy(char *to, struct host_bytes from, uint64_t length)
@@ -25,16 +27,18 @@ static inline ssize_t count_copy(char *to, struct host_bytes from, uint64_t leng
 	struct iovec remote = {
 		.iov_base = (void *)(uintptr_t)from.at, .iov_len = length,
 	};
-	void (*now)(void) = atomic_exchange(&meanwhile, NULL);
+	void (*now)(void) = atomic_exchange(from.asked ? &meanwhile_asked :
+						&meanwhile, NULL);
 	ssize_t n;
 
 	copies++;
 	of_files += !!from.file;
+	of_asked += from.asked;
 	if (refuse_with)
 		return (ssize_t)refuse_with;
 	if (now)
 		now();
-	if (from.file && !memory_file_is(from.file))
+	if (from.file && !from.asked && !memory_file_is(from.file))
 		return -EBADF;
 	n = from.file ? syscall(SYS_pread64, from.file->fd, to, length,
 				from.offset) :
@@ -89,6 +93,7 @@ static inline void reset(void)
 {
 	copies = 0;
 	of_files = 0;
+	of_asked = 0;
 	copied = 0;
 	written = 0;
 	longest_write = 0;

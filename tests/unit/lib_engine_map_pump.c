@@ -173,6 +173,45 @@ static void a_descriptor_that_became_anothers_is_left_alone(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+static int memory_fd, in_its_place;
+
+static void put_another_there(void)
+{
+	assert_int_equal(dup2(in_its_place, memory_fd), memory_fd);
+}
+
+/* Between two copies of one write: what was had from the other file is written over. */
+static void a_descriptor_that_becomes_anothers_meanwhile_is_noticed(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t since = clock_ns();
+
+		open_warm(&f, true);
+		assert_true(write_small(&f, 64));
+		assert_true(of_asked);
+		memory_fd = find_memory();
+		assert_true(memory_fd >= 0);
+		in_its_place = mock_file(16 * MIB);
+		meanwhile_asked = put_another_there;
+		for (unsigned int n = 0; meanwhile_asked && in_time(since);
+		     n++) {
+			fill(f.gpu, 64 * KIB, n);
+			write_one(&f, 0, 0, 64 * KIB);
+		}
+		assert_null(meanwhile_asked);
+		assert_file_is(&f, FILE_BYTES);
+		of_asked = 0;
+		write_small(&f, 0);
+		assert_int_equal(of_asked, 0);
+		close(in_its_place);
+		close_warm(&f);
+		assert_int_equal(close(memory_fd), 0);
+	}
+}
+
 static _Atomic uint64_t context_now;
 
 static uint64_t tell_context(unsigned int index)
@@ -254,6 +293,7 @@ int main(void)
 		mock_test(what_is_not_mapped_is_one_write),
 		mock_test(larger_writes_have_such_buffers_when_they_are_alone),
 		mock_test(a_descriptor_that_became_anothers_is_left_alone),
+		mock_test(a_descriptor_that_becomes_anothers_meanwhile_is_noticed),
 		mock_test(after_a_reset_writes_fail),
 		mock_test(threads_write_at_once),
 	};

@@ -469,13 +469,15 @@ static unsigned int hand_out(struct crew_task *task, unsigned int nr)
 	return nr;
 }
 
-void crew_offer(struct crew_task *task, unsigned int nr, bool wake)
+void crew_offer(struct crew_task *task, unsigned int nr, unsigned int least)
 {
+	unsigned int wanted = nr;
+
 	task->want = 0;
 	atomic_store(&task->inside, 0);
 	task->listed = false;
 	nr = hand_out(task, nr);
-	if (!nr || !wake)
+	if (!nr || wanted - nr >= least)
 		return;
 	spin_lock();
 	list_add(task, nr);

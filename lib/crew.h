@@ -38,9 +38,10 @@ void crew_close(void);
 
 /*
  * Up to @nr threads may help with @task, whose owner works on it himself.
- * @wake: also those that sleep, or none are there yet.
+ * @least: where fewer than that look for work, also those that sleep, or are not there
+ * yet.
  */
-void crew_offer(struct crew_task *task, unsigned int nr, bool wake);
+void crew_offer(struct crew_task *task, unsigned int nr, unsigned int least);
 /* Nobody may join any more, nor begin who has not yet.  Does not wait. */
 void crew_recall(struct crew_task *task);
 /* That, and returns when all have left. */

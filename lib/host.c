@@ -521,18 +521,18 @@ static void init_one(struct job *job, struct engine_req *req)
 }
 
 /*
- * Waking a thread is worth it for a large request, and for the first of many
- * small ones.
+ * So many threads are worth it to wake some for them: a large request, and the first of
+ * many small ones.  One of those does without a few, as it is over before they come.
  */
-static bool worth_waking(const struct job *job)
+static unsigned int worth_waking(const struct job *job)
 {
 	static _Thread_local uint64_t last;
 	uint64_t before = last;
 
 	if (job->window >= WAKE_MIN)
-		return true;
+		return job->helpers;
 	last = now_ns();
-	return last - before < BURST_NS;
+	return last - before < BURST_NS ? (job->helpers + 1) / 2 : 0;
 }
 
 static void offered_work(struct crew_task *task)

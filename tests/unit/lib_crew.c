@@ -7,6 +7,7 @@
 /* After those four, which it needs. */
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static void give(struct offer *offer, unsigned int parts, unsigned int nr)
 	memset(offer, 0, sizeof(*offer));
 	offer->task.work = draw;
 	atomic_store(&offer->left, parts);
-	crew_offer(&offer->task, nr, true);
+	crew_offer(&offer->task, nr, nr);
 }
 
 /* Its memory is used for something else as soon as it is taken back. */
@@ -165,7 +166,7 @@ static void threads_leave_cpus_to_those_that_work(void **state)
 	if (cpus == 1)
 		skip();
 	assert_int_equal(crew_open(cpus + 1, SPIN_US), 0);
-	crew_offer(&task, cpus, true);
+	crew_offer(&task, cpus, cpus);
 	while (atomic_load(&asleep) < cpus && now_ns() < end)
 		sched_yield();
 	assert_int_equal(atomic_load(&asleep), cpus);
@@ -178,6 +179,60 @@ static void threads_leave_cpus_to_those_that_work(void **state)
 	assert_true(used_in(200) < 20 * MS);
 	atomic_store(&go_on, true);
 	crew_retract(&task);
+	crew_close();
+}
+
+static unsigned int threads_now(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+/* Of threads that look for work some may be enough: then no others are called. */
+static void others_are_called_where_fewer_than_that_look(void **state)
+{
+	struct crew_task task = { .work = nothing };
+	uint64_t end = now_ns() + 10000 * MS;
+	unsigned int nr;
+
+	(void)state;
+	if (crew_cpus() == 1)
+		skip();
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	nr = threads_now();
+	crew_offer(&task, 1, 0);
+	crew_retract(&task);
+	assert_int_equal(threads_now(), nr);
+	crew_offer(&task, 1, 1);
+	crew_retract(&task);
+	assert_int_equal(threads_now(), nr + 1);
+	/* Where nobody looks they are called, and may come a moment later. */
+	for (unsigned int row = 0; row < 100 && now_ns() < end;) {
+		if (!row) {
+			used_in(20);
+			nr = threads_now();
+		}
+		crew_offer(&task, 2, 1);
+		row = task.handed ? row + 1 : 0;
+		crew_retract(&task);
+		if (row)
+			assert_int_equal(threads_now(), nr);
+	}
+	assert_true(now_ns() < end);
+	crew_close();
+	assert_int_equal(crew_open(HELPERS, SPIN_US), 0);
+	nr = threads_now();
+	while (threads_now() < nr + 2 && now_ns() < end) {
+		crew_offer(&task, 2, 2);
+		crew_retract(&task);
+	}
+	assert_true(threads_now() >= nr + 2);
 	crew_close();
 }
 
@@ -364,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offered_task_is_its_owners_again),
+		cmocka_unit_test(others_are_called_where_fewer_than_that_look),
 		cmocka_unit_test(threads_leave_cpus_to_requests),
 		cmocka_unit_test(threads_leave_cpus_to_those_that_work),
 		cmocka_unit_test(lingering_ends_in_time),

@@ -87,6 +87,97 @@ static void threads_write_at_once(void **state)
 	}
 }
 
+/* Where it is mapped. */
+static char *map_at(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long at = 0;
+	char line[500];
+
+	assert_non_null(maps);
+	while (!at && fgets(line, sizeof(line), maps)) {
+		if (strstr(line, "memfd:mock"))
+			sscanf(line, "%lx", &at);
+	}
+	fclose(maps);
+	assert_true(at);
+	return (char *)at;
+}
+
+static bool is_there(const char *at)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry;
+
+	assert_true(fd >= 0);
+	assert_int_equal(syscall(SYS_pread64, fd, &entry, 8,
+				 (uintptr_t)at / 4096 * 8), 8);
+	close(fd);
+	return entry >> 63;
+}
+
+/* The drive is given it, and so it is not mapped any more. */
+static char *clean_the_second(void)
+{
+	char *second = map_at() + 2 * MIB;
+
+	clean_from = 2 * MIB;
+	clean_to = 3 * MIB;
+	assert_int_equal(madvise(second, MIB, MADV_DONTNEED), 0);
+	assert_false(is_there(second));
+	return second;
+}
+
+/* By somebody else, as soon as the first half of the one before is written. */
+static void the_next_block_is_touched_ahead(void **state)
+{
+	struct fixture f;
+	char *next;
+
+	(void)state;
+	clean_too = true;
+	open_mapped(&f);
+	fill(f.gpu, f.room, 3);
+	write_one(&f, 0, 0, 3 * MIB);
+	next = clean_the_second();
+	/* Over the middle, but not after others; and not so far. */
+	write_one(&f, MIB - 300 * KIB, 0, 600 * KIB);
+	write_one(&f, 0, 0, 512 * KIB);
+	usleep(20000);
+	assert_false(is_there(next));
+	write_one(&f, 512 * KIB, 0, 512 * KIB);
+	for (unsigned int i = 0; i < 10000 && !is_there(next); i++)
+		usleep(1000);
+	assert_true(is_there(next));
+	assert_file_is(&f, FILE_BYTES);
+	close_mapped(&f);
+	clean_too = false;
+}
+
+/* Nor what was never written by its mapping, or is dirty, and was lately. */
+static void blocks_are_left_alone_that_may_not_be_touched(void **state)
+{
+	struct fixture f;
+	char *next;
+
+	(void)state;
+	for (unsigned int why = 0; why < 3; why++) {
+		clean_too = why;
+		open_mapped(&f);
+		fill(f.gpu, f.room, 3);
+		write_one(&f, 0, 0, why == 1 ? 2 * MIB : 3 * MIB);
+		next = clean_the_second();
+		if (why == 2)
+			clean_to = 0;
+		write_one(&f, 0, 0, 2 * MIB);
+		usleep(20000);
+		assert_false(is_there(next));
+		assert_file_is(&f, FILE_BYTES);
+		close_mapped(&f);
+	}
+	clean_too = false;
+}
+
 static int cut_fd;
 
 static void cut_it(void)
@@ -494,6 +585,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		mock_test(writes_of_any_size_are_in_the_file),
 		mock_test(threads_write_at_once),
+		mock_test(the_next_block_is_touched_ahead),
+		mock_test(blocks_are_left_alone_that_may_not_be_touched),
 		mock_test(a_file_that_is_cut_off_meanwhile_is_written),
 		mock_test(what_can_not_be_copied_goes_by_write),
 		mock_test(a_kernel_without_it_is_asked_once),

@@ -164,6 +164,12 @@ void host_map_prepare(const struct engine_file *file, uint64_t length,
 uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look,
 			int *error);
+/*
+ * These will be written so by this CPU, soon: have its cache bring what is there, while
+ * the bytes are still on their way.
+ */
+void host_map_warm(const struct engine_file *file, uint64_t length,
+		   uint64_t offset);
 /* No request uses it any more.  Not by a thread of the crew. */
 void host_map_close(struct engine_file *file);
 /* No request of any file; before the crew is closed. */

@@ -463,6 +463,9 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 
 	if (job->maps && start == span_start(job, i))
 		prepare(job, i);
+	if (job->maps && job->brought)
+		host_map_warm(job->req->file, job->stride,
+			      job->req->file_offset + start);
 	wait_together(job, part, i + 1);
 	/* The file may take long: others want the pump. */
 	if (job->brought && atomic_load(&joint->landed) <= i)

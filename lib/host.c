@@ -547,13 +547,14 @@ static int run_job(struct job *job)
 
 	if (ret)
 		return ret;
+	/* First, so that what follows is done while it is on its way. */
+	job->brought = job->port && may_be_brought(job) &&
+		       joint_bring(job, host.pool.slot_bytes);
 	/* Who does that counts. */
 	if (job->req->length >= SPLIT_MIN)
 		crew_look_around();
 	if (host_pin_read(job))
 		return 0;
-	job->brought = job->port && may_be_brought(job) &&
-		       joint_bring(job, host.pool.slot_bytes);
 	shape_one(job);
 	ret = job_begin(job);
 	if (ret)

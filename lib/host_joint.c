@@ -34,6 +34,8 @@
 #define LARGE		(1ULL << 20)
 /* What is mapped before it is written, as that takes 75 us for 2 MiB. */
 #define AHEAD		(4ULL << 20)
+/* Turns of waiting for the pump, some 50 ns each, between two looks at all of it. */
+#define LOOK_EACH	64U
 /* Parts for each thread, or more. */
 #define PARTS_EACH	2U
 
@@ -340,7 +342,8 @@ static bool was_brought(const struct job *job, uint32_t part)
 /*
  * The same where all threads have nothing else to do: one looks, because a look keeps
  * him out of the driver who starts copies; 16 MiB were written at 26 GB/s so, and at 21.
- * The others look when it takes long, as that one may have lost his CPU.
+ * The others look when it takes long, as that one may have lost his CPU.  Of what the
+ * pump brings each sees its own, and one looks now and then whether the pump is well.
  */
 static void wait_together(struct job *job, uint32_t part, uint32_t nr)
 {
@@ -353,7 +356,8 @@ static void wait_together(struct job *job, uint32_t part, uint32_t nr)
 		if (!mine && !atomic_load_explicit(&joint->looking,
 						   memory_order_relaxed))
 			mine = !atomic_exchange(&joint->looking, true);
-		if (mine || turn >= CREW_PAUSES)
+		if ((mine || turn >= CREW_PAUSES) &&
+		    (!job->brought || turn % LOOK_EACH == LOOK_EACH - 1))
 			collect(job);
 		crew_relax(turn);
 	}
@@ -463,12 +467,14 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 
 	if (job->maps && start == span_start(job, i))
 		prepare(job, i);
-	if (job->maps && job->brought)
+	if (job->maps && atomic_load_explicit(&joint->landed,
+					      memory_order_relaxed) <= i &&
+	    (job->brought || crew_busy() <= 1))
 		host_map_warm(job->req->file, job->stride,
 			      job->req->file_offset + start);
 	wait_together(job, part, i + 1);
-	/* The file may take long: others want the pump. */
-	if (job->brought && atomic_load(&joint->landed) <= i)
+	/* write(2) may take long: others want the pump. */
+	if (job->brought && !job->maps && atomic_load(&joint->landed) <= i)
 		collect(job);
 	job_do_part(job, part, host_at(job, start), slot_of(job, start));
 	atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1);

@@ -103,6 +103,8 @@
  */
 #define AHEAD_BLOCKS	2U
 #define AHEAD_LEAST	(32ULL << 10)
+/* Whoever does it would have helped with a small write; so many do. */
+#define AHEAD_AWAKE	8U
 
 /* Linux 5.14 */
 #ifndef MADV_POPULATE_WRITE
@@ -653,6 +655,7 @@ static void touch_ahead(struct crew_task *task)
 {
 	struct ahead *ahead = (struct ahead *)task;
 
+	crew_summon(AHEAD_AWAKE);
 	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
 		if (ahead->blocks >> i & 1)
 			touch(ahead->file, BLOCK, ahead->offset + i * BLOCK,
@@ -776,7 +779,7 @@ void host_map_warm(const struct engine_file *file, uint64_t length,
 	const char *at = place_of(file, offset);
 
 	for (uint64_t i = 0; at && i < length; i += LINE)
-		__builtin_prefetch(at + i, 1);
+		__builtin_prefetch(at + i, 1, 2);
 }
 
 /* ------------------------------------------------------- the writes */

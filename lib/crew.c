@@ -16,7 +16,8 @@
 #include "crew.h"
 #include "room.h"
 
-#define LOOKS_PER_CLOCK	64U
+/* Some 12 us. */
+#define LOOKS_PER_CLOCK	256U
 /* Where others want the CPU; the kernel adds some 50 us. */
 #define NAP_NS		20000L
 /* Where they should not, but who is waited for may: a millisecond or so. */
@@ -33,8 +34,8 @@ struct box {
  * @idle: a bit for each of the first 64 threads that looks into its box
  * @wanted: joins that tasks on the list wait for
  * @looking: threads that look for work
- * @busy: see crew_busy()
- * @beside: see crew_beside_add()
+ * @at_work: two numbers in one, as most of who is counted is in both: the lower half, see
+ *	crew_busy(); the upper one, see crew_beside_add()
  * @apart: see crew_apart_add()
  * @napping: threads that count as awake and sleep for a moment
  * @asleep: threads, of @nr that there are
@@ -47,8 +48,7 @@ struct box {
 static struct {
 	_Alignas(64) _Atomic uint64_t idle;
 	_Alignas(64) _Atomic unsigned int wanted;
-	_Alignas(64) _Atomic unsigned int busy;
-	_Atomic unsigned int beside;
+	_Alignas(64) _Atomic uint64_t at_work;
 	_Atomic unsigned int apart;
 	_Atomic unsigned int napping;
 	_Alignas(64) _Atomic unsigned int asleep;
@@ -70,6 +70,9 @@ static struct {
 	bool stop;
 } crew;
 
+#define BUSY		1
+#define BESIDE		(1LL << 32)
+
 /* In a box: what was there was taken back. */
 static struct crew_task recalled;
 
@@ -86,7 +89,7 @@ static void pause_cpu(void)
 static unsigned int awake(void)
 {
 	return atomic_load(&crew.nr) - atomic_load(&crew.asleep) +
-	       atomic_load(&crew.beside);
+	       (unsigned int)(atomic_load(&crew.at_work) / BESIDE);
 }
 
 static unsigned int ours(void)
@@ -159,13 +162,30 @@ static void spin_unlock(void)
 
 unsigned int crew_busy(void)
 {
-	return atomic_load_explicit(&crew.busy, memory_order_relaxed);
+	return (unsigned int)atomic_load_explicit(&crew.at_work,
+						  memory_order_relaxed);
+}
+
+/* Neither number is less than 0 at any time, so none borrows of the other. */
+static void add_at_work(int64_t change)
+{
+	atomic_fetch_add_explicit(&crew.at_work, (uint64_t)change,
+				  memory_order_relaxed);
 }
 
 void crew_busy_add(int change)
 {
-	atomic_fetch_add_explicit(&crew.busy, (unsigned int)change,
-				  memory_order_relaxed);
+	add_at_work(change * BUSY);
+}
+
+void crew_beside_add(int change)
+{
+	add_at_work(change * BESIDE);
+}
+
+void crew_own_add(int change)
+{
+	add_at_work(change * (BUSY + BESIDE));
 }
 
 unsigned int crew_cpus(void)
@@ -295,12 +315,6 @@ static bool is_room(unsigned int more)
 bool crew_has_room(void)
 {
 	return is_room(0);
-}
-
-void crew_beside_add(int change)
-{
-	atomic_fetch_add_explicit(&crew.beside, (unsigned int)change,
-				  memory_order_relaxed);
 }
 
 void crew_apart_add(int change)
@@ -607,8 +621,7 @@ int crew_open(unsigned int threads, unsigned int spin_us)
 	crew.summoned = false;
 	atomic_store(&crew.nr, 0);
 	atomic_store(&crew.wanted, 0);
-	atomic_store(&crew.busy, 0);
-	atomic_store(&crew.beside, 0);
+	atomic_store(&crew.at_work, 0);
 	atomic_flag_clear(&crew.spin);
 	pthread_mutex_init(&crew.lock, NULL);
 	pthread_cond_init(&crew.work, NULL);

@@ -72,6 +72,8 @@ unsigned int crew_busy(void);
 void crew_busy_add(int change);
 /* Those of them that are not the crew's. */
 void crew_beside_add(int change);
+/* Both. */
+void crew_own_add(int change);
 /* Those of the library, or in there, that are neither, and awake. */
 void crew_apart_add(int change);
 /* Not more that are beside the crew, or of it and awake, than crew_room(). */

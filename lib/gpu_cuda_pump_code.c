@@ -21,7 +21,7 @@ _Static_assert(PUMP_HOST_BITS == 47 && PUMP_LENGTH_BITS == 12 &&
 _Static_assert(offsetof(struct pump_slot, done) == 64, "done");
 _Static_assert(offsetof(struct pump_slot, left) == 68, "left");
 _Static_assert(offsetof(struct pump_board, started) == 4096, "started");
-_Static_assert(PUMP_BLOCKS == 4, "blocks");
+_Static_assert(PUMP_BLOCKS == 8, "blocks");
 _Static_assert(PUMP_SLOTS / PUMP_BLOCKS * 32 <= 256, "threads");
 _Static_assert(PUMPS == 2, "state");
 
@@ -62,7 +62,7 @@ GPU_CUDA_HEAD
 " add.u64 %state, %state, %x;\n"
 /* Neighbours are served by different processors. */
 " mov.u32 %u, %ctaid.x;\n"
-" shl.b32 %warp, %warp, 2;\n"
+" shl.b32 %warp, %warp, 3;\n"
 " add.u32 %warp, %warp, %u;\n"
 " mul.wide.u32 %slot, %warp, 128;\n"
 " add.u64 %slot, %slot, %board;\n"

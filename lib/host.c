@@ -575,13 +575,6 @@ static int run_job(struct job *job)
 	return 0;
 }
 
-/* A thread that works on a request of its own. */
-static void count_own(int change)
-{
-	crew_busy_add(change);
-	crew_beside_add(change);
-}
-
 int host_run(struct engine_req *req)
 {
 	struct job job;
@@ -592,11 +585,11 @@ int host_run(struct engine_req *req)
 		return 0;
 	counts = req->length >= SPLIT_MIN;
 	if (counts)
-		count_own(1);
+		crew_own_add(1);
 	if (!job.error)
 		job.error = run_job(&job);
 	if (counts)
-		count_own(-1);
+		crew_own_add(-1);
 	if (job.error)
 		req->error = job.error;
 	return req->error;

@@ -477,6 +477,9 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 	if (job->brought && !job->maps && atomic_load(&joint->landed) <= i)
 		collect(job);
 	job_do_part(job, part, host_at(job, start), slot_of(job, start));
+	/* Is there a copy that waits for its room? */
+	if (joint->nr <= joint->ring)
+		return;
 	atomic_fetch_add(&joint->spans[i % joint->ring].moved, 1);
 	go_on_writing(job);
 }
@@ -509,6 +512,16 @@ static void begin_writes(struct job *job)
 		push(job, i);
 }
 
+/* Who comes when all are drawn does not take the line from those who draw, or have. */
+static bool draw(struct job *job, uint32_t *part)
+{
+	if (atomic_load_explicit(&job->next, memory_order_relaxed) >=
+	    job->nr_parts)
+		return false;
+	*part = atomic_fetch_add(&job->next, 1);
+	return *part < job->nr_parts;
+}
+
 void joint_work(struct job *job, bool first)
 {
 	uint32_t part;
@@ -517,7 +530,7 @@ void joint_work(struct job *job, bool first)
 		begin_writes(job);
 	else if (first)
 		decide(job);
-	while ((part = atomic_fetch_add(&job->next, 1)) < job->nr_parts) {
+	while (draw(job, &part)) {
 		uint32_t i = span_at(&job->joint, part * job->stride);
 
 		if (job->write)

@@ -22,7 +22,7 @@
 
 /* Pumps of a GPU; each works on several processors, of which one gets 10 GB/s. */
 #define PUMPS		2U
-#define PUMP_BLOCKS	4U
+#define PUMP_BLOCKS	8U
 /* Orders of each at a time, served by 32 threads of the GPU; and their bytes. */
 #define PUMP_SLOTS	32U
 #define PUMP_PIECE	4096U

@@ -26,9 +26,13 @@
 #define LIFE_NS		1000000U
 /* The copy engine would have been faster long ago. */
 #define SLOW_NS		200000U
+/* And faster than to wait for a place. */
+#define WAIT_NS		50000U
 /* How long it is left alone then, and twice as long each time. */
 #define REST_NS		10000000U
 #define REST_MOST_NS	1000000000U
+/* So long after a rest it is as if there had been none. */
+#define WELL_NS		1000000000U
 /* How many looks at the board between two at the clock. */
 #define LOOKS		256U
 
@@ -310,6 +314,8 @@ static void hand_out(struct pump_trip *trip)
 	uint64_t got = claim(trip->pump, (left + PUMP_PIECE - 1) / PUMP_PIECE);
 
 	trip->held |= got;
+	if (got)
+		trip->since_ns = 0;
 	for (; got && trip->handed < trip->copy.length; got &= got - 1)
 		trip->handed += give(trip, trip->handed, lowest(got));
 	/* Never more than were needed. */
@@ -470,11 +476,30 @@ static void collect(struct pump_trip *trip)
 		over |= held & -held;
 	}
 	trip->held &= ~over;
-	if (over)
-		atomic_fetch_or(&pump->free, over | shut);
+	if (!over)
+		return;
+	trip->since_ns = 0;
+	atomic_fetch_or(&pump->free, over | shut);
 }
 
-/* It takes long.  Is the GPU still there?  If it is, the turn runs and ends. */
+/* Under the lock.  Each time longer, unless it was well for long. */
+static void rest(struct pump *pump, uint64_t now)
+{
+	uint64_t rest = atomic_load(&pump->rest_ns);
+
+	if (now > atomic_load(&pump->retry_ns) + WELL_NS)
+		rest = REST_NS;
+	atomic_store(&pump->retry_ns, now + rest);
+	atomic_store(&pump->rest_ns, min64(2 * rest, REST_MOST_NS));
+	atomic_fetch_or(&pump->free, PUMP_SHUT);
+}
+
+/*
+ * It takes long.  Is the GPU still there?  If it is, the turn runs and ends.  It does not
+ * take long who had lost his CPU, and finds that all is done.  Nor is it the GPU when
+ * others have all places, who may be this thread's own: it moves one buffer after the
+ * other, and what it moves later may have got what became free.
+ */
 static void look_after(struct pump_trip *trip)
 {
 	struct pump *pump = trip->pump;
@@ -482,15 +507,19 @@ static void look_after(struct pump_trip *trip)
 
 	if (!trip->since_ns)
 		trip->since_ns = now;
-	if (now - trip->since_ns < SLOW_NS || !lock(pump))
+	if (!trip->held) {
+		trip->failed = now - trip->since_ns >= WAIT_NS;
+		return;
+	}
+	if (now - trip->since_ns < SLOW_NS)
+		return;
+	collect(trip);
+	if (!trip->since_ns || !lock(pump))
 		return;
 	trip->since_ns = now;
 	if (pump->driver->pumps->poll(pump->handle, pump->self))
 		atomic_store(&pump->broken, true);
-	atomic_store(&pump->retry_ns, now + atomic_load(&pump->rest_ns));
-	if (atomic_load(&pump->rest_ns) < REST_MOST_NS)
-		atomic_fetch_add(&pump->rest_ns, atomic_load(&pump->rest_ns));
-	atomic_fetch_or(&pump->free, PUMP_SHUT);
+	rest(pump, now);
 	unlock(pump);
 }
 

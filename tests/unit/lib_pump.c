@@ -156,6 +156,87 @@ static void order_that_is_left_is_withdrawn(void **state)
 	free(gpu);
 }
 
+/* Who has all places need not move what he has there: it is the GPU that is slow or not. */
+static void who_finds_no_place_is_not_kept(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, PUMP_MAX);
+	struct pump_trip first, second, third;
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	begin(&pumps, &first, &copy, false);
+	begin(&pumps, &second, &copy, false);
+	begin(&pumps, &third, &copy, false);
+	assert_int_equal(third.handed, 0);
+	assert_int_equal(finish(&third), -ECANCELED);
+	assert_int_equal(finish(&first), 0);
+	assert_int_equal(finish(&second), 0);
+	for (unsigned int i = 0; i < PUMPS; i++)
+		assert_int_equal(pumps.all[i].retry_ns, 0);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
+/* It is found slow, once, and then carries all out; the pump. */
+static struct pump *be_slow(struct pumps *pumps, const struct gpu_copy *copy)
+{
+	uint64_t since = clock_ns(), before;
+	struct pump_trip trip;
+	int state;
+
+	model.deaf = true;
+	do {
+		/* Or this turn was about to end. */
+		begin(pumps, &trip, copy, false);
+		before = trip.pump->retry_ns;
+		do {
+			assert_true(in_time(since));
+			state = pump_move(&trip);
+		} while (state == PUMP_BUSY && trip.pump->retry_ns == before);
+	} while (state != PUMP_BUSY);
+	model.deaf = false;
+	assert_int_equal(finish(&trip), 0);
+	return trip.pump;
+}
+
+/* Each time for longer, unless it was well for long. */
+static void slow_gpu_is_left_alone_for_a_while(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 64);
+	uint64_t rest, since = clock_ns();
+	struct pump_trip trip;
+	struct pumps pumps;
+	struct pump *pump;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	pump = be_slow(&pumps, &copy);
+	rest = pump->rest_ns;
+	begin(&pumps, &trip, &copy, false);
+	assert_true(clock_ns() >= pump->retry_ns);
+	assert_int_equal(finish(&trip), 0);
+	assert_ptr_equal(be_slow(&pumps, &copy), pump);
+	assert_int_equal(pump->rest_ns, 2 * rest);
+	assert_true(pump->retry_ns > since + rest);
+	/* As if that had been long ago. */
+	atomic_fetch_sub(&pump->retry_ns, 5000000000ULL);
+	assert_ptr_equal(be_slow(&pumps, &copy), pump);
+	assert_int_equal(pump->rest_ns, rest);
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
 static void lost_gpu_ends_the_trip(void **state)
 {
 	unsigned char *host = make_room(1), *gpu = make_room(2);
@@ -664,6 +745,8 @@ int main(void)
 		mock_test(busy_gpu_is_not_waited_for),
 		mock_test(begins_when_the_gpu_has_time),
 		mock_test(order_that_is_left_is_withdrawn),
+		mock_test(who_finds_no_place_is_not_kept),
+		mock_test(slow_gpu_is_left_alone_for_a_while),
 		mock_test(lost_gpu_ends_the_trip),
 		mock_test(reset_gpu_is_left_alone),
 		mock_test(what_a_lost_gpu_was_given_is_not_done),

@@ -130,7 +130,6 @@ static void close_port(struct port *port)
 static void close_all(void)
 {
 	host_pin_end();
-	host_map_end();
 	crew_close();
 	for (unsigned int i = 0; i < HOST_GPUS; i++) {
 		close_port(atomic_load(&host.ports[i]));

@@ -172,8 +172,6 @@ void host_map_warm(const struct engine_file *file, uint64_t length,
 		   uint64_t offset);
 /* No request uses it any more.  Not by a thread of the crew. */
 void host_map_close(struct engine_file *file);
-/* No request of any file; before the crew is closed. */
-void host_map_end(void);
 /* Of how many bytes requests to the file may be made of more than one; UINT64_MAX: none. */
 uint64_t host_map_least(int fd);
 /* Map whole pages of a file to read them; NULL: it can't be. */

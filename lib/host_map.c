@@ -128,14 +128,14 @@ struct window {
  * @task: first, so that one is the other
  * @offset: of the first that may be
  * @blocks: a bit for each that is, from that on
- * @busy: it is at it, or will be; whoever sets it has the rest
+ * @taken: somebody gives them; where nobody does, the rest is @task's while one is inside
  */
 struct ahead {
 	struct crew_task task;
 	const struct engine_file *file;
 	uint64_t offset;
 	unsigned int blocks;
-	_Atomic bool busy;
+	_Atomic bool taken;
 };
 
 /**
@@ -164,8 +164,6 @@ struct host_map {
 
 /* That are mapped. */
 static _Atomic unsigned int nr_windows;
-/* Of all files, that are busy. */
-static _Atomic unsigned int nr_ahead;
 /* The kernel has no process_vm_readv(2), or a sandbox has none. */
 static _Atomic bool refused;
 /* Not wanted. */
@@ -480,21 +478,12 @@ static char *place_of(const struct engine_file *file, uint64_t offset)
 	return begin ? begin + offset % WINDOW : NULL;
 }
 
-void host_map_end(void)
-{
-	for (unsigned int turn = 0; atomic_load(&nr_ahead); turn++)
-		crew_relax(turn);
-}
-
 void host_map_close(struct engine_file *file)
 {
 	struct host_map *map = file->map;
 
-	if (map && map->pid == getpid()) {
-		for (unsigned int turn = 0; atomic_load(&map->ahead.busy);
-		     turn++)
-			crew_relax(turn);
-	}
+	if (map && map->pid == getpid())
+		crew_retract(&map->ahead.task);
 	for (unsigned int i = 0; map && i < WINDOWS; i++) {
 		struct window *window = atomic_load(&map->windows[i]);
 		char *at = window ? atomic_load(&window->at) : NULL;
@@ -509,9 +498,31 @@ void host_map_close(struct engine_file *file)
 
 /* -------------------------------------------------- whether it may be */
 
+/* Only where there is one thread, as others would make it none. */
+static bool counts(uint64_t length)
+{
+	return length >= AHEAD_LEAST && crew_busy() <= 1;
+}
+
+/* So many bytes were written that follow one another, before these. */
+static uint64_t run_before(struct host_map *map, uint64_t length, uint64_t offset)
+{
+	uint64_t before = 0;
+
+	if (!counts(length))
+		return 0;
+	if (atomic_load_explicit(&map->run_end, memory_order_relaxed) == offset)
+		before = atomic_load_explicit(&map->run, memory_order_relaxed);
+	atomic_store_explicit(&map->run, before + length, memory_order_relaxed);
+	atomic_store_explicit(&map->run_end, offset + length,
+			      memory_order_relaxed);
+	return before;
+}
+
 /*
  * Is so much of its block written that all of it may be made dirty?  Bytes that follow
- * those before count more, as more will follow.
+ * those before count more, as more will follow.  Who has written CREDIT in a row, over
+ * the end of the one before, may at once.
  */
 static bool earns(struct host_map *map, uint64_t length, uint64_t offset)
 {
@@ -663,43 +674,27 @@ static void touch_ahead(struct crew_task *task)
 	}
 }
 
-static void touched_ahead(struct crew_task *task)
-{
-	struct ahead *ahead = (struct ahead *)task;
-
-	atomic_store(&ahead->busy, false);
-	atomic_fetch_sub(&nr_ahead, 1);
-}
-
+/*
+ * Handed to one that looks for work, and left if nobody does: what is posted is noticed by
+ * all, who then are missed by the request that follows.
+ */
 static void send_ahead(struct engine_file *file, uint64_t offset,
 		       unsigned int blocks)
 {
 	struct ahead *ahead = &file->map->ahead;
-	struct crew_task *task = &ahead->task;
 
-	if (atomic_exchange(&ahead->busy, true))
+	if (atomic_exchange(&ahead->taken, true))
 		return;
-	task->work = touch_ahead;
-	task->end = touched_ahead;
-	ahead->file = file;
-	ahead->offset = offset;
-	ahead->blocks = blocks;
-	atomic_fetch_add(&nr_ahead, 1);
-	if (crew_post(&task, 1))
-		touched_ahead(task);
-}
-
-/* So many bytes follow one another; of one thread, others make it less. */
-static uint64_t run_of(struct host_map *map, uint64_t length, uint64_t offset)
-{
-	uint64_t run = length;
-
-	if (atomic_load_explicit(&map->run_end, memory_order_relaxed) == offset)
-		run += atomic_load_explicit(&map->run, memory_order_relaxed);
-	atomic_store_explicit(&map->run, run, memory_order_relaxed);
-	atomic_store_explicit(&map->run_end, offset + length,
-			      memory_order_relaxed);
-	return run;
+	/* Whoever had it last has left. */
+	if (!atomic_load(&ahead->task.inside)) {
+		ahead->task.work = touch_ahead;
+		ahead->task.end = NULL;
+		ahead->file = file;
+		ahead->offset = offset;
+		ahead->blocks = blocks;
+		crew_offer(&ahead->task, 1, 0);
+	}
+	atomic_store(&ahead->taken, false);
 }
 
 /*
@@ -709,12 +704,12 @@ static uint64_t run_of(struct host_map *map, uint64_t length, uint64_t offset)
 static void look_ahead(struct engine_file *file, uint64_t length,
 		       uint64_t offset)
 {
-	uint64_t half = BLOCK / 2, next = (offset + length) / BLOCK + 1;
+	uint64_t half = BLOCK / 2, next = (offset + length - 1) / BLOCK + 1;
 	unsigned int blocks = 0;
 
-	if (length < AHEAD_LEAST || length > BLOCK || crew_busy() > 1 ||
-	    run_of(file->map, length, offset) < half ||
-	    (offset + half) / BLOCK == (offset + length + half) / BLOCK ||
+	if (!counts(length) || length > BLOCK ||
+	    atomic_load_explicit(&file->map->run, memory_order_relaxed) <
+	    CREDIT || (offset + half) / BLOCK == (offset + length + half) / BLOCK ||
 	    crew_is_short() || crew_cpus() == 1)
 		return;
 	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
@@ -740,6 +735,7 @@ static void touch_all(const struct engine_file *file, uint64_t length,
 static bool takes(struct engine_file *file, uint64_t length, uint64_t offset)
 {
 	struct host_map *map;
+	uint64_t before;
 
 	if (!length || file->no_map ||
 	    atomic_load_explicit(&off, memory_order_relaxed) ||
@@ -747,8 +743,11 @@ static bool takes(struct engine_file *file, uint64_t length, uint64_t offset)
 	    offset + length > WINDOWS * WINDOW)
 		return false;
 	map = map_of(file);
-	if (!map || length < map->least || has_to_wait(map) ||
-	    (length < CREDIT && !earns(map, length, offset)) ||
+	if (!map || length < map->least || has_to_wait(map))
+		return false;
+	before = run_before(map, length, offset);
+	if ((length < CREDIT && !earns(map, length, offset) &&
+	     before < CREDIT) ||
 	    !reaches(map, file->fd, offset + length) ||
 	    !is_still_fit(map, file->fd))
 		return false;

@@ -16,6 +16,9 @@ struct fixture {
 	uint64_t room;
 };
 
+/* How long threads look for work. */
+static unsigned int pool_spin_us = 50;
+
 static inline void small_pool(uint64_t slot, uint64_t pinned,
 			      unsigned int threads)
 {
@@ -26,7 +29,7 @@ static inline void small_pool(uint64_t slot, uint64_t pinned,
 	pool.pinned_bytes = pinned;
 	pool.threads = threads;
 	pool.parallel = 0;
-	pool.spin_us = 50;
+	pool.spin_us = pool_spin_us;
 	assert_int_equal(engine_pool_set(&pool), 0);
 }
 

@@ -131,27 +131,89 @@ static char *clean_the_second(void)
 /* By somebody else, as soon as the first half of the one before is written. */
 static void the_next_block_is_touched_ahead(void **state)
 {
+	uint64_t end = now_ns() + 5000000000ULL;
 	struct fixture f;
 	char *next;
 
 	(void)state;
 	clean_too = true;
+	pool_spin_us = 20000;
 	open_mapped(&f);
+	pool_spin_us = 50;
 	fill(f.gpu, f.room, 3);
 	write_one(&f, 0, 0, 3 * MIB);
 	next = clean_the_second();
-	/* Over the middle, but not after others; and not so far. */
-	write_one(&f, MIB - 300 * KIB, 0, 600 * KIB);
-	write_one(&f, 0, 0, 512 * KIB);
+	/* Over the middle, but not after others; and after others, but not so far. */
+	for (unsigned int i = 0; i < 20; i++) {
+		write_one(&f, 0, 0, 300 * KIB);
+		write_one(&f, MIB - 200 * KIB, 0, 400 * KIB);
+		write_one(&f, 0, 0, 300 * KIB);
+		write_one(&f, 300 * KIB, 0, 400 * KIB);
+	}
 	usleep(20000);
 	assert_false(is_there(next));
-	write_one(&f, 512 * KIB, 0, 512 * KIB);
-	for (unsigned int i = 0; i < 10000 && !is_there(next); i++)
-		usleep(1000);
+	/* Where nobody looks for work it is left. */
+	while (!is_there(next) && now_ns() < end) {
+		write_one(&f, 0, 0, 700 * KIB);
+		write_one(&f, 700 * KIB, 0, 400 * KIB);
+	}
 	assert_true(is_there(next));
 	assert_file_is(&f, FILE_BYTES);
 	close_mapped(&f);
 	clean_too = false;
+}
+
+static _Atomic bool is_touching;
+
+static void take_long(void)
+{
+	is_touching = true;
+	usleep(50000);
+}
+
+static void closing_waits_for_what_is_touched_ahead(void **state)
+{
+	uint64_t end = now_ns() + 20000000000ULL;
+	struct fixture f;
+
+	(void)state;
+	clean_too = true;
+	pool_spin_us = 20000;
+	open_mapped(&f);
+	pool_spin_us = 50;
+	fill(f.gpu, f.room, 3);
+	write_one(&f, 0, 0, 3 * MIB);
+	clean_the_second();
+	is_touching = false;
+	aside_of = pthread_self();
+	asked_aside = take_long;
+	while (!is_touching && now_ns() < end) {
+		write_one(&f, 0, 0, MIB);
+		usleep(100);
+	}
+	assert_true(is_touching);
+	close_mapped(&f);
+	asked_aside = NULL;
+	clean_too = false;
+}
+
+/* Not only from the second on that lies in it, as where there was nothing before. */
+static void a_run_goes_on_in_the_next_block(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_mapped(&f);
+	fill(f.gpu, f.room, 3);
+	for (uint64_t at = MIB; at < 3 * MIB; at += 32 * KIB) {
+		if (at == MIB + 768 * KIB)
+			reset();
+		write_one(&f, at, 0, 32 * KIB);
+	}
+	assert_true(copied > MIB);
+	assert_in_range(longest_write, 0, 4096);
+	assert_file_is(&f, FILE_BYTES);
+	close_mapped(&f);
 }
 
 /* Nor what was never written by its mapping, or is dirty, and was lately. */
@@ -163,13 +225,16 @@ static void blocks_are_left_alone_that_may_not_be_touched(void **state)
 	(void)state;
 	for (unsigned int why = 0; why < 3; why++) {
 		clean_too = why;
+		pool_spin_us = 20000;
 		open_mapped(&f);
+		pool_spin_us = 50;
 		fill(f.gpu, f.room, 3);
 		write_one(&f, 0, 0, why == 1 ? 2 * MIB : 3 * MIB);
 		next = clean_the_second();
 		if (why == 2)
 			clean_to = 0;
-		write_one(&f, 0, 0, 2 * MIB);
+		for (unsigned int i = 0; i < 20; i++)
+			write_one(&f, 0, 0, 2 * MIB);
 		usleep(20000);
 		assert_false(is_there(next));
 		assert_file_is(&f, FILE_BYTES);
@@ -586,6 +651,8 @@ int main(void)
 		mock_test(writes_of_any_size_are_in_the_file),
 		mock_test(threads_write_at_once),
 		mock_test(the_next_block_is_touched_ahead),
+		mock_test(closing_waits_for_what_is_touched_ahead),
+		mock_test(a_run_goes_on_in_the_next_block),
 		mock_test(blocks_are_left_alone_that_may_not_be_touched),
 		mock_test(a_file_that_is_cut_off_meanwhile_is_written),
 		mock_test(what_can_not_be_copied_goes_by_write),

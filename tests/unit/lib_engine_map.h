@@ -76,11 +76,18 @@ static inline int count_write(int fd, uint64_t length, uint64_t offset)
 static _Atomic bool nothing_is_dirty, all_is_going;
 /* Nor is this. */
 static _Atomic uint64_t clean_from, clean_to;
+/* Called in a thread of the library that asks. */
+static void (*_Atomic asked_aside)(void);
+static pthread_t aside_of;
 
 static inline int64_t say_dirty(int fd, uint64_t offset, uint64_t length,
 				enum host_pages which)
 {
+	void (*aside)(void) = asked_aside;
+
 	(void)fd;
+	if (aside && !pthread_equal(pthread_self(), aside_of))
+		aside();
 	if (which != HOST_CACHED && all_is_going)
 		return 0;
 	if (which == HOST_DIRTY && (nothing_is_dirty ||

@@ -17,11 +17,11 @@ uint64_t memory_left(void);
 /**
  * struct memory_file - a file in memory that has no name, and is closed on exec
  * @fd: its descriptor, as long as the application leaves that alone
- * @dev, @ino: which file that is
+ * @mark: where that is in the file, by which it is known: nobody reads on from there
  */
 struct memory_file {
 	int fd;
-	uint64_t dev, ino;
+	int64_t mark;
 };
 
 /* Of @length bytes, all zero.  0 or a negative errno value; never a signal. */

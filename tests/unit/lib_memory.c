@@ -159,6 +159,28 @@ static void a_file_in_memory_is_made_within_limits(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+static void files_in_memory_are_known_from_each_other(void **state)
+{
+	struct memory_file one = { .fd = -1 }, other = { .fd = -1 };
+	int fd;
+
+	(void)state;
+	assert_int_equal(memory_file_make(&one, 4096), 0);
+	assert_int_equal(memory_file_make(&other, 4096), 0);
+	assert_true(memory_file_is(&one));
+	assert_true(memory_file_is(&other));
+	fd = one.fd;
+	assert_int_equal(dup2(other.fd, fd), fd);
+	assert_false(memory_file_is(&one));
+	memory_file_close(&one);
+	assert_int_equal(close(fd), 0);
+	/* Nor does somebody else's reading go unnoticed. */
+	assert_true(memory_file_is(&other));
+	assert_int_equal(lseek(other.fd, 0, SEEK_SET), 0);
+	assert_false(memory_file_is(&other));
+	assert_int_equal(close(other.fd), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, drop_root)
 
 int main(void)
@@ -169,6 +191,7 @@ int main(void)
 		TEST(groups_of_version_1_count_too),
 		TEST(what_devices_hold_is_not_left),
 		TEST(a_file_in_memory_is_made_within_limits),
+		TEST(files_in_memory_are_known_from_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

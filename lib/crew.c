@@ -35,7 +35,7 @@ struct box {
  * @wanted: joins that tasks on the list wait for
  * @looking: threads that look for work
  * @at_work: two numbers in one, as most of who is counted is in both: the lower half, see
- *	crew_busy(); the upper one, see crew_beside_add()
+ *	crew_busy(); the upper one, those of them that are not the crew's
  * @apart: see crew_apart_add()
  * @napping: threads that count as awake and sleep for a moment
  * @asleep: threads, of @nr that there are
@@ -176,11 +176,6 @@ static void add_at_work(int64_t change)
 void crew_busy_add(int change)
 {
 	add_at_work(change * BUSY);
-}
-
-void crew_beside_add(int change)
-{
-	add_at_work(change * BESIDE);
 }
 
 void crew_own_add(int change)
@@ -568,9 +563,9 @@ int crew_post(struct crew_task *const *tasks, unsigned int nr)
 
 void crew_summon(unsigned int least)
 {
-	unsigned int nr = atomic_load(&crew.nr), asleep;
+	unsigned int asleep = atomic_load(&crew.asleep);
 
-	if (nr - atomic_load(&crew.asleep) >= least || !is_room(1))
+	if (atomic_load(&crew.nr) - asleep >= least || !is_room(1))
 		return;
 	pthread_mutex_lock(&crew.lock);
 	asleep = atomic_load(&crew.asleep);

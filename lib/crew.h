@@ -37,7 +37,8 @@ int crew_open(unsigned int threads, unsigned int spin_us);
 void crew_close(void);
 
 /*
- * Up to @nr threads may help with @task, whose owner works on it himself.
+ * Up to @nr threads may help with @task, whose owner works on it himself, or does without
+ * where nobody comes.
  * @least: where fewer than that look for work, also those that sleep, or are not there
  * yet.
  */
@@ -70,9 +71,7 @@ void crew_relax(unsigned int turn);
 /* Threads that are at something that can use several CPUs. */
 unsigned int crew_busy(void);
 void crew_busy_add(int change);
-/* Those of them that are not the crew's. */
-void crew_beside_add(int change);
-/* Both. */
+/* The same, of those of them that are not the crew's. */
 void crew_own_add(int change);
 /* Those of the library, or in there, that are neither, and awake. */
 void crew_apart_add(int change);

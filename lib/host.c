@@ -23,6 +23,8 @@
 #define ROUSE_LEAST	16U
 /* Requests that follow one another so closely are a burst. */
 #define BURST_NS	200000U
+/* One in so many may be missing. */
+#define FEW		4U
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
@@ -522,7 +524,8 @@ static void init_one(struct job *job, struct engine_req *req)
 
 /*
  * So many threads are worth it to wake some for them: a large request, and the first of
- * many small ones.  One of those does without a few, as it is over before they come.
+ * many small ones.  One of those does without the one that is at something else, as it is
+ * over before another comes.
  */
 static unsigned int worth_waking(const struct job *job)
 {
@@ -532,7 +535,7 @@ static unsigned int worth_waking(const struct job *job)
 	if (job->window >= WAKE_MIN)
 		return job->helpers;
 	last = now_ns();
-	return last - before < BURST_NS ? (job->helpers + 1) / 2 : 0;
+	return last - before < BURST_NS ? job->helpers - job->helpers / FEW : 0;
 }
 
 static void offered_work(struct crew_task *task)

@@ -164,6 +164,8 @@ void host_map_prepare(const struct engine_file *file, uint64_t length,
 uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look,
 			int *error);
+/* Will some of the next bytes go by write(2)?  Of a file that was taken. */
+bool host_map_is_due(const struct engine_file *file);
 /*
  * These will be written so by this CPU, soon: have its cache bring what is there, while
  * the bytes are still on their way.

@@ -356,8 +356,9 @@ static void wait_together(struct job *job, uint32_t part, uint32_t nr)
 		if (!mine && !atomic_load_explicit(&joint->looking,
 						   memory_order_relaxed))
 			mine = !atomic_exchange(&joint->looking, true);
-		if ((mine || turn >= CREW_PAUSES) &&
-		    (!job->brought || turn % LOOK_EACH == LOOK_EACH - 1))
+		if (turn >= CREW_PAUSES ||
+		    (mine && (!job->brought ||
+			      turn % LOOK_EACH == LOOK_EACH - 1)))
 			collect(job);
 		crew_relax(turn);
 	}
@@ -474,7 +475,8 @@ static void write_part(struct job *job, uint32_t part, uint32_t i)
 			      job->req->file_offset + start);
 	wait_together(job, part, i + 1);
 	/* write(2) may take long: others want the pump. */
-	if (job->brought && !job->maps && atomic_load(&joint->landed) <= i)
+	if (job->brought && atomic_load(&joint->landed) <= i &&
+	    (!job->maps || host_map_is_due(job->req->file)))
 		collect(job);
 	job_do_part(job, part, host_at(job, start), slot_of(job, start));
 	/* Is there a copy that waits for its room? */
@@ -547,7 +549,8 @@ void joint_land(struct job *job)
 
 /*
  * A descriptor that was closed meanwhile may have been another file's, whose bytes were
- * copied.  The right ones are still there.
+ * copied.  The right ones are still there, but for those of a request that has failed:
+ * then it is told that they may be anything.
  */
 static void ask_again(struct job *job)
 {

@@ -79,6 +79,15 @@
 #define EPOCH_SHIFT	54U
 #define EPOCH_MASK	1023U
 #define EPOCH_NS_SHIFT	32U
+/*
+ * A run's word, of bytes that follow one another over the end of blocks: where it ends, up
+ * to CREDIT bytes, and when it had none, in the same units.
+ */
+#define RUN_END_MASK	((1ULL << 37) - 1)
+#define RUN_SHIFT	37U
+#define RUN_MASK	((1ULL << 20) - 1)
+#define RUN_EPOCH_SHIFT	57U
+#define RUN_EPOCH_MASK	127U
 
 /*
  * The first store to a folio of 2 MiB takes 50 us, also where it is dirty, and each
@@ -127,13 +136,15 @@ struct window {
  * struct ahead - blocks that a thread of the crew touches before they are written
  * @task: first, so that one is the other
  * @offset: of the first that may be
+ * @end: of the file
  * @blocks: a bit for each that is, from that on
- * @taken: somebody gives them; where nobody does, the rest is @task's while one is inside
+ * @taken: somebody gives it new ones; not while a thread is inside of @task
  */
 struct ahead {
 	struct crew_task task;
 	const struct engine_file *file;
 	uint64_t offset;
+	uint64_t end;
 	unsigned int blocks;
 	_Atomic bool taken;
 };
@@ -146,7 +157,7 @@ struct ahead {
  * @clean: also of pages that are not dirty
  * @stamped_ns: when bytes were last given to write(2)
  * @retry_ns: nothing is mapped or copied before that; UINT64_MAX: any more
- * @run, @run_end: bytes that were written one after the other, and where they end
+ * @run: see RUN_SHIFT
  * @ahead: see above
  * @windows: NULL: there was no need yet
  */
@@ -157,7 +168,7 @@ struct host_map {
 	bool clean;
 	_Atomic uint64_t stamped_ns;
 	_Atomic uint64_t retry_ns;
-	_Atomic uint64_t run, run_end;
+	_Atomic uint64_t run;
 	struct ahead ahead;
 	_Atomic(struct window *) windows[WINDOWS];
 };
@@ -314,12 +325,12 @@ static struct host_map *map_of(struct engine_file *file)
 	return none;
 }
 
-/* The descriptor's file is that one, and ends at @end or later. */
-static bool reaches(const struct host_map *map, int fd, uint64_t end)
+/* The descriptor's file is that one. */
+static bool is_same(const struct host_map *map, int fd)
 {
 	uint64_t size;
 
-	return host_file_is(fd, map->dev, map->ino, &size) && size >= end;
+	return host_file_is(fd, map->dev, map->ino, &size);
 }
 
 static void wait_a_bit(struct host_map *map, bool for_good)
@@ -422,11 +433,11 @@ static char *map_checked(const struct engine_file *file, uint64_t offset)
 	int error = 0;
 
 	if (atomic_fetch_add(&nr_windows, 1) < WINDOWS_MOST &&
-	    reaches(map, file->fd, 0)) {
+	    is_same(map, file->fd)) {
 		at = map_window(file->fd, offset);
 		error = at ? 0 : errno;
 	}
-	if (at && reaches(map, file->fd, 0))
+	if (at && is_same(map, file->fd))
 		return at;
 	if (at)
 		unmap_window(at);
@@ -498,25 +509,28 @@ void host_map_close(struct engine_file *file)
 
 /* -------------------------------------------------- whether it may be */
 
-/* Only where there is one thread, as others would make it none. */
-static bool counts(uint64_t length)
+/*
+ * Were CREDIT bytes written lately that follow one another, up to these?  By one thread,
+ * as others would make it none.
+ */
+static bool is_in_run(struct host_map *map, uint64_t length, uint64_t offset)
 {
-	return length >= AHEAD_LEAST && crew_busy() <= 1;
-}
+	uint64_t epoch = now_ns() >> EPOCH_NS_SHIFT, word, begun, before;
 
-/* So many bytes were written that follow one another, before these. */
-static uint64_t run_before(struct host_map *map, uint64_t length, uint64_t offset)
-{
-	uint64_t before = 0;
-
-	if (!counts(length))
-		return 0;
-	if (atomic_load_explicit(&map->run_end, memory_order_relaxed) == offset)
-		before = atomic_load_explicit(&map->run, memory_order_relaxed);
-	atomic_store_explicit(&map->run, before + length, memory_order_relaxed);
-	atomic_store_explicit(&map->run_end, offset + length,
-			      memory_order_relaxed);
-	return before;
+	if (length < AHEAD_LEAST || crew_busy() > 1)
+		return false;
+	word = atomic_load_explicit(&map->run, memory_order_relaxed);
+	begun = word >> RUN_EPOCH_SHIFT;
+	before = word >> RUN_SHIFT & RUN_MASK;
+	if ((word & RUN_END_MASK) != offset ||
+	    ((epoch - begun) & RUN_EPOCH_MASK) > 1) {
+		begun = epoch & RUN_EPOCH_MASK;
+		before = 0;
+	}
+	word = begun << RUN_EPOCH_SHIFT |
+	       min64(before + length, CREDIT) << RUN_SHIFT | (offset + length);
+	atomic_store_explicit(&map->run, word, memory_order_relaxed);
+	return before >= CREDIT;
 }
 
 /*
@@ -557,8 +571,16 @@ static void forget(struct host_map *map, uint64_t length, uint64_t offset)
 		struct window *window = atomic_load_explicit(
 			&map->windows[at / WINDOW], memory_order_acquire);
 
-		if (window && window->touched[at % WINDOW / BLOCK])
-			window->touched[at % WINDOW / BLOCK] = TOUCHED_ONCE;
+		_Atomic uint32_t *word;
+		uint32_t old;
+
+		if (!window)
+			continue;
+		word = &window->touched[at % WINDOW / BLOCK];
+		old = atomic_load_explicit(word, memory_order_relaxed);
+		/* Whoever is at it has seen that, too. */
+		if (old && !(old & TOUCHING))
+			atomic_compare_exchange_strong(word, &old, TOUCHED_ONCE);
 	}
 }
 
@@ -577,15 +599,18 @@ static bool suits(const struct engine_file *file, uint64_t length,
 	       may_be_clean(file, length, offset);
 }
 
-/* Of what was looked at long ago once more. */
-static bool is_still_fit(struct host_map *map, int fd)
+bool host_map_is_due(const struct engine_file *file)
 {
-	uint64_t last = atomic_load_explicit(&map->stamped_ns,
-					     memory_order_relaxed);
+	return now_ns() - atomic_load_explicit(&file->map->stamped_ns,
+					       memory_order_relaxed) >= STAMP_NS;
+}
 
-	if (now_ns() - last < STAMP_NS || is_fit(fd))
+/* Of what was looked at long ago once more. */
+static bool is_still_fit(const struct engine_file *file)
+{
+	if (!host_map_is_due(file) || is_fit(file->fd))
 		return true;
-	wait_a_bit(map, false);
+	wait_a_bit(file->map, false);
 	return false;
 }
 
@@ -615,6 +640,7 @@ static void touch(const struct engine_file *file, uint64_t length,
 	uint32_t now = touch_time(), old;
 	char *at = place_of(file, offset);
 	_Atomic uint32_t *word;
+	bool suited;
 
 	if (!at)
 		return;
@@ -624,11 +650,13 @@ static void touch(const struct engine_file *file, uint64_t length,
 		return;
 	if (!(old & TOUCHING) &&
 	    atomic_compare_exchange_strong(word, &old, now | TOUCHING)) {
-		if (old)
+		suited = suits(file, length, offset);
+		if (suited && old)
 			madvise(at - offset % BLOCK, BLOCK, MADV_DONTNEED);
-		if (suits(file, length, offset))
+		if (suited)
 			populate(at, length);
-		atomic_store_explicit(word, now, memory_order_release);
+		atomic_store_explicit(word, suited ? now : old,
+				      memory_order_release);
 		return;
 	}
 	for (unsigned int turn = 0; wait && turn < TOUCH_TURNS &&
@@ -641,9 +669,10 @@ static void touch(const struct engine_file *file, uint64_t length,
  * It was written so before, but long ago, or is clean now.  Only such, as all of it will
  * be dirty.
  */
-static bool wants_touch(const struct engine_file *file, uint64_t offset)
+static bool wants_touch(const struct engine_file *file, uint64_t offset,
+			uint64_t end)
 {
-	struct window *window = offset < WINDOWS * WINDOW ?
+	struct window *window = offset < min64(end, WINDOWS * WINDOW) ?
 		atomic_load_explicit(&file->map->windows[offset / WINDOW],
 				     memory_order_acquire) : NULL;
 	uint32_t word;
@@ -656,7 +685,7 @@ static bool wants_touch(const struct engine_file *file, uint64_t offset)
 		return false;
 	if (touch_time() - word > 2 * TOUCH_UNITS)
 		return true;
-	if (host_file_has(file, BLOCK, offset, HOST_DIRTY))
+	if (host_file_has(file, min64(BLOCK, end - offset), offset, HOST_DIRTY))
 		return false;
 	forget(file->map, BLOCK, offset);
 	return true;
@@ -668,9 +697,14 @@ static void touch_ahead(struct crew_task *task)
 
 	crew_summon(AHEAD_AWAKE);
 	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
-		if (ahead->blocks >> i & 1)
-			touch(ahead->file, BLOCK, ahead->offset + i * BLOCK,
-			      false);
+		uint64_t at = ahead->offset + i * BLOCK, length;
+
+		if (!(ahead->blocks >> i & 1))
+			continue;
+		length = min64(BLOCK, ahead->end - at);
+		/* Nobody has asked to write it: what is a hole shall stay one. */
+		if (host_file_has_all(ahead->file->fd, length, at))
+			touch(ahead->file, length, at, false);
 	}
 }
 
@@ -678,19 +712,18 @@ static void touch_ahead(struct crew_task *task)
  * Handed to one that looks for work, and left if nobody does: what is posted is noticed by
  * all, who then are missed by the request that follows.
  */
-static void send_ahead(struct engine_file *file, uint64_t offset,
+static void send_ahead(struct engine_file *file, uint64_t offset, uint64_t end,
 		       unsigned int blocks)
 {
 	struct ahead *ahead = &file->map->ahead;
 
 	if (atomic_exchange(&ahead->taken, true))
 		return;
-	/* Whoever had it last has left. */
 	if (!atomic_load(&ahead->task.inside)) {
 		ahead->task.work = touch_ahead;
-		ahead->task.end = NULL;
 		ahead->file = file;
 		ahead->offset = offset;
+		ahead->end = end;
 		ahead->blocks = blocks;
 		crew_offer(&ahead->task, 1, 0);
 	}
@@ -702,22 +735,20 @@ static void send_ahead(struct engine_file *file, uint64_t offset,
  * is touched: when he comes to the middle of one, somebody else touches the next.
  */
 static void look_ahead(struct engine_file *file, uint64_t length,
-		       uint64_t offset)
+		       uint64_t offset, uint64_t end)
 {
 	uint64_t half = BLOCK / 2, next = (offset + length - 1) / BLOCK + 1;
 	unsigned int blocks = 0;
 
-	if (!counts(length) || length > BLOCK ||
-	    atomic_load_explicit(&file->map->run, memory_order_relaxed) <
-	    CREDIT || (offset + half) / BLOCK == (offset + length + half) / BLOCK ||
+	if (length > BLOCK || (offset + half) / BLOCK == (offset + length + half) / BLOCK ||
 	    crew_is_short() || crew_cpus() == 1)
 		return;
 	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
-		if (wants_touch(file, (next + i) * BLOCK))
+		if (wants_touch(file, (next + i) * BLOCK, end))
 			blocks |= 1U << i;
 	}
 	if (blocks)
-		send_ahead(file, next * BLOCK, blocks);
+		send_ahead(file, next * BLOCK, end, blocks);
 }
 
 /* Block by block. */
@@ -732,10 +763,11 @@ static void touch_all(const struct engine_file *file, uint64_t length,
 	}
 }
 
-static bool takes(struct engine_file *file, uint64_t length, uint64_t offset)
+/* @end: of the file; @runs: is_in_run(). */
+static bool takes(struct engine_file *file, uint64_t length, uint64_t offset,
+		  uint64_t *end, bool *runs)
 {
 	struct host_map *map;
-	uint64_t before;
 
 	if (!length || file->no_map ||
 	    atomic_load_explicit(&off, memory_order_relaxed) ||
@@ -745,11 +777,10 @@ static bool takes(struct engine_file *file, uint64_t length, uint64_t offset)
 	map = map_of(file);
 	if (!map || length < map->least || has_to_wait(map))
 		return false;
-	before = run_before(map, length, offset);
-	if ((length < CREDIT && !earns(map, length, offset) &&
-	     before < CREDIT) ||
-	    !reaches(map, file->fd, offset + length) ||
-	    !is_still_fit(map, file->fd))
+	*runs = is_in_run(map, length, offset);
+	if ((length < CREDIT && !earns(map, length, offset) && !*runs) ||
+	    !host_file_is(file->fd, map->dev, map->ino, end) ||
+	    *end < offset + length || !is_still_fit(file))
 		return false;
 	if (host_file_has(file, length, offset, HOST_DIRTY))
 		return true;
@@ -759,9 +790,13 @@ static bool takes(struct engine_file *file, uint64_t length, uint64_t offset)
 
 bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset)
 {
-	if (!takes(file, length, offset))
+	uint64_t end;
+	bool runs;
+
+	if (!takes(file, length, offset, &end, &runs))
 		return false;
-	look_ahead(file, length, offset);
+	if (runs)
+		look_ahead(file, length, offset, end);
 	return true;
 }
 
@@ -777,6 +812,7 @@ void host_map_warm(const struct engine_file *file, uint64_t length,
 {
 	const char *at = place_of(file, offset);
 
+	length = min64(length, WINDOW - offset % WINDOW);
 	for (uint64_t i = 0; at && i < length; i += LINE)
 		__builtin_prefetch(at + i, 1, 2);
 }

@@ -122,6 +122,7 @@ static int64_t new_mark(void)
 
 int memory_file_make(struct memory_file *file, uint64_t length)
 {
+	struct stat st;
 	int error;
 
 	if (!is_allowed(length))
@@ -132,9 +133,12 @@ int memory_file_make(struct memory_file *file, uint64_t length)
 	if (file->fd < 0)
 		return -errno;
 	file->mark = new_mark();
-	if (!ftruncate(file->fd, (off_t)length) &&
-	    lseek(file->fd, file->mark, SEEK_SET) == file->mark)
+	if (!ftruncate(file->fd, (off_t)length) && !fstat(file->fd, &st) &&
+	    lseek(file->fd, file->mark, SEEK_SET) == file->mark) {
+		file->dev = st.st_dev;
+		file->ino = st.st_ino;
 		return 0;
+	}
 	error = errno;
 	close(file->fd);
 	file->fd = -1;
@@ -143,7 +147,16 @@ int memory_file_make(struct memory_file *file, uint64_t length)
 
 bool memory_file_is(const struct memory_file *file)
 {
-	return file->fd >= 0 && lseek(file->fd, 0, SEEK_CUR) == file->mark;
+	struct stat st;
+
+	if (file->fd < 0)
+		return false;
+	if (lseek(file->fd, 0, SEEK_CUR) == file->mark)
+		return true;
+	/* A child that has it, too, may have read: for it that is one place. */
+	return !fstat(file->fd, &st) && st.st_dev == file->dev &&
+	       st.st_ino == file->ino &&
+	       lseek(file->fd, file->mark, SEEK_SET) == file->mark;
 }
 
 void memory_file_close(struct memory_file *file)

@@ -18,10 +18,12 @@ uint64_t memory_left(void);
  * struct memory_file - a file in memory that has no name, and is closed on exec
  * @fd: its descriptor, as long as the application leaves that alone
  * @mark: where that is in the file, by which it is known: nobody reads on from there
+ * @dev, @ino: which file that is
  */
 struct memory_file {
 	int fd;
 	int64_t mark;
+	uint64_t dev, ino;
 };
 
 /* Of @length bytes, all zero.  0 or a negative errno value; never a signal. */

@@ -2,6 +2,8 @@
 /* Writes by a mapping of the file: bytes. */
 #include "lib_engine_map.h"
 
+#include "crew.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -128,6 +130,31 @@ static char *clean_the_second(void)
 	return second;
 }
 
+/* Who looks for work does so for longer than a test lasts. */
+static void open_awake(struct fixture *f)
+{
+	pool_spin_us = 20000;
+	open_mapped(f);
+	pool_spin_us = 50;
+	fill(f->gpu, f->room, 3);
+}
+
+static void close_awake(struct fixture *f)
+{
+	assert_file_is(f, FILE_BYTES);
+	close_mapped(f);
+	clean_too = false;
+	hole_to = 0;
+	pages_end = UINT64_MAX;
+}
+
+/* Over the middle of the first block, after 512 KiB. */
+static void write_on(struct fixture *f)
+{
+	write_one(f, 0, 0, 512 * KIB);
+	write_one(f, 512 * KIB, 0, 512 * KIB);
+}
+
 /* By somebody else, as soon as the first half of the one before is written. */
 static void the_next_block_is_touched_ahead(void **state)
 {
@@ -136,31 +163,27 @@ static void the_next_block_is_touched_ahead(void **state)
 	char *next;
 
 	(void)state;
+	if (crew_cpus() == 1)
+		skip();
 	clean_too = true;
-	pool_spin_us = 20000;
-	open_mapped(&f);
-	pool_spin_us = 50;
-	fill(f.gpu, f.room, 3);
+	open_awake(&f);
 	write_one(&f, 0, 0, 3 * MIB);
 	next = clean_the_second();
-	/* Over the middle, but not after others; and after others, but not so far. */
+	/* Over the middle, but not after others; and after others, but too few. */
 	for (unsigned int i = 0; i < 20; i++) {
 		write_one(&f, 0, 0, 300 * KIB);
 		write_one(&f, MIB - 200 * KIB, 0, 400 * KIB);
-		write_one(&f, 0, 0, 300 * KIB);
-		write_one(&f, 300 * KIB, 0, 400 * KIB);
+		write_one(&f, 500 * KIB, 0, 300 * KIB);
+		write_one(&f, 800 * KIB, 0, 300 * KIB);
+		write_one(&f, 0, 0, MIB);
 	}
 	usleep(20000);
 	assert_false(is_there(next));
 	/* Where nobody looks for work it is left. */
-	while (!is_there(next) && now_ns() < end) {
-		write_one(&f, 0, 0, 700 * KIB);
-		write_one(&f, 700 * KIB, 0, 400 * KIB);
-	}
+	while (!is_there(next) && now_ns() < end)
+		write_on(&f);
 	assert_true(is_there(next));
-	assert_file_is(&f, FILE_BYTES);
-	close_mapped(&f);
-	clean_too = false;
+	close_awake(&f);
 }
 
 static _Atomic bool is_touching;
@@ -177,24 +200,26 @@ static void closing_waits_for_what_is_touched_ahead(void **state)
 	struct fixture f;
 
 	(void)state;
+	if (crew_cpus() == 1)
+		skip();
 	clean_too = true;
-	pool_spin_us = 20000;
-	open_mapped(&f);
-	pool_spin_us = 50;
-	fill(f.gpu, f.room, 3);
+	open_awake(&f);
 	write_one(&f, 0, 0, 3 * MIB);
 	clean_the_second();
 	is_touching = false;
 	aside_of = pthread_self();
 	asked_aside = take_long;
-	while (!is_touching && now_ns() < end) {
-		write_one(&f, 0, 0, MIB);
-		usleep(100);
-	}
+	while (!is_touching && now_ns() < end)
+		write_on(&f);
 	assert_true(is_touching);
-	close_mapped(&f);
+	close_awake(&f);
 	asked_aside = NULL;
-	clean_too = false;
+}
+
+static void write_small(struct fixture *f, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = from; at < to; at += 32 * KIB)
+		write_one(f, at, 0, 32 * KIB);
 }
 
 /* Not only from the second on that lies in it, as where there was nothing before. */
@@ -205,42 +230,77 @@ static void a_run_goes_on_in_the_next_block(void **state)
 	(void)state;
 	open_mapped(&f);
 	fill(f.gpu, f.room, 3);
-	for (uint64_t at = MIB; at < 3 * MIB; at += 32 * KIB) {
-		if (at == MIB + 768 * KIB)
-			reset();
-		write_one(&f, at, 0, 32 * KIB);
-	}
+	write_small(&f, MIB, MIB + 768 * KIB);
+	reset();
+	write_small(&f, MIB + 768 * KIB, 3 * MIB);
 	assert_true(copied > MIB);
 	assert_in_range(longest_write, 0, 4096);
 	assert_file_is(&f, FILE_BYTES);
 	close_mapped(&f);
 }
 
-/* Nor what was never written by its mapping, or is dirty, and was lately. */
+/* As who writes a little each minute would have 2 MiB given to the drive each time. */
+static void a_run_ends_when_nothing_comes_for_long(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_mapped(&f);
+	fill(f.gpu, f.room, 3);
+	write_small(&f, MIB, 2 * MIB);
+	/* See EPOCH_NS_SHIFT. */
+	usleep(8700000);
+	reset();
+	write_small(&f, 2 * MIB, 2 * MIB + 32 * KIB);
+	assert_int_equal(longest_write, 32 * KIB);
+	assert_file_is(&f, FILE_BYTES);
+	close_mapped(&f);
+}
+
+/* Clean where that is not for a mapping; never written by it; dirty; with a hole. */
 static void blocks_are_left_alone_that_may_not_be_touched(void **state)
 {
 	struct fixture f;
 	char *next;
 
 	(void)state;
-	for (unsigned int why = 0; why < 3; why++) {
+	for (unsigned int why = 0; why < 4; why++) {
 		clean_too = why;
-		pool_spin_us = 20000;
-		open_mapped(&f);
-		pool_spin_us = 50;
-		fill(f.gpu, f.room, 3);
+		open_awake(&f);
 		write_one(&f, 0, 0, why == 1 ? 2 * MIB : 3 * MIB);
 		next = clean_the_second();
 		if (why == 2)
 			clean_to = 0;
+		if (why == 3) {
+			hole_from = 2 * MIB + 700 * KIB;
+			hole_to = hole_from + 1;
+		}
 		for (unsigned int i = 0; i < 20; i++)
-			write_one(&f, 0, 0, 2 * MIB);
+			write_on(&f);
 		usleep(20000);
 		assert_false(is_there(next));
-		assert_file_is(&f, FILE_BYTES);
-		close_mapped(&f);
+		close_awake(&f);
 	}
-	clean_too = false;
+}
+
+/* Pages that there can't be are not missed. */
+static void the_last_block_stays_mapped(void **state)
+{
+	struct fixture f;
+	char *last;
+
+	(void)state;
+	clean_too = true;
+	open_awake(&f);
+	pages_end = FILE_BYTES + 4096;
+	write_one(&f, 0, 0, 3 * MIB);
+	last = map_at() + 2 * MIB;
+	assert_true(is_there(last));
+	for (unsigned int i = 0; i < 20; i++)
+		write_on(&f);
+	usleep(20000);
+	assert_true(is_there(last));
+	close_awake(&f);
 }
 
 static int cut_fd;
@@ -653,6 +713,8 @@ int main(void)
 		mock_test(the_next_block_is_touched_ahead),
 		mock_test(closing_waits_for_what_is_touched_ahead),
 		mock_test(a_run_goes_on_in_the_next_block),
+		mock_test(a_run_ends_when_nothing_comes_for_long),
+		mock_test(the_last_block_stays_mapped),
 		mock_test(blocks_are_left_alone_that_may_not_be_touched),
 		mock_test(a_file_that_is_cut_off_meanwhile_is_written),
 		mock_test(what_can_not_be_copied_goes_by_write),

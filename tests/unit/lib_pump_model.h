@@ -36,8 +36,8 @@ static struct {
 	_Atomic unsigned int running, rounds;
 	/* Turns don't begin; end as soon as they began; end after one order. */
 	_Atomic bool busy, idle, hasty;
-	/* Turns run and carry out nothing. */
-	_Atomic bool deaf;
+	/* Turns do not end by themselves; and carry out nothing. */
+	_Atomic bool stays, deaf;
 	_Atomic bool lost;
 	/* Of which the GPU was reset. */
 	_Atomic bool gone;
@@ -76,7 +76,7 @@ static inline bool serve(struct pump_slot *slot)
 static inline void serve_all(struct pump_board *board)
 {
 	for (unsigned int idle = 0; idle < IDLE_LOOKS && !model.idle;
-	     idle += !model.deaf) {
+	     idle += !model.stays) {
 		atomic_fetch_add(&model.rounds, 1);
 		for (unsigned int i = 0; i < PUMP_SLOTS; i++) {
 			if (model.deaf || !serve(&board->slots[i]))

@@ -127,9 +127,9 @@ static void its_room_is_not_read_into_before_it_was_copied(void **state)
 	held = false;
 	file_hook = note;
 	stuck = true;
-	fast_starts = 0;
+	fast_copies = 0;
 	start(&reader, &f, 3 * MIB);
-	while (fast_starts < 2 || furthest < 256 * KIB)
+	while (fast_copies < 2 || furthest < 256 * KIB)
 		sched_yield();
 	/* Nobody waits for any time here: all have looked many times. */
 	for (unsigned int i = 0; i < 20000; i++)

@@ -43,7 +43,6 @@ struct box {
  *	that waits
  * @lock: guards what follows
  * @left: a thread left an offered task, and somebody waits for that
- * @summoned: one is to wake though nothing is wanted
  */
 static struct {
 	_Alignas(64) _Atomic uint64_t idle;
@@ -66,7 +65,6 @@ static struct {
 	pthread_cond_t left;
 	pthread_t *threads;
 	struct box boxes[64];
-	bool summoned;
 	bool stop;
 } crew;
 
@@ -398,10 +396,8 @@ static bool sleep_until_wanted(bool tired)
 	pthread_mutex_lock(&crew.lock);
 	tired = tired || !is_room(0);
 	atomic_fetch_add(&crew.asleep, 1);
-	while (tired && !atomic_load(&crew.wanted) && !crew.summoned &&
-	       !crew.stop)
+	while (tired && !atomic_load(&crew.wanted) && !crew.stop)
 		pthread_cond_wait(&crew.work, &crew.lock);
-	crew.summoned = false;
 	atomic_fetch_sub(&crew.asleep, 1);
 	stop = crew.stop;
 	pthread_mutex_unlock(&crew.lock);
@@ -561,22 +557,6 @@ int crew_post(struct crew_task *const *tasks, unsigned int nr)
 	return 0;
 }
 
-void crew_summon(unsigned int least)
-{
-	unsigned int asleep = atomic_load(&crew.asleep);
-
-	if (atomic_load(&crew.nr) - asleep >= least || !is_room(1))
-		return;
-	pthread_mutex_lock(&crew.lock);
-	asleep = atomic_load(&crew.asleep);
-	crew.summoned = asleep;
-	if (asleep)
-		pthread_cond_signal(&crew.work);
-	else
-		start_thread();
-	pthread_mutex_unlock(&crew.lock);
-}
-
 void crew_more(struct crew_task *task, unsigned int nr)
 {
 	if (!nr)
@@ -613,7 +593,6 @@ int crew_open(unsigned int threads, unsigned int spin_us)
 	crew.last = NULL;
 	atomic_store(&crew.idle, 0);
 	crew.stop = false;
-	crew.summoned = false;
 	atomic_store(&crew.nr, 0);
 	atomic_store(&crew.wanted, 0);
 	atomic_store(&crew.at_work, 0);

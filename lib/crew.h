@@ -37,8 +37,7 @@ int crew_open(unsigned int threads, unsigned int spin_us);
 void crew_close(void);
 
 /*
- * Up to @nr threads may help with @task, whose owner works on it himself, or does without
- * where nobody comes.
+ * Up to @nr threads may help with @task, whose owner works on it himself.
  * @least: where fewer than that look for work, also those that sleep, or are not there
  * yet.
  */
@@ -53,11 +52,6 @@ void crew_retract(struct crew_task *task);
  * -EAGAIN: there is no thread and none can be started; nothing was posted.
  */
 int crew_post(struct crew_task *const *tasks, unsigned int nr);
-/*
- * One more shall look for work, if fewer than @least threads of the crew are awake and
- * there is a CPU for it.  By one that will be at something for a while.
- */
-void crew_summon(unsigned int least);
 /* By one that works on a posted task: @nr more may join. */
 void crew_more(struct crew_task *task, unsigned int nr);
 /* Take back a task that nobody has joined.  False: too late. */

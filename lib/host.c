@@ -23,8 +23,8 @@
 #define ROUSE_LEAST	16U
 /* Requests that follow one another so closely are a burst. */
 #define BURST_NS	200000U
-/* One in so many may be missing. */
-#define FEW		4U
+/* One in so many that help may be missing. */
+#define MISSING_EACH	4U
 #define SLOT_UNIT	65536U
 #define SLOT_MOST	(64U << 20)
 #define MAX_THREADS	1024U
@@ -535,7 +535,7 @@ static unsigned int worth_waking(const struct job *job)
 	if (job->window >= WAKE_MIN)
 		return job->helpers;
 	last = now_ns();
-	return last - before < BURST_NS ? job->helpers - job->helpers / FEW : 0;
+	return last - before < BURST_NS ? job->helpers - job->helpers / MISSING_EACH : 0;
 }
 
 static void offered_work(struct crew_task *task)

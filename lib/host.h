@@ -172,7 +172,7 @@ bool host_map_is_due(const struct engine_file *file);
  */
 void host_map_warm(const struct engine_file *file, uint64_t length,
 		   uint64_t offset);
-/* No request uses it any more.  Not by a thread of the crew. */
+/* No request uses it any more. */
 void host_map_close(struct engine_file *file);
 /* Of how many bytes requests to the file may be made of more than one; UINT64_MAX: none. */
 uint64_t host_map_least(int fd);

@@ -81,13 +81,14 @@
 #define EPOCH_NS_SHIFT	32U
 /*
  * A run's word, of bytes that follow one another over the end of blocks: where it ends, up
- * to CREDIT bytes, and when it had none, in the same units.
+ * to CREDIT in pages, and when it had none, in the same units.  Of requests of RUN_LEAST.
  */
 #define RUN_END_MASK	((1ULL << 37) - 1)
 #define RUN_SHIFT	37U
-#define RUN_MASK	((1ULL << 20) - 1)
-#define RUN_EPOCH_SHIFT	57U
-#define RUN_EPOCH_MASK	127U
+#define RUN_MASK	255U
+#define RUN_EPOCH_SHIFT	45U
+#define RUN_EPOCH_MASK	((1ULL << 19) - 1)
+#define RUN_LEAST	(32ULL << 10)
 
 /*
  * The first store to a folio of 2 MiB takes 50 us, also where it is dirty, and each
@@ -106,14 +107,6 @@
 #define TOUCH_TURNS	(8 * CREW_PAUSES)
 /* It is one store for a folio; smaller ones are left to those who write. */
 #define TOUCH_STEP	(256ULL << 10)
-/*
- * So many blocks are touched before they are written, by writes of so many bytes: one
- * takes 75 to 95 us, in which 1 MiB is written.  Small ones wait one time in 500.
- */
-#define AHEAD_BLOCKS	2U
-#define AHEAD_LEAST	(32ULL << 10)
-/* Whoever does it would have helped with a small write; so many do. */
-#define AHEAD_AWAKE	8U
 
 /* Linux 5.14 */
 #ifndef MADV_POPULATE_WRITE
@@ -133,23 +126,6 @@ struct window {
 };
 
 /**
- * struct ahead - blocks that a thread of the crew touches before they are written
- * @task: first, so that one is the other
- * @offset: of the first that may be
- * @end: of the file
- * @blocks: a bit for each that is, from that on
- * @taken: somebody gives it new ones; not while a thread is inside of @task
- */
-struct ahead {
-	struct crew_task task;
-	const struct engine_file *file;
-	uint64_t offset;
-	uint64_t end;
-	unsigned int blocks;
-	_Atomic bool taken;
-};
-
-/**
  * struct host_map - a file's mapping
  * @dev, @ino: of which file
  * @pid: whose; a child has none of it
@@ -158,7 +134,6 @@ struct ahead {
  * @stamped_ns: when bytes were last given to write(2)
  * @retry_ns: nothing is mapped or copied before that; UINT64_MAX: any more
  * @run: see RUN_SHIFT
- * @ahead: see above
  * @windows: NULL: there was no need yet
  */
 struct host_map {
@@ -169,7 +144,6 @@ struct host_map {
 	_Atomic uint64_t stamped_ns;
 	_Atomic uint64_t retry_ns;
 	_Atomic uint64_t run;
-	struct ahead ahead;
 	_Atomic(struct window *) windows[WINDOWS];
 };
 
@@ -325,12 +299,12 @@ static struct host_map *map_of(struct engine_file *file)
 	return none;
 }
 
-/* The descriptor's file is that one. */
-static bool is_same(const struct host_map *map, int fd)
+/* The descriptor's file is that one, and ends at @end or later. */
+static bool reaches(const struct host_map *map, int fd, uint64_t end)
 {
 	uint64_t size;
 
-	return host_file_is(fd, map->dev, map->ino, &size);
+	return host_file_is(fd, map->dev, map->ino, &size) && size >= end;
 }
 
 static void wait_a_bit(struct host_map *map, bool for_good)
@@ -433,11 +407,11 @@ static char *map_checked(const struct engine_file *file, uint64_t offset)
 	int error = 0;
 
 	if (atomic_fetch_add(&nr_windows, 1) < WINDOWS_MOST &&
-	    is_same(map, file->fd)) {
+	    reaches(map, file->fd, 0)) {
 		at = map_window(file->fd, offset);
 		error = at ? 0 : errno;
 	}
-	if (at && is_same(map, file->fd))
+	if (at && reaches(map, file->fd, 0))
 		return at;
 	if (at)
 		unmap_window(at);
@@ -493,8 +467,6 @@ void host_map_close(struct engine_file *file)
 {
 	struct host_map *map = file->map;
 
-	if (map && map->pid == getpid())
-		crew_retract(&map->ahead.task);
 	for (unsigned int i = 0; map && i < WINDOWS; i++) {
 		struct window *window = atomic_load(&map->windows[i]);
 		char *at = window ? atomic_load(&window->at) : NULL;
@@ -510,14 +482,14 @@ void host_map_close(struct engine_file *file)
 /* -------------------------------------------------- whether it may be */
 
 /*
- * Were CREDIT bytes written lately that follow one another, up to these?  By one thread,
- * as others would make it none.
+ * Were CREDIT bytes written lately that follow one another, up to these?  By one request
+ * at a time, as others would make it none.
  */
 static bool is_in_run(struct host_map *map, uint64_t length, uint64_t offset)
 {
 	uint64_t epoch = now_ns() >> EPOCH_NS_SHIFT, word, begun, before;
 
-	if (length < AHEAD_LEAST || crew_busy() > 1)
+	if (length < RUN_LEAST || crew_busy() > 1)
 		return false;
 	word = atomic_load_explicit(&map->run, memory_order_relaxed);
 	begun = word >> RUN_EPOCH_SHIFT;
@@ -527,10 +499,10 @@ static bool is_in_run(struct host_map *map, uint64_t length, uint64_t offset)
 		begun = epoch & RUN_EPOCH_MASK;
 		before = 0;
 	}
-	word = begun << RUN_EPOCH_SHIFT |
-	       min64(before + length, CREDIT) << RUN_SHIFT | (offset + length);
+	word = begun << RUN_EPOCH_SHIFT | (offset + length) |
+	       min64(before + length / PAGE, CREDIT / PAGE) << RUN_SHIFT;
 	atomic_store_explicit(&map->run, word, memory_order_relaxed);
-	return before >= CREDIT;
+	return before >= CREDIT / PAGE;
 }
 
 /*
@@ -571,16 +543,9 @@ static void forget(struct host_map *map, uint64_t length, uint64_t offset)
 		struct window *window = atomic_load_explicit(
 			&map->windows[at / WINDOW], memory_order_acquire);
 
-		_Atomic uint32_t *word;
-		uint32_t old;
 
-		if (!window)
-			continue;
-		word = &window->touched[at % WINDOW / BLOCK];
-		old = atomic_load_explicit(word, memory_order_relaxed);
-		/* Whoever is at it has seen that, too. */
-		if (old && !(old & TOUCHING))
-			atomic_compare_exchange_strong(word, &old, TOUCHED_ONCE);
+		if (window && window->touched[at % WINDOW / BLOCK])
+			window->touched[at % WINDOW / BLOCK] = TOUCHED_ONCE;
 	}
 }
 
@@ -627,6 +592,34 @@ static void populate(char *at, uint64_t length)
 	}
 }
 
+/* Of this thread. */
+static long faults(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) ? -1 :
+	       usage.ru_minflt + usage.ru_majflt;
+}
+
+/*
+ * @old: its word.  What is found dirty where that is only old was mostly not cleaned since:
+ * then no fault is needed.  To unmap it would interrupt all CPUs that run threads of this
+ * process, and take most of the time.
+ */
+static void touch_now(char *at, uint64_t length, uint64_t offset, uint32_t old)
+{
+	long before = old > TOUCHED_ONCE ? faults() : -1;
+
+	if (before >= 0) {
+		populate(at, length);
+		if (faults() == before)
+			return;
+	}
+	if (old)
+		madvise(at - offset % BLOCK, BLOCK, MADV_DONTNEED);
+	populate(at, length);
+}
+
 /* Of now; later than what was never touched, also when the clock begins. */
 static uint32_t touch_time(void)
 {
@@ -640,7 +633,6 @@ static void touch(const struct engine_file *file, uint64_t length,
 	uint32_t now = touch_time(), old;
 	char *at = place_of(file, offset);
 	_Atomic uint32_t *word;
-	bool suited;
 
 	if (!at)
 		return;
@@ -650,105 +642,15 @@ static void touch(const struct engine_file *file, uint64_t length,
 		return;
 	if (!(old & TOUCHING) &&
 	    atomic_compare_exchange_strong(word, &old, now | TOUCHING)) {
-		suited = suits(file, length, offset);
-		if (suited && old)
-			madvise(at - offset % BLOCK, BLOCK, MADV_DONTNEED);
-		if (suited)
-			populate(at, length);
-		atomic_store_explicit(word, suited ? now : old,
-				      memory_order_release);
+		if (suits(file, length, offset))
+			touch_now(at, length, offset, old);
+		atomic_store_explicit(word, now, memory_order_release);
 		return;
 	}
 	for (unsigned int turn = 0; wait && turn < TOUCH_TURNS &&
 	     (atomic_load_explicit(word, memory_order_acquire) & TOUCHING);
 	     turn++)
 		crew_relax(turn);
-}
-
-/*
- * It was written so before, but long ago, or is clean now.  Only such, as all of it will
- * be dirty.
- */
-static bool wants_touch(const struct engine_file *file, uint64_t offset,
-			uint64_t end)
-{
-	struct window *window = offset < min64(end, WINDOWS * WINDOW) ?
-		atomic_load_explicit(&file->map->windows[offset / WINDOW],
-				     memory_order_acquire) : NULL;
-	uint32_t word;
-
-	if (!window || !atomic_load_explicit(&window->at, memory_order_relaxed))
-		return false;
-	word = atomic_load_explicit(&window->touched[offset % WINDOW / BLOCK],
-				    memory_order_relaxed);
-	if (!word || (word & TOUCHING))
-		return false;
-	if (touch_time() - word > 2 * TOUCH_UNITS)
-		return true;
-	if (host_file_has(file, min64(BLOCK, end - offset), offset, HOST_DIRTY))
-		return false;
-	forget(file->map, BLOCK, offset);
-	return true;
-}
-
-static void touch_ahead(struct crew_task *task)
-{
-	struct ahead *ahead = (struct ahead *)task;
-
-	crew_summon(AHEAD_AWAKE);
-	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
-		uint64_t at = ahead->offset + i * BLOCK, length;
-
-		if (!(ahead->blocks >> i & 1))
-			continue;
-		length = min64(BLOCK, ahead->end - at);
-		/* Nobody has asked to write it: what is a hole shall stay one. */
-		if (host_file_has_all(ahead->file->fd, length, at))
-			touch(ahead->file, length, at, false);
-	}
-}
-
-/*
- * Handed to one that looks for work, and left if nobody does: what is posted is noticed by
- * all, who then are missed by the request that follows.
- */
-static void send_ahead(struct engine_file *file, uint64_t offset, uint64_t end,
-		       unsigned int blocks)
-{
-	struct ahead *ahead = &file->map->ahead;
-
-	if (atomic_exchange(&ahead->taken, true))
-		return;
-	if (!atomic_load(&ahead->task.inside)) {
-		ahead->task.work = touch_ahead;
-		ahead->file = file;
-		ahead->offset = offset;
-		ahead->end = end;
-		ahead->blocks = blocks;
-		crew_offer(&ahead->task, 1, 0);
-	}
-	atomic_store(&ahead->taken, false);
-}
-
-/*
- * One thread that writes on from one block to the next would wait each time until that
- * is touched: when he comes to the middle of one, somebody else touches the next.
- */
-static void look_ahead(struct engine_file *file, uint64_t length,
-		       uint64_t offset, uint64_t end)
-{
-	uint64_t half = BLOCK / 2, next = (offset + length - 1) / BLOCK + 1;
-	unsigned int blocks = 0;
-
-	if (length > BLOCK || (offset + half) / BLOCK == (offset + length + half) / BLOCK ||
-	    crew_is_short() || crew_cpus() == 1)
-		return;
-	for (unsigned int i = 0; i < AHEAD_BLOCKS; i++) {
-		if (wants_touch(file, (next + i) * BLOCK, end))
-			blocks |= 1U << i;
-	}
-	if (blocks)
-		send_ahead(file, next * BLOCK, end, blocks);
 }
 
 /* Block by block. */
@@ -763,11 +665,10 @@ static void touch_all(const struct engine_file *file, uint64_t length,
 	}
 }
 
-/* @end: of the file; @runs: is_in_run(). */
-static bool takes(struct engine_file *file, uint64_t length, uint64_t offset,
-		  uint64_t *end, bool *runs)
+bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset)
 {
 	struct host_map *map;
+	bool runs;
 
 	if (!length || file->no_map ||
 	    atomic_load_explicit(&off, memory_order_relaxed) ||
@@ -777,27 +678,14 @@ static bool takes(struct engine_file *file, uint64_t length, uint64_t offset,
 	map = map_of(file);
 	if (!map || length < map->least || has_to_wait(map))
 		return false;
-	*runs = is_in_run(map, length, offset);
-	if ((length < CREDIT && !earns(map, length, offset) && !*runs) ||
-	    !host_file_is(file->fd, map->dev, map->ino, end) ||
-	    *end < offset + length || !is_still_fit(file))
+	runs = is_in_run(map, length, offset);
+	if ((length < CREDIT && !earns(map, length, offset) && !runs) ||
+	    !reaches(map, file->fd, offset + length) || !is_still_fit(file))
 		return false;
 	if (host_file_has(file, length, offset, HOST_DIRTY))
 		return true;
 	forget(map, length, offset);
 	return may_be_clean(file, length, offset);
-}
-
-bool host_map_takes(struct engine_file *file, uint64_t length, uint64_t offset)
-{
-	uint64_t end;
-	bool runs;
-
-	if (!takes(file, length, offset, &end, &runs))
-		return false;
-	if (runs)
-		look_ahead(file, length, offset, end);
-	return true;
 }
 
 void host_map_prepare(const struct engine_file *file, uint64_t length,

@@ -153,10 +153,9 @@ bool memory_file_is(const struct memory_file *file)
 		return false;
 	if (lseek(file->fd, 0, SEEK_CUR) == file->mark)
 		return true;
-	/* A child that has it, too, may have read: for it that is one place. */
+	/* A child that has it, too, may have read on: they have one place in common. */
 	return !fstat(file->fd, &st) && st.st_dev == file->dev &&
-	       st.st_ino == file->ino &&
-	       lseek(file->fd, file->mark, SEEK_SET) == file->mark;
+	       st.st_ino == file->ino;
 }
 
 void memory_file_close(struct memory_file *file)

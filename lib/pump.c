@@ -482,16 +482,21 @@ static void collect(struct pump_trip *trip)
 	atomic_fetch_or(&pump->free, over | shut);
 }
 
-/* Under the lock.  Each time longer, unless it was well for long. */
+/*
+ * Under the lock.  Each time longer, unless it was well for long; once for all who find
+ * it slow at the same time.
+ */
 static void rest(struct pump *pump, uint64_t now)
 {
 	uint64_t rest = atomic_load(&pump->rest_ns);
 
+	atomic_fetch_or(&pump->free, PUMP_SHUT);
+	if (now < atomic_load(&pump->retry_ns))
+		return;
 	if (now > atomic_load(&pump->retry_ns) + WELL_NS)
 		rest = REST_NS;
 	atomic_store(&pump->retry_ns, now + rest);
 	atomic_store(&pump->rest_ns, min64(2 * rest, REST_MOST_NS));
-	atomic_fetch_or(&pump->free, PUMP_SHUT);
 }
 
 /*

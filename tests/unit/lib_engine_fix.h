@@ -16,9 +16,6 @@ struct fixture {
 	uint64_t room;
 };
 
-/* How long threads look for work. */
-static unsigned int pool_spin_us = 50;
-
 static inline void small_pool(uint64_t slot, uint64_t pinned,
 			      unsigned int threads)
 {
@@ -29,7 +26,7 @@ static inline void small_pool(uint64_t slot, uint64_t pinned,
 	pool.pinned_bytes = pinned;
 	pool.threads = threads;
 	pool.parallel = 0;
-	pool.spin_us = pool_spin_us;
+	pool.spin_us = 50;
 	assert_int_equal(engine_pool_set(&pool), 0);
 }
 

@@ -2,8 +2,6 @@
 /* Writes by a mapping of the file: bytes. */
 #include "lib_engine_map.h"
 
-#include "crew.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -118,104 +116,6 @@ static bool is_there(const char *at)
 	return entry >> 63;
 }
 
-/* The drive is given it, and so it is not mapped any more. */
-static char *clean_the_second(void)
-{
-	char *second = map_at() + 2 * MIB;
-
-	clean_from = 2 * MIB;
-	clean_to = 3 * MIB;
-	assert_int_equal(madvise(second, MIB, MADV_DONTNEED), 0);
-	assert_false(is_there(second));
-	return second;
-}
-
-/* Who looks for work does so for longer than a test lasts. */
-static void open_awake(struct fixture *f)
-{
-	pool_spin_us = 20000;
-	open_mapped(f);
-	pool_spin_us = 50;
-	fill(f->gpu, f->room, 3);
-}
-
-static void close_awake(struct fixture *f)
-{
-	assert_file_is(f, FILE_BYTES);
-	close_mapped(f);
-	clean_too = false;
-	hole_to = 0;
-	pages_end = UINT64_MAX;
-}
-
-/* Over the middle of the first block, after 512 KiB. */
-static void write_on(struct fixture *f)
-{
-	write_one(f, 0, 0, 512 * KIB);
-	write_one(f, 512 * KIB, 0, 512 * KIB);
-}
-
-/* By somebody else, as soon as the first half of the one before is written. */
-static void the_next_block_is_touched_ahead(void **state)
-{
-	uint64_t end = now_ns() + 5000000000ULL;
-	struct fixture f;
-	char *next;
-
-	(void)state;
-	if (crew_cpus() == 1)
-		skip();
-	clean_too = true;
-	open_awake(&f);
-	write_one(&f, 0, 0, 3 * MIB);
-	next = clean_the_second();
-	/* Over the middle, but not after others; and after others, but too few. */
-	for (unsigned int i = 0; i < 20; i++) {
-		write_one(&f, 0, 0, 300 * KIB);
-		write_one(&f, MIB - 200 * KIB, 0, 400 * KIB);
-		write_one(&f, 500 * KIB, 0, 300 * KIB);
-		write_one(&f, 800 * KIB, 0, 300 * KIB);
-		write_one(&f, 0, 0, MIB);
-	}
-	usleep(20000);
-	assert_false(is_there(next));
-	/* Where nobody looks for work it is left. */
-	while (!is_there(next) && now_ns() < end)
-		write_on(&f);
-	assert_true(is_there(next));
-	close_awake(&f);
-}
-
-static _Atomic bool is_touching;
-
-static void take_long(void)
-{
-	is_touching = true;
-	usleep(50000);
-}
-
-static void closing_waits_for_what_is_touched_ahead(void **state)
-{
-	uint64_t end = now_ns() + 20000000000ULL;
-	struct fixture f;
-
-	(void)state;
-	if (crew_cpus() == 1)
-		skip();
-	clean_too = true;
-	open_awake(&f);
-	write_one(&f, 0, 0, 3 * MIB);
-	clean_the_second();
-	is_touching = false;
-	aside_of = pthread_self();
-	asked_aside = take_long;
-	while (!is_touching && now_ns() < end)
-		write_on(&f);
-	assert_true(is_touching);
-	close_awake(&f);
-	asked_aside = NULL;
-}
-
 static void write_small(struct fixture *f, uint64_t from, uint64_t to)
 {
 	for (uint64_t at = from; at < to; at += 32 * KIB)
@@ -239,68 +139,43 @@ static void a_run_goes_on_in_the_next_block(void **state)
 	close_mapped(&f);
 }
 
-/* As who writes a little each minute would have 2 MiB given to the drive each time. */
-static void a_run_ends_when_nothing_comes_for_long(void **state)
+/*
+ * What was touched long ago is asked for once more, and unmapped only where it was
+ * cleaned; and who writes a little each minute has not 2 MiB given to the drive each time.
+ */
+static void what_is_old_is_seen_again(void **state)
 {
+	char *first, *second;
 	struct fixture f;
-
-	(void)state;
-	open_mapped(&f);
-	fill(f.gpu, f.room, 3);
-	write_small(&f, MIB, 2 * MIB);
-	/* See EPOCH_NS_SHIFT. */
-	usleep(8700000);
-	reset();
-	write_small(&f, 2 * MIB, 2 * MIB + 32 * KIB);
-	assert_int_equal(longest_write, 32 * KIB);
-	assert_file_is(&f, FILE_BYTES);
-	close_mapped(&f);
-}
-
-/* Clean where that is not for a mapping; never written by it; dirty; with a hole. */
-static void blocks_are_left_alone_that_may_not_be_touched(void **state)
-{
-	struct fixture f;
-	char *next;
-
-	(void)state;
-	for (unsigned int why = 0; why < 4; why++) {
-		clean_too = why;
-		open_awake(&f);
-		write_one(&f, 0, 0, why == 1 ? 2 * MIB : 3 * MIB);
-		next = clean_the_second();
-		if (why == 2)
-			clean_to = 0;
-		if (why == 3) {
-			hole_from = 2 * MIB + 700 * KIB;
-			hole_to = hole_from + 1;
-		}
-		for (unsigned int i = 0; i < 20; i++)
-			write_on(&f);
-		usleep(20000);
-		assert_false(is_there(next));
-		close_awake(&f);
-	}
-}
-
-/* Pages that there can't be are not missed. */
-static void the_last_block_stays_mapped(void **state)
-{
-	struct fixture f;
-	char *last;
 
 	(void)state;
 	clean_too = true;
-	open_awake(&f);
-	pages_end = FILE_BYTES + 4096;
+	open_mapped(&f);
+	fill(f.gpu, f.room, 3);
 	write_one(&f, 0, 0, 3 * MIB);
-	last = map_at() + 2 * MIB;
-	assert_true(is_there(last));
-	for (unsigned int i = 0; i < 20; i++)
-		write_on(&f);
-	usleep(20000);
-	assert_true(is_there(last));
-	close_awake(&f);
+	write_small(&f, MIB, 2 * MIB);
+	first = map_at();
+	second = first + 2 * MIB;
+	/* As what is found protected, which is no more there. */
+	assert_int_equal(madvise(second, 512 * KIB, MADV_DONTNEED), 0);
+	assert_true(is_there(second + 768 * KIB));
+	/* See TOUCH_UNITS, and EPOCH_NS_SHIFT. */
+	usleep(11500000);
+	reset();
+	write_small(&f, 2 * MIB, 2 * MIB + 32 * KIB);
+	assert_int_equal(longest_write, 32 * KIB);
+	write_one(&f, 0, 0, 512 * KIB);
+	assert_true(is_there(first + MIB));
+	write_one(&f, 2 * MIB, 0, 512 * KIB);
+	assert_false(is_there(second + 768 * KIB));
+	/* Clean. */
+	clean_from = 0;
+	clean_to = 2 * MIB;
+	write_one(&f, 0, 0, 512 * KIB);
+	assert_false(is_there(first + MIB));
+	assert_file_is(&f, FILE_BYTES);
+	close_mapped(&f);
+	clean_too = false;
 }
 
 static int cut_fd;
@@ -710,12 +585,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		mock_test(writes_of_any_size_are_in_the_file),
 		mock_test(threads_write_at_once),
-		mock_test(the_next_block_is_touched_ahead),
-		mock_test(closing_waits_for_what_is_touched_ahead),
 		mock_test(a_run_goes_on_in_the_next_block),
-		mock_test(a_run_ends_when_nothing_comes_for_long),
-		mock_test(the_last_block_stays_mapped),
-		mock_test(blocks_are_left_alone_that_may_not_be_touched),
+		mock_test(what_is_old_is_seen_again),
 		mock_test(a_file_that_is_cut_off_meanwhile_is_written),
 		mock_test(what_can_not_be_copied_goes_by_write),
 		mock_test(a_kernel_without_it_is_asked_once),

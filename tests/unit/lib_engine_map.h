@@ -76,29 +76,16 @@ static inline int count_write(int fd, uint64_t length, uint64_t offset)
 static _Atomic bool nothing_is_dirty, all_is_going;
 /* Nor is this. */
 static _Atomic uint64_t clean_from, clean_to;
-/* Nor is this there at all; and nothing is behind that. */
-static _Atomic uint64_t hole_from, hole_to, pages_end = UINT64_MAX;
-/* Called in a thread of the library that asks. */
-static void (*_Atomic asked_aside)(void);
-static pthread_t aside_of;
 
 static inline int64_t say_dirty(int fd, uint64_t offset, uint64_t length,
 				enum host_pages which)
 {
-	void (*aside)(void) = asked_aside;
-
 	(void)fd;
-	if (aside && !pthread_equal(pthread_self(), aside_of))
-		aside();
 	if (which != HOST_CACHED && all_is_going)
 		return 0;
 	if (which == HOST_DIRTY && (nothing_is_dirty ||
 	    (offset < clean_to && clean_from < offset + length)))
 		return 0;
-	if (offset < hole_to && hole_from < offset + length)
-		return 0;
-	if (offset + length > pages_end)
-		length = offset < pages_end ? pages_end - offset : 0;
 	return (int64_t)(length / 4096);
 }
 

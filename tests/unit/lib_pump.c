@@ -200,18 +200,27 @@ static struct pump *be_slow(struct pumps *pumps, const struct gpu_copy *copy)
 {
 	uint64_t since = clock_ns(), before;
 	unsigned int orders = model.orders;
-	struct pump_trip trip;
+	struct pump_trip trip, other;
 
 	model.deaf = true;
 	begin(pumps, &trip, copy, false);
+	begin(pumps, &other, copy, false);
 	before = trip.pump->retry_ns;
 	while (trip.pump->retry_ns == before) {
 		assert_true(in_time(since));
 		assert_int_equal(pump_move(&trip), PUMP_BUSY);
 	}
+	/* Others who find that, too, or he once more, change nothing. */
+	before = trip.pump->retry_ns;
+	while (clock_ns() < before - 5000000) {
+		assert_int_equal(pump_move(&trip), PUMP_BUSY);
+		assert_int_equal(pump_move(&other), PUMP_BUSY);
+		assert_int_equal(trip.pump->retry_ns, before);
+	}
 	model.deaf = false;
-	wait_for_orders(orders + 1);
+	wait_for_orders(orders + 2);
 	assert_int_equal(finish(&trip), 0);
+	assert_int_equal(finish(&other), 0);
 	return trip.pump;
 }
 
@@ -234,7 +243,7 @@ static void slow_gpu_is_left_alone_for_a_while(void **state)
 	rest = pump->rest_ns;
 	begin(&pumps, &trip, &copy, false);
 	assert_true(clock_ns() >= pump->retry_ns);
-	wait_for_orders(2);
+	wait_for_orders(3);
 	assert_int_equal(finish(&trip), 0);
 	assert_ptr_equal(be_slow(&pumps, &copy), pump);
 	assert_int_equal(pump->rest_ns, 2 * rest);

@@ -65,7 +65,7 @@ void crew_relax(unsigned int turn);
 /* Threads that are at something that can use several CPUs. */
 unsigned int crew_busy(void);
 void crew_busy_add(int change);
-/* The same, of those of them that are not the crew's. */
+/* For a thread that is, and is not the crew's: it has a CPU beside theirs. */
 void crew_own_add(int change);
 /* Those of the library, or in there, that are neither, and awake. */
 void crew_apart_add(int change);

@@ -487,10 +487,11 @@ void host_map_close(struct engine_file *file)
  */
 static bool is_in_run(struct host_map *map, uint64_t length, uint64_t offset)
 {
-	uint64_t epoch = now_ns() >> EPOCH_NS_SHIFT, word, begun, before;
+	uint64_t epoch, word, begun, before;
 
 	if (length < RUN_LEAST || crew_busy() > 1)
 		return false;
+	epoch = now_ns() >> EPOCH_NS_SHIFT;
 	word = atomic_load_explicit(&map->run, memory_order_relaxed);
 	begun = word >> RUN_EPOCH_SHIFT;
 	before = word >> RUN_SHIFT & RUN_MASK;

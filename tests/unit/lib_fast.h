@@ -50,6 +50,13 @@ static inline void fast_host_put(unsigned int index, void *host)
 	free(host);
 }
 
+/* After a reset, of what was had before it. */
+static inline void fast_host_lost(void *host)
+{
+	atomic_fetch_sub(&fast_pinned, 1);
+	free(host);
+}
+
 static inline int fast_open(unsigned int index, void **queue)
 {
 	(void)index;
@@ -116,6 +123,7 @@ static inline int fast_poll(void *opaque, unsigned int mark)
 static const struct gpu_copies fast_table = {
 	.host_get = fast_host_get,
 	.host_put = fast_host_put,
+	.host_lost = fast_host_lost,
 	.open = fast_open,
 	.close = fast_close,
 	.start = fast_start,

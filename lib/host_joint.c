@@ -542,9 +542,17 @@ void joint_work(struct job *job, bool first)
 	}
 }
 
+/* The pump has it, and it was not found to be over. */
+static bool is_being_brought(const struct job *job)
+{
+	return job->brought && atomic_load(&job->joint.share) == JOINT_SHARED;
+}
+
+/* Who writes a part of what the pump brings has waited for that. */
 void joint_land(struct job *job)
 {
-	wait_until_landed(job, job->joint.nr);
+	if (!is_being_brought(job))
+		wait_until_landed(job, job->joint.nr);
 }
 
 /*
@@ -560,9 +568,13 @@ static void ask_again(struct job *job)
 		job_do_part(job, part, host_at(job, part * job->stride), NULL);
 }
 
+/* Where all parts were written all was brought: its answers are not looked at again. */
 void joint_finish(struct job *job)
 {
-	joint_land(job);
+	if (is_being_brought(job))
+		pump_end(&job->joint.trip);
+	else
+		wait_until_landed(job, job->joint.nr);
 	if (job->asked)
 		ask_again(job);
 	put_slots(job);

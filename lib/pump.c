@@ -438,6 +438,12 @@ void pump_gather(struct pump_trip *trip)
 	atomic_fetch_or(&trip->pump->free, unused);
 }
 
+void pump_end(struct pump_trip *trip)
+{
+	atomic_fetch_or(&trip->pump->free, trip->held);
+	trip->held = 0;
+}
+
 static bool is_done(struct pump *pump, unsigned int i)
 {
 	return atomic_load_explicit(&pump->board->slots[i].done,

@@ -195,6 +195,8 @@ void pump_give(struct pump_trip *trip, uint64_t first, uint64_t length);
 bool pump_has(const struct pump_trip *trip, uint64_t first, uint64_t length);
 /* All that could be given was: from now on it is a trip like others. */
 void pump_gather(struct pump_trip *trip);
+/* It is over, as pump_has() said of all of it. */
+void pump_end(struct pump_trip *trip);
 /*
  * Go on with it; by one thread, until it is over: PUMP_BUSY, 0, or -ECANCELED:
  * some of it may have been copied, and nobody will go on with the rest.

@@ -688,6 +688,45 @@ static void a_shared_trip_tells_what_it_has(void **state)
 	free(gpu);
 }
 
+/* Its places are free, and what they are given next is carried out. */
+static void a_trip_that_has_all_is_ended_without_a_look(void **state)
+{
+	unsigned char *host = make_room(1), *gpu = make_room(2);
+	struct gpu_copy copy = copy_of(gpu, host, 65536);
+	unsigned int ended = 0;
+	struct pump_trip trip;
+	struct pumps pumps;
+
+	(void)state;
+	model_reset();
+	pumps_init(&pumps, &fast_gpu, 0);
+	assert_int_equal(pumps_open(&pumps), 0);
+	for (uint64_t since = clock_ns(); ended < 100;) {
+		bool has;
+
+		assert_true(in_time(since));
+		if (!share(&pumps, &trip, &copy))
+			continue;
+		memset(gpu, 0x5a, copy.length);
+		pump_give(&trip, 0, copy.length);
+		pump_gather(&trip);
+		while (!(has = pump_has(&trip, 0, copy.length)) &&
+		       pump_move(&trip) == PUMP_BUSY)
+			sched_yield();
+		if (has)
+			pump_end(&trip);
+		ended += has;
+		assert_int_equal((uint32_t)trip.pump->free, UINT32_MAX);
+		assert_int_equal(trip.held, 0);
+		if (has)
+			assert_memory_equal(gpu, host, copy.length);
+	}
+	end_turns();
+	assert_true(pumps_close(&pumps));
+	free(host);
+	free(gpu);
+}
+
 static void threads_give_parts_of_a_shared_trip(void **state)
 {
 	unsigned char *host = make_room(1), *gpu = make_room(2);
@@ -779,6 +818,7 @@ int main(void)
 		mock_test(what_is_refused_is_refused_again_in_the_same_pass),
 		mock_test(threads_give_parts_of_a_shared_trip),
 		mock_test(a_shared_trip_tells_what_it_has),
+		mock_test(a_trip_that_has_all_is_ended_without_a_look),
 		mock_test(part_that_nobody_gave_ends_a_shared_trip),
 	};
 

@@ -14,12 +14,14 @@ import throughput
 #: Prints what it was asked for as a rate of ours, and fails beside 99.
 PROGRAM = """#!/bin/sh
 busy=0
+what=read
 while [ $# -gt 0 ]; do
 	[ "$1" = -b ] && busy=$2
+	[ "$1" = -d ] && what=write-clean
 	shift
 done
 [ "$busy" = 99 ] && exit 3
-printf '{"side": "nvfs", "what": "read", "threads": 4, "bytes": 4096, '
+printf '{"side": "nvfs", "what": "%s", "threads": 4, "bytes": 4096, ' $what
 printf '"value": %s, "unit": "GB/s"}\\n' "$((100 + busy))"
 """
 
@@ -50,20 +52,30 @@ class Tables(unittest.TestCase):
             table = text.split(f"beside {processes} processes")[1]
             self.assertIn(f"{100 + processes} / -", table.split("##")[0])
 
+    def test_a_run_has_a_table_of_writes_to_clean_files(self):
+        text = self.made()[1]
+        table = text.split("## Writes of what the drive was given")[1]
+        self.assertIn("100 / -", table.split("\n## ")[0])
+        self.assertIn("file of 1 GiB", table)
+
     def test_a_run_that_fails_is_told_of(self):
         self.assertEqual(self.made(cpus=99)[0], 3)
 
     def test_what_was_printed_elsewhere_is_taken(self):
         paths = [self.dir / name for name in ("idle", "busy")]
-        for path, value in zip(paths, (11, 22)):
+        paths.append(self.dir / "clean")
+        for path, value, what in zip(paths, (11, 22, 33),
+                                     ("read", "read", "write-clean")):
             path.write_text(
-                '{"side": "nvfs", "what": "read", "threads": 1, "bytes": 4096, '
+                f'{{"side": "nvfs", "what": "{what}", "threads": 1, "bytes": 4096, '
                 f'"value": {value}, "unit": "GB/s"}}\n', encoding="utf-8")
         status, text = self.made("--from", str(paths[0]), "--machine", "M",
-                                 "--beside", f"7:{paths[1]}")
+                                 "--beside", f"7:{paths[1]}",
+                                 "--clean", str(paths[2]))
         self.assertEqual(status, 0)
         self.assertIn("11 / -", text.split("beside 7 processes")[0])
         self.assertIn("22 / -", text.split("beside 7 processes")[1])
+        self.assertIn("33 / -", text.split("given just before")[1].split("## ")[0])
 
     def test_notes_stay(self):
         path = self.dir / "tables.md"

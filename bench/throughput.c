@@ -5,11 +5,12 @@
  * pinned buffers as the ceiling, cell by cell in turns, in one run.
  *
  *	throughput [-f FILE] [-s BYTES] [-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS]
- *		[-r | -w] [-q] [-o] [-p] [-b PROCESSES]
+ *		[-r | -w] [-d] [-q] [-o] [-p] [-b PROCESSES]
  *
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
  * measurement, each of which is made once in a round; -r: reads only; -w:
- * writes only; -q: no ceiling; -o: O_DIRECT, few cells; -p: the page cache is of single
+ * writes only; -d: the drive is given the file before each of them, which ends when all is
+ * written; -q: no ceiling; -o: O_DIRECT, few cells; -p: the page cache is of single
  * pages; -b: beside so many processes that never wait.  FILE is made and removed.
  * Status 1: something was wrong.
  */
@@ -46,7 +47,7 @@ struct worker {
 
 static pthread_barrier_t start_line;
 static int status;
-static bool reads_only, writes_only, no_ring, direct, single_pages;
+static bool reads_only, writes_only, from_clean, no_ring, direct, single_pages;
 static unsigned int nr_busy;
 static unsigned int rounds = 1;
 static const char *ours = "libcufile.so.0", *theirs = "libcufile.so.0";
@@ -143,10 +144,18 @@ static void *work(void *arg)
 		if (at == first + slice)
 			at = first;
 		end = now();
-	} while (end - start < bench.seconds);
+	} while (end - start < bench.seconds &&
+		 !(worker->write && from_clean && at == first));
 	worker->took = now() - start;
 	gpu_cuda_leave();
 	return NULL;
+}
+
+/* Nothing is dirty, so for 30 s the kernel gives the drive nothing. */
+static void give_to_drive(void)
+{
+	if (fsync(bench.plain))
+		fail("the drive does not take it", bench.path);
 }
 
 static double rate(struct side *side, unsigned int threads,
@@ -155,6 +164,8 @@ static double rate(struct side *side, unsigned int threads,
 	struct worker workers[MOST_THREADS];
 	double sum = 0;
 
+	if (write && from_clean)
+		give_to_drive();
 	pthread_barrier_init(&start_line, NULL, threads);
 	for (unsigned int i = 0; i < threads; i++) {
 		workers[i] = (struct worker){
@@ -270,7 +281,7 @@ static void measure(struct side *const *sides, unsigned int nr,
 	static const unsigned int threads[] = { 1, 4, 16 };
 	static const uint64_t lengths[] = { 4096, 65536, MIB, 16 * MIB };
 	const char *what = direct ? (write ? "write-direct" : "read-direct") :
-				    (write ? "write" : "read");
+				    (write ? (from_clean ? "write-clean" : "write") : "read");
 	unsigned int first = direct ? 2 : 0;
 
 	for (unsigned int t = 0; t < 3; t++) {
@@ -296,7 +307,7 @@ static int options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rwqop")) >= 0) {
+	while ((option = getopt(argc, argv, "f:s:t:N:n:c:b:rwdqop")) >= 0) {
 		switch (option) {
 		case 'f':
 			bench.path = optarg;
@@ -325,6 +336,9 @@ static int options(int argc, char **argv)
 			break;
 		case 'w':
 			writes_only = true;
+			break;
+		case 'd':
+			from_clean = true;
 			break;
 		case 'o':
 			direct = true;
@@ -385,16 +399,37 @@ static void measure_reads(struct side *const *sides, unsigned int nr,
 	}
 }
 
+static void move_all(struct side *side, bool write)
+{
+	for (uint64_t at = 0; at < bench.bytes; at += 16 * MIB)
+		side_move(side, at, 16 * MIB, write);
+}
+
+/*
+ * Of a file that each has written before, so dirty in the page cache.  That it was given to
+ * the drive just before keeps the kernel from doing so meanwhile.
+ */
+static void measure_writes(struct side *const *sides, unsigned int nr,
+			   unsigned int round)
+{
+	/* Batches left it in disorder, and writes should change nothing. */
+	if (nr)
+		move_all(sides[0], false);
+	if (!from_clean && !direct) {
+		give_to_drive();
+		for (unsigned int i = 0; i < nr; i++)
+			move_all(sides[(i + round) % nr], true);
+	}
+	measure(sides, nr, round, true);
+}
+
 static void measure_all(struct side *const *sides, unsigned int nr,
 			unsigned int round)
 {
 	if (!writes_only)
 		measure_reads(sides, nr, round);
-	/* Batches left it in disorder, and writes should change nothing. */
-	for (uint64_t at = 0; at < bench.bytes && nr; at += 16 * MIB)
-		side_move(sides[0], at, 16 * MIB, false);
 	if (!reads_only)
-		measure(sides, nr, round, true);
+		measure_writes(sides, nr, round);
 }
 
 static void run(void)
@@ -461,7 +496,7 @@ int main(int argc, char **argv)
 	if (options(argc, argv)) {
 		fprintf(stderr, "usage: throughput [-f FILE] [-s BYTES] "
 			"[-t SECONDS] [-N ROUNDS] [-n OURS] [-c THEIRS|none] "
-			"[-r | -w] [-q] [-o] [-p] [-b PROCESSES]\n");
+			"[-r | -w] [-d] [-q] [-o] [-p] [-b PROCESSES]\n");
 		return 2;
 	}
 	if (keep_busy()) {

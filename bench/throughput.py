@@ -3,13 +3,14 @@
 """How fast files get to a GPU without the module, as a table.
 
     bench/throughput.py [--write FILE] [--from JSON --machine TEXT]
-                        [--beside PROCESSES:JSON]... [ARGS...]
+                        [--clean JSON] [--beside PROCESSES:JSON]... [ARGS...]
 
-Runs build/bench/throughput with ARGS, and beside busy processes, as many as half of
-the CPUs and as all (-b PROCESSES), for tables of their own; or takes what earlier runs
-printed (--from, --beside), which may have been on another machine (--machine).  What
-was measured several times is told by its median.  Prints the tables, or writes them to
-FILE.  Exit status: that of the program, of the run that failed if one did.
+Runs build/bench/throughput with ARGS; and, for tables of their own, with writes of what
+the drive was given just before (-d), and beside busy processes, as many as half of the
+CPUs and as all (-b PROCESSES); or takes what earlier runs printed (--from, --clean,
+--beside), which may have been on another machine (--machine).  What was measured several
+times is told by its median.  Prints the tables, or writes them to FILE.  Exit status:
+that of the program, of the run that failed if one did.
 """
 import argparse
 import datetime
@@ -24,7 +25,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "build" / "bench" / "throughput"
 SIZES = {4096: "4 KiB", 65536: "64 KiB", 1 << 20: "1 MiB", 16 << 20: "16 MiB"}
-#: Beside busy processes; after ARGS, so these count.
+#: Of what the drive was given just before, and beside busy processes; after ARGS, so
+#: these count.
+CLEAN = ["-q", "-w", "-d", "-s", str(1 << 30), "-t", "0.1", "-N", "5"]
 BESIDE = ["-q", "-r", "-s", str(1 << 30), "-t", "0.1", "-N", "5"]
 #: What is asked for: times libcufile, by threads and size.
 WANTED = {
@@ -126,13 +129,21 @@ def render(found, rounds, machine, date):
              "Of a file that is read again and again, as from the second time on it is read "
              "in another way.", ""]
     lines += rates(found, "read", True)
-    lines += ["", "## Writes", "Of a file that is written again and again, so dirty in the page cache, but for the "
-              "seconds after", "the kernel has given it to the drive. What is new is a tie.", ""]
+    lines += ["", "## Writes", "Of a file that is written again and again: dirty in the page cache, as each library "
+              "has written", "all of it a moment before. What is new is a tie.", ""]
     lines += rates(found, "write", True)
     lines += ["", "## Batches", ""] + table(found, ["batch", "batch-scattered"],
                                             "GB/s")
     lines += ["", "## Opening and closing", ""] + table(found, TIMES, "ms")
     return "\n".join(lines) + "\n"
+
+
+def render_clean(found, rounds):
+    """Lines about writes of a file that is clean in the page cache."""
+    return "\n".join(
+        ["", "## Writes of what the drive was given just before", "",
+         f"In the page cache, and clean: fsync(2) before each. Medians of {rounds}, of "
+         "a file of 1 GiB.", ""] + rates(found, "write-clean", True)) + "\n"
 
 
 def render_beside(processes, found, rounds):
@@ -160,40 +171,50 @@ def run(args):
 
 
 def run_all(args):
-    """The same, and by number of busy processes what it prints beside them."""
+    """The same, what it prints of clean files, and by number of busy processes what
+    beside them."""
     text, status = run(args)
-    beside = {}
+    clean, beside = "", {}
     cpus = os.cpu_count() or 1
+    if text:
+        clean, failed = run([*args, *CLEAN])
+        status = status or failed
     for processes in (cpus // 2, cpus) if text else ():
         beside[processes], failed = run([*args, *BESIDE, "-b", str(processes)])
         status = status or failed
-    return text, status, beside
+    return text, status, clean, beside
 
 
-def read_all(source, named):
-    """What earlier runs printed: that one, and PROCESSES:JSON of others."""
+def read_all(source, clean, named):
+    """What earlier runs printed: that one, one of clean files, and PROCESSES:JSON of
+    others."""
     beside = {}
     for name in named:
         processes, _, path = name.partition(":")
         beside[processes] = Path(path).read_text(encoding="utf-8")
-    return source.read_text(encoding="utf-8"), 0, beside
+    return (source.read_text(encoding="utf-8"), 0,
+            clean.read_text(encoding="utf-8") if clean else "", beside)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
     parser.add_argument("--from", dest="source", type=Path)
+    parser.add_argument("--clean", type=Path)
     parser.add_argument("--beside", action="append", default=[])
     parser.add_argument("--machine", default=platform.processor() or "?")
     parser.add_argument("--date", default=str(datetime.date.today()))
     options, rest = parser.parse_known_args()
-    if options.beside and not options.source:
-        parser.error("--beside goes with --from")
-    text, status, beside = (read_all(options.source, options.beside)
-                            if options.source else run_all(rest))
+    if (options.beside or options.clean) and not options.source:
+        parser.error("--beside and --clean go with --from")
+    text, status, clean, beside = (
+        read_all(options.source, options.clean, options.beside)
+        if options.source else run_all(rest))
     if not text:
         return status or 1
     result = render(*parse(text), options.machine, options.date)
+    if clean:
+        result += render_clean(*parse(clean))
     for processes, printed in beside.items():
         result += render_beside(processes, *parse(printed))
     if options.write:

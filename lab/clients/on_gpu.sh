@@ -59,6 +59,8 @@ else
 	echo "skip torch: there is no torch.cuda.gds"
 fi
 part cached 400 build/bench/throughput -n $ours -t 0.2 -N 7 -f "$dir/throughput.dat"
+part clean 100 build/bench/throughput -n $ours -t 0.1 -N 5 -q -w -d -s 0x40000000 \
+	-f "$dir/throughput.dat"
 for busy in 8 16; do
 	part busy$busy 60 build/bench/throughput -n $ours -t 0.1 -N 5 -q -r \
 		-s 0x40000000 -b $busy -f "$dir/throughput.dat"
@@ -67,5 +69,5 @@ part direct 200 build/bench/throughput -n $ours -t 0.3 -N 3 -o -s 0x40000000 \
 	-f "$dir/throughput.dat"
 part drive 100 build/bench/drive -t 0.2 -N 3 -s 0x40000000 -f "$dir/drive.dat"
 echo "for the table: bench/throughput.py --from $out/cached.out --machine TEXT" \
-	"--beside 8:$out/busy8.out --beside 16:$out/busy16.out"
+	"--clean $out/clean.out --beside 8:$out/busy8.out --beside 16:$out/busy16.out"
 exit "$failed"

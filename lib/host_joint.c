@@ -183,29 +183,6 @@ static int first_share(const struct job *job)
 	       JOINT_WHOLE : JOINT_UNDECIDED;
 }
 
-int joint_begin(struct job *job)
-{
-	struct joint *joint = &job->joint;
-	int ret = job->brought ? 0 : get_slots(job);
-
-	if (ret)
-		return ret;
-	job->asked = job->brought && job->maps && joint->from->shared &&
-		     memory_file_is(&joint->from->file);
-	joint->lane = job_lane(job);
-	atomic_init(&joint->share, first_share(job));
-	atomic_init(&joint->landed, 0);
-	atomic_init(&joint->collecting, false);
-	atomic_init(&joint->written, 0);
-	atomic_init(&joint->freeing, false);
-	atomic_init(&joint->looking, false);
-	for (unsigned int i = 0; i < joint->ring; i++) {
-		atomic_init(&joint->spans[i].moved, 0);
-		atomic_init(&joint->spans[i].pushed, false);
-	}
-	return 0;
-}
-
 /*
  * May the pump have it in parts?  By the first thread, while others read; it
  * must be known before all is read.
@@ -502,16 +479,46 @@ static void push_brought(struct job *job)
 			      memory_order_release);
 }
 
-static void begin_writes(struct job *job)
+/* Before others are called, which takes some us for many, and so does the driver. */
+static void push_first(struct job *job)
+{
+	if (job->brought)
+		push_brought(job);
+	else
+		push(job, 0);
+}
+
+static void push_others(struct job *job)
 {
 	struct joint *joint = &job->joint;
 
-	if (job->brought) {
-		push_brought(job);
-		return;
-	}
-	for (uint32_t i = 0; i < joint->ring && i < joint->nr; i++)
+	for (uint32_t i = 1; i < joint->ring && i < joint->nr; i++)
 		push(job, i);
+}
+
+int joint_begin(struct job *job)
+{
+	struct joint *joint = &job->joint;
+	int ret = job->brought ? 0 : get_slots(job);
+
+	if (ret)
+		return ret;
+	job->asked = job->brought && job->maps && joint->from->shared &&
+		     memory_file_is(&joint->from->file);
+	joint->lane = job_lane(job);
+	atomic_init(&joint->share, first_share(job));
+	atomic_init(&joint->landed, 0);
+	atomic_init(&joint->collecting, false);
+	atomic_init(&joint->written, 0);
+	atomic_init(&joint->freeing, false);
+	atomic_init(&joint->looking, false);
+	for (unsigned int i = 0; i < joint->ring; i++) {
+		atomic_init(&joint->spans[i].moved, 0);
+		atomic_init(&joint->spans[i].pushed, false);
+	}
+	if (job->write)
+		push_first(job);
+	return 0;
 }
 
 /* Who comes when all are drawn does not take the line from those who draw, or have. */
@@ -529,7 +536,7 @@ void joint_work(struct job *job, bool first)
 	uint32_t part;
 
 	if (first && job->write)
-		begin_writes(job);
+		push_others(job);
 	else if (first)
 		decide(job);
 	while (draw(job, &part)) {

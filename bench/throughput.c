@@ -127,10 +127,14 @@ static void *work(void *arg)
 	uint64_t length = worker->length;
 	uint64_t slice = bench.bytes / worker->threads / length * length;
 	uint64_t first = slice * worker->id, at = first;
+	bool clean = worker->write && from_clean;
 	double start, end;
 
 	gpu_cuda_enter(0);
 	side_move(worker->side, at, length, worker->write);
+	/* That is not clean any more. */
+	if (clean && slice > length)
+		at += length;
 	pthread_barrier_wait(&start_line);
 	start = now();
 	do {
@@ -144,8 +148,7 @@ static void *work(void *arg)
 		if (at == first + slice)
 			at = first;
 		end = now();
-	} while (end - start < bench.seconds &&
-		 !(worker->write && from_clean && at == first));
+	} while (end - start < bench.seconds && !(clean && at == first));
 	worker->took = now() - start;
 	gpu_cuda_leave();
 	return NULL;
@@ -353,8 +356,8 @@ static int options(int argc, char **argv)
 			return -1;
 		}
 	}
-	return bench.bytes && optind == argc && !(reads_only && writes_only) ?
-		0 : -1;
+	return bench.bytes && optind == argc && !(reads_only && writes_only) &&
+	       !(from_clean && (reads_only || direct)) ? 0 : -1;
 }
 
 static struct side *load_side(const char *name, const char *path)

@@ -59,7 +59,7 @@ else
 	echo "skip torch: there is no torch.cuda.gds"
 fi
 part cached 400 build/bench/throughput -n $ours -t 0.2 -N 7 -f "$dir/throughput.dat"
-part clean 100 build/bench/throughput -n $ours -t 0.1 -N 5 -q -w -d -s 0x40000000 \
+part clean 150 build/bench/throughput -n $ours -t 0.1 -N 5 -q -w -d -s 0x40000000 \
 	-f "$dir/throughput.dat"
 for busy in 8 16; do
 	part busy$busy 60 build/bench/throughput -n $ours -t 0.1 -N 5 -q -r \

@@ -567,7 +567,7 @@ static int run_job(struct job *job)
 		crew_offer(&job->task, job->helpers, worth_waking(job));
 	}
 	job_work(job, true);
-	/* While copies are under way nobody is waited for. */
+	/* While copies are under way nobody is waited for, or not for long. */
 	if (job->helpers)
 		crew_recall(&job->task);
 	job_land(job);

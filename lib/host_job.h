@@ -182,7 +182,7 @@ int job_begin(struct job *job);
  * leave for want of a buffer.
  */
 void job_work(struct job *job, bool first);
-/* By the first thread: all copies have ended, others may not have left yet. */
+/* By the first thread: all copies have ended, or all others have left. */
 void job_land(struct job *job);
 /* All threads have left: set results. */
 void job_finish(struct job *job);

@@ -34,7 +34,10 @@
 #define LARGE		(1ULL << 20)
 /* What is mapped before it is written, as that takes 75 us for 2 MiB. */
 #define AHEAD		(4ULL << 20)
-/* Turns of waiting for the pump, some 50 ns each, between two looks at all of it. */
+/*
+ * Turns of waiting for the pump, some 50 ns each, between two looks at all of it; and how
+ * many until others should have left.
+ */
 #define LOOK_EACH	64U
 /* Parts for each thread, or more. */
 #define PARTS_EACH	2U
@@ -555,11 +558,20 @@ static bool is_being_brought(const struct job *job)
 	return job->brought && atomic_load(&job->joint.share) == JOINT_SHARED;
 }
 
-/* Who writes a part of what the pump brings has waited for that. */
+/*
+ * Who writes a part of what the pump brings waits for that, and when all have left, which
+ * is soon, all is known.  Where one takes long, others want the pump, and it may need a
+ * look.
+ */
 void joint_land(struct job *job)
 {
-	if (!is_being_brought(job))
-		wait_until_landed(job, job->joint.nr);
+	for (unsigned int turn = 0; turn < LOOK_EACH && is_being_brought(job);
+	     turn++) {
+		if (!job->helpers || !atomic_load(&job->task.inside))
+			return;
+		crew_relax(turn);
+	}
+	wait_until_landed(job, job->joint.nr);
 }
 
 /*
@@ -575,7 +587,7 @@ static void ask_again(struct job *job)
 		job_do_part(job, part, host_at(job, part * job->stride), NULL);
 }
 
-/* Where all parts were written all was brought: its answers are not looked at again. */
+/* All parts were written, so all was brought: its answers are not looked at again. */
 void joint_finish(struct job *job)
 {
 	if (is_being_brought(job))

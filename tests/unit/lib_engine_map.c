@@ -2,11 +2,13 @@
 /* Writes by a mapping of the file: bytes. */
 #include "lib_engine_map.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
 
 #include "common.h"
+#include "crew.h"
 
 static void writes_of_any_size_are_in_the_file(void **state)
 {
@@ -583,6 +585,68 @@ static void bytes_of_host_memory_are_mapped(void **state)
 	close_mapped(&f);
 }
 
+static unsigned int threads_at_first;
+
+static unsigned int count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+static int note_threads(void *queue, const struct gpu_copy *list, unsigned int nr,
+			bool out, unsigned int mark)
+{
+	if (!threads_at_first)
+		threads_at_first = count_threads();
+	return fast_start(queue, list, nr, out, mark);
+}
+
+/* Those of before may be seen for a moment after they were joined. */
+static unsigned int count_settled(void)
+{
+	unsigned int nr = count_threads(), again;
+
+	for (unsigned int same = 0; same < 20; same = again == nr ? same + 1 : 0) {
+		nr = count_threads();
+		usleep(1000);
+		again = count_threads();
+	}
+	return nr;
+}
+
+/* The first threads are made when somebody is called. */
+static void its_first_copy_is_begun_before_others_are_called(void **state)
+{
+	static struct gpu_copies table;
+	static struct gpu_driver gpu;
+	unsigned int before;
+	struct fixture f;
+
+	(void)state;
+	if (crew_cpus() == 1)
+		skip();
+	open_mapped(&f);
+	table = fast_table;
+	table.start = note_threads;
+	gpu = fast_gpu;
+	gpu.copies = &table;
+	gpu_set_driver(&gpu);
+	fill(f.gpu, f.room, 4);
+	before = count_settled();
+	threads_at_first = 0;
+	write_one(&f, 0, 0, 3 * MIB);
+	assert_int_equal(threads_at_first, before);
+	assert_true(count_threads() > before);
+	assert_file_is(&f, FILE_BYTES);
+	close_mapped(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +670,7 @@ int main(void)
 		mock_test(an_error_of_write_is_told),
 		mock_test(those_of_a_batch_are_mapped),
 		mock_test(bytes_of_host_memory_are_mapped),
+		mock_test(its_first_copy_is_begun_before_others_are_called),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,18 @@ class Tables(unittest.TestCase):
         text = self.made()[1]
         table = text.split("## Writes of what the drive was given")[1]
         self.assertIn("100 / -", table.split("\n## ")[0])
-        self.assertIn("file of 1 GiB", table)
+
+    def test_runs_that_do_not_go_with_what_is_asked_for_are_left_out(self):
+        for option, clean, beside in (("-r", 0, 1), ("-o", 0, 1), ("-w", 1, 0)):
+            status, text = self.made(option)
+            self.assertEqual(status, 0)
+            self.assertEqual("given just before" in text, bool(clean))
+            self.assertEqual("Reads beside" in text, bool(beside))
+
+    def test_a_run_of_clean_files_that_fails_is_told_of(self):
+        self.program.write_text(PROGRAM.replace("what=write-clean", "exit 5"),
+                                encoding="utf-8")
+        self.assertEqual(self.made()[0], 5)
 
     def test_a_run_that_fails_is_told_of(self):
         self.assertEqual(self.made(cpus=99)[0], 3)

@@ -9,8 +9,8 @@
  *
  * JSON on stdout, one line for each number, progress on stderr.  SECONDS: of one
  * measurement, each of which is made once in a round; -r: reads only; -w:
- * writes only; -d: the drive is given the file before each of them, which ends when all is
- * written; -q: no ceiling; -o: O_DIRECT, few cells; -p: the page cache is of single
+ * writes only; -d: no ceiling, and not -r or -o: the drive is given the file before each
+ * of them, which ends when all is written, if that is earlier; -q: no ceiling; -o: O_DIRECT, few cells; -p: the page cache is of single
  * pages; -b: beside so many processes that never wait.  FILE is made and removed.
  * Status 1: something was wrong.
  */
@@ -121,6 +121,16 @@ static int make_file(void)
 	return ret || bench.fd < 0 ? -1 : 0;
 }
 
+/*
+ * Nothing is dirty: for 30 s (vm.dirty_expire_centisecs) the kernel gives the drive
+ * nothing, unless there is much for the memory.
+ */
+static void give_to_drive(void)
+{
+	if (fsync(bench.plain))
+		fail("the drive does not take it", bench.path);
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
@@ -132,10 +142,12 @@ static void *work(void *arg)
 
 	gpu_cuda_enter(0);
 	side_move(worker->side, at, length, worker->write);
-	/* That is not clean any more. */
-	if (clean && slice > length)
-		at += length;
 	pthread_barrier_wait(&start_line);
+	if (clean) {
+		if (!worker->id)
+			give_to_drive();
+		pthread_barrier_wait(&start_line);
+	}
 	start = now();
 	do {
 		if (side_move(worker->side, at, length, worker->write) !=
@@ -154,21 +166,28 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Nothing is dirty, so for 30 s the kernel gives the drive nothing. */
-static void give_to_drive(void)
+/*
+ * Bytes per second of all.  Those who end when their part is written do not end at the same
+ * time: then the last one counts.
+ */
+static double sum_up(const struct worker *workers, unsigned int nr)
 {
-	if (fsync(bench.plain))
-		fail("the drive does not take it", bench.path);
+	double rates = 0, moved = 0, took = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		rates += (double)workers[i].moved / workers[i].took;
+		moved += (double)workers[i].moved;
+		if (workers[i].took > took)
+			took = workers[i].took;
+	}
+	return workers->write && from_clean ? moved / took : rates;
 }
 
 static double rate(struct side *side, unsigned int threads,
 		   uint64_t length, bool write)
 {
 	struct worker workers[MOST_THREADS];
-	double sum = 0;
 
-	if (write && from_clean)
-		give_to_drive();
 	pthread_barrier_init(&start_line, NULL, threads);
 	for (unsigned int i = 0; i < threads; i++) {
 		workers[i] = (struct worker){
@@ -182,10 +201,9 @@ static double rate(struct side *side, unsigned int threads,
 		if (workers[i].failed)
 			fail(write ? "a write failed" : "a read failed",
 			     side_name(side));
-		sum += (double)workers[i].moved / workers[i].took;
 	}
 	pthread_barrier_destroy(&start_line);
-	return sum / 1e9;
+	return sum_up(workers, threads) / 1e9;
 }
 
 static void batches(struct side *side, bool scatter)
@@ -341,7 +359,9 @@ static int options(int argc, char **argv)
 			writes_only = true;
 			break;
 		case 'd':
+			/* Who goes round and round meets his own bytes. */
 			from_clean = true;
+			no_ring = true;
 			break;
 		case 'o':
 			direct = true;
@@ -404,8 +424,10 @@ static void measure_reads(struct side *const *sides, unsigned int nr,
 
 static void move_all(struct side *side, bool write)
 {
-	for (uint64_t at = 0; at < bench.bytes; at += 16 * MIB)
-		side_move(side, at, 16 * MIB, write);
+	for (uint64_t at = 0; at < bench.bytes; at += 16 * MIB) {
+		if (side_move(side, at, 16 * MIB, write) != 16 * MIB)
+			fail("not all of the file was moved", side_name(side));
+	}
 }
 
 /*

@@ -142,8 +142,8 @@ def render_clean(found, rounds):
     """Lines about writes of a file that is clean in the page cache."""
     return "\n".join(
         ["", "## Writes of what the drive was given just before", "",
-         f"In the page cache, and clean: fsync(2) before each. Medians of {rounds}, of "
-         "a file of 1 GiB.", ""] + rates(found, "write-clean", True)) + "\n"
+         "In the page cache, and clean: fsync(2) before each, which ends when all is "
+         f"written once. Medians of {rounds}.", ""] + rates(found, "write-clean", True)) + "\n"
 
 
 def render_beside(processes, found, rounds):
@@ -176,10 +176,11 @@ def run_all(args):
     text, status = run(args)
     clean, beside = "", {}
     cpus = os.cpu_count() or 1
-    if text:
+    # As far as those go with what was asked for.
+    if text and not {"-r", "-o"} & set(args):
         clean, failed = run([*args, *CLEAN])
         status = status or failed
-    for processes in (cpus // 2, cpus) if text else ():
+    for processes in (cpus // 2, cpus) if text and "-w" not in args else ():
         beside[processes], failed = run([*args, *BESIDE, "-b", str(processes)])
         status = status or failed
     return text, status, clean, beside

@@ -97,6 +97,13 @@ static void tell_environment(tell_fn tell, void *arg)
 	tell_variable("CUFILE_LOGFILE_MAX_SIZE_MB", tell, arg);
 	for (int i = 0; i < CF_OWN; i++)
 		tell_variable(cf_own_params[i].env, tell, arg);
+	for (int i = 0; cf_unused_env[i]; i++) {
+		const char *value = getenv(cf_unused_env[i]);
+
+		if (value && *value)
+			tell(arg, "no effect", cf_unused_env[i],
+			     "nothing here looks at it");
+	}
 }
 
 /* As libcufile does: the file must be there when it was named. */

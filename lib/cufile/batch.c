@@ -528,18 +528,19 @@ CF_API CUfileError_t cuFileBatchIOCancel(CUfileBatchHandle_t batch_idp)
 	return cf_error(err);
 }
 
-void cf_batch_end(void *name)
+bool cf_batch_end(void *name)
 {
 	struct batch *batch = cf_slot_remove(&cf_batches, name);
 
 	if (!batch)
-		return;
+		return false;
 	cancel(batch);
 	pthread_mutex_lock(&batch->lock);
 	while (batch->busy)
 		pthread_cond_wait(&batch->progress, &batch->lock);
 	pthread_mutex_unlock(&batch->lock);
 	destroy(batch);
+	return true;
 }
 
 CF_API void cuFileBatchIODestroy(CUfileBatchHandle_t batch_idp)
@@ -549,7 +550,6 @@ CF_API void cuFileBatchIODestroy(CUfileBatchHandle_t batch_idp)
 	if (cf_enter())
 		return;
 	began = cf_stats_begin();
-	cf_batch_end(batch_idp);
-	cf_stats_count(began, CF_OP_BATCH_DESTROY, true);
+	cf_stats_count(began, CF_OP_BATCH_DESTROY, cf_batch_end(batch_idp));
 	cf_leave();
 }

@@ -188,15 +188,33 @@ static bool take(uint64_t base, struct buffer *old)
 	return true;
 }
 
-/* How much more of a GPU's memory may be pinned; under the lock. */
-static uint64_t room_for(unsigned int gpu, uint64_t limit)
+/* Under the lock. */
+static uint64_t registered(unsigned int gpu)
 {
-	uint64_t pinned = 0;
+	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (buffers[i].gpu == gpu)
-			pinned += buffers[i].length;
+			bytes += buffers[i].length;
 	}
+	return bytes;
+}
+
+uint64_t cf_mem_registered(unsigned int gpu)
+{
+	uint64_t bytes;
+
+	pthread_rwlock_rdlock(&lock);
+	bytes = registered(gpu);
+	pthread_rwlock_unlock(&lock);
+	return bytes;
+}
+
+/* How much more of a GPU's memory may be pinned; under the lock. */
+static uint64_t room_for(unsigned int gpu, uint64_t limit)
+{
+	uint64_t pinned = registered(gpu);
+
 	return pinned < limit ? limit - pinned : 0;
 }
 
@@ -290,8 +308,8 @@ CF_API CUfileError_t cuFileBufRegister(const void *bufPtr_base, size_t length,
 	CUfileError_t ret;
 	uint64_t began;
 
-	if (!bufPtr_base || !length || (flags & BAD_BUF_FLAGS) ||
-	    new.base + length < length) {
+	if (!bufPtr_base || !length || length > SSIZE_MAX ||
+	    (flags & BAD_BUF_FLAGS) || new.base + length < length) {
 		cf_tell_call("cuFileBufRegister", CU_FILE_INVALID_VALUE,
 			     "%zu bytes at %p, flags %#x", length, bufPtr_base,
 			     (unsigned int)flags);
@@ -306,7 +324,7 @@ CF_API CUfileError_t cuFileBufRegister(const void *bufPtr_base, size_t length,
 		ret.err = add(&new);
 	if (ret.err)
 		tell(&new, ret.err);
-	cf_stats_register(began, new.gpu, (int64_t)length, !ret.err);
+	cf_stats_register(began, new.gpu, false, !ret.err);
 	cf_leave();
 	return ret;
 }
@@ -331,8 +349,7 @@ CF_API CUfileError_t cuFileBufDeregister(const void *bufPtr_base)
 		ret.err = CU_FILE_MEMORY_NOT_REGISTERED;
 	else if (is_pinned(&old))
 		ret = cf_from_errno(engine_mem_del(old.base));
-	cf_stats_register(began, found ? old.gpu : ENGINE_HOST,
-			  found ? -(int64_t)old.length : -1, !ret.err);
+	cf_stats_register(began, found ? old.gpu : ENGINE_HOST, true, !ret.err);
 	if (ret.err)
 		cf_tell_call("cuFileBufDeregister", ret.err, "memory %p",
 			     bufPtr_base);

@@ -153,6 +153,18 @@ static void log_keys(const struct cf_keys *keys)
 	}
 }
 
+static void log_environment(void)
+{
+	for (int i = 0; cf_unused_env[i]; i++) {
+		const char *value = getenv(cf_unused_env[i]);
+
+		if (value && *value)
+			cf_log(CF_LOG_INFO, "config",
+			       "%s in the environment: changes nothing here",
+			       cf_unused_env[i]);
+	}
+}
+
 CUfileOpError cf_config_load(void)
 {
 	struct cf_config *new;
@@ -171,6 +183,7 @@ CUfileOpError cf_config_load(void)
 		loaded = true;
 		cf_log_open(&config);
 		log_keys(&config.keys);
+		log_environment();
 	} else {
 		cf_log_close();
 	}
@@ -182,6 +195,7 @@ void cf_config_reset(void)
 {
 	loaded = false;
 	ready = false;
+	cf_p2p_reset();
 }
 
 /* ----------------------------------------------------------- the calls */

@@ -7,6 +7,11 @@
 
 #include "cufile_priv.h"
 
+/* Of RDMA, of what NVIDIA's library has dropped, and of what is a matter of course here. */
+const char *const cf_unused_env[] = {
+	"CUFILE_NVTX", "CUFILE_RDMA_DC_KEY", "CUFILE_DMABUF_ENABLE", NULL,
+};
+
 static int parse_bool(const char *text, bool *value)
 {
 	static const char *const words[] = { "0", "1", "false", "true", "no",

@@ -141,6 +141,8 @@ struct cf_config *cf_config(void);
 CUfileOpError cf_config_load(void);
 /* Forgets it: the next load begins anew. */
 void cf_config_reset(void);
+/* device.c: the same of what was chosen for kinds of storage. */
+void cf_p2p_reset(void);
 
 /* config_env.c: what is in the environment; on failure, which variable is wrong. */
 struct cf_env_fault {
@@ -151,6 +153,8 @@ struct cf_env_fault {
 /* Returns 0, -EINVAL or -ERANGE. */
 int cf_env_strings(struct cf_config *new, struct cf_env_fault *fault);
 int cf_env_rest(struct cf_config *new, struct cf_env_fault *fault);
+/* Those that nothing here looks at; the last is NULL. */
+extern const char *const cf_unused_env[];
 
 /* config_table.c: default, range and names of each parameter. */
 struct cf_size_param {
@@ -249,7 +253,7 @@ void cf_slot_put_some(struct cf_slots *slots, void *name, unsigned int nr);
  */
 void *cf_slot_remove(struct cf_slots *slots, void *name);
 /* Calls @fn with each name that is there now. */
-void cf_slot_each(struct cf_slots *slots, void (*fn)(void *name));
+void cf_slot_each(struct cf_slots *slots, bool (*fn)(void *name));
 
 /* --------------------------------------------------------------- objects */
 
@@ -267,8 +271,9 @@ struct cf_handle {
 	struct cf_handle *next;		/* of all, by nothing */
 };
 
-void cf_handle_end(void *name);
-void cf_batch_end(void *name);
+/* False: there is none behind @name. */
+bool cf_handle_end(void *name);
+bool cf_batch_end(void *name);
 
 /**
  * struct cf_mem - where a request's bytes go
@@ -293,6 +298,8 @@ CUfileOpError cf_mem_find(const void *base, struct cf_mem *mem);
 CUfileOpError cf_mem_range(const struct cf_mem *mem, const void *base,
 			   off_t offset, size_t size, uint64_t *addr);
 void cf_buffers_end(void);
+/* Bytes of a GPU that are registered now. */
+uint64_t cf_mem_registered(unsigned int gpu);
 void cf_streams_end(void);
 
 /*
@@ -326,6 +333,8 @@ enum cf_op {
 uint64_t cf_stats_begin(void);
 /* @began: of cf_stats_begin(); nothing happens when that was 0. */
 void cf_stats_count(uint64_t began, enum cf_op op, bool ok);
+/* A request was refused before it began. */
+void cf_stats_refused(bool write);
 /* A request has ended. */
 void cf_stats_request(uint64_t began, const struct engine_req *req);
 /* Entries go to the engine together: what cf_stats_batch_entry() wants. */
@@ -333,8 +342,8 @@ uint64_t cf_stats_submission(uint64_t began);
 /* An entry of a batch has ended. */
 void cf_stats_batch_entry(uint64_t began, uint64_t submission,
 			  const struct engine_req *req);
-void cf_stats_register(uint64_t began, unsigned int gpu, int64_t bytes,
-		       bool ok);
+/* Memory was registered, or @del: given back. */
+void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok);
 void cf_stats_open(size_t level);
 
 /* ------------------------------------------------------------------- log */

@@ -71,16 +71,30 @@ static CUfileOpError check_flags(CUfileDriverStatusFlags_t fs)
 	return err;
 }
 
-/* Direct transfers are made wherever they can be; there is nothing to choose. */
+/* What was chosen; direct transfers are made wherever they can be all the same. */
+static _Atomic unsigned int chosen[CU_FILE_MAX_TARGET_TYPES];
+
+void cf_p2p_reset(void)
+{
+	for (int i = 0; i < CU_FILE_MAX_TARGET_TYPES; i++)
+		atomic_store(&chosen[i], 0);
+}
+
+/* While the library is closed, too. */
 static bool direct_is_there(void)
 {
+	struct nvfs *nvfs;
 	bool there;
 
-	if (cf_enter())
+	if (!cf_enter()) {
+		there = !nvfs_module_error(engine_nvfs());
+		cf_leave();
+		return there;
+	}
+	if (nvfs_open(0, &nvfs))
 		return false;
-	there = !nvfs_module_error(engine_nvfs());
-	cf_leave();
-	return there;
+	nvfs_close(nvfs);
+	return true;
 }
 
 CF_API CUfileError_t cuFileDriverSetP2PFlags(CUfileDriverStatusFlags_t fs,
@@ -91,6 +105,9 @@ CF_API CUfileError_t cuFileDriverSetP2PFlags(CUfileDriverStatusFlags_t fs,
 	if (!err && flags && ((unsigned int)flags != P2PDMA_MASK ||
 			      !direct_is_there()))
 		err = CU_FILE_INVALID_VALUE;
+	/* 0 changes nothing. */
+	if (!err && flags)
+		atomic_store(&chosen[fs], (unsigned int)flags);
 	return cf_error(err);
 }
 
@@ -102,7 +119,7 @@ CF_API CUfileError_t cuFileDriverGetP2PFlags(CUfileDriverStatusFlags_t fs,
 	if (!err && !flags)
 		err = CU_FILE_INVALID_VALUE;
 	if (!err)
-		*flags = 0;
+		*flags = (CUfileP2PFlags_t)atomic_load(&chosen[fs]);
 	return cf_error(err);
 }
 

@@ -115,6 +115,9 @@ static CUfileOpError make(const CUfileDescr_t *descr, CUfileHandle_t *fh,
 	err = add(handle);
 	if (err)
 		goto end_file;
+	if (descr->fs_ops && (descr->fs_ops->read || descr->fs_ops->write))
+		cf_log(CF_LOG_INFO, "handle",
+		       "fd %d: its fs_ops are not called, bytes go by the kernel", fd);
 	*fh = handle->name;
 	return CU_FILE_SUCCESS;
 
@@ -182,13 +185,13 @@ CF_API CUfileError_t cuFileHandleRegister(CUfileHandle_t *fh,
 	return ret;
 }
 
-void cf_handle_end(void *name)
+bool cf_handle_end(void *name)
 {
 	struct cf_handle *handle = cf_slot_remove(&cf_handles, name);
 	struct cf_handle **link;
 
 	if (!handle)
-		return;
+		return false;
 	pthread_mutex_lock(&lock);
 	for (link = bucket(handle->file.fd); *link != handle;
 	     link = &(*link)->next)
@@ -197,6 +200,7 @@ void cf_handle_end(void *name)
 	pthread_mutex_unlock(&lock);
 	engine_file_fini(&handle->file);
 	free(handle);
+	return true;
 }
 
 CF_API void cuFileHandleDeregister(CUfileHandle_t fh)
@@ -206,7 +210,6 @@ CF_API void cuFileHandleDeregister(CUfileHandle_t fh)
 	if (cf_enter())
 		return;
 	began = cf_stats_begin();
-	cf_handle_end(fh);
-	cf_stats_count(began, CF_OP_HANDLE_DEL, true);
+	cf_stats_count(began, CF_OP_HANDLE_DEL, cf_handle_end(fh));
 	cf_leave();
 }

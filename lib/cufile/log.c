@@ -4,6 +4,7 @@
  * says so: nothing is left in the directory in which an application happens to
  * run.  A log that can't be written is no reason to fail.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -22,6 +23,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int file = -1;
 static char open_path[PATH_MAX];
 static uint64_t room;
+/* It was said that there is none. */
+static bool missed;
 /* -1: nothing is written. */
 static atomic_int max_level = -1;
 
@@ -65,6 +68,15 @@ static void close_file(void)
 	max_level = -1;
 }
 
+/* Once, where somebody asked for one: there is no other place to say it. */
+static void tell_missed(const char *path, int error)
+{
+	if (!missed)
+		dprintf(STDERR_FILENO, "libcufile: %s: %s; nothing is logged\n",
+			path, strerror(error));
+	missed = true;
+}
+
 void cf_log_open(const struct cf_config *config)
 {
 	char path[PATH_MAX];
@@ -77,6 +89,8 @@ void cf_log_open(const struct cf_config *config)
 		strcpy(open_path, path);
 		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 			    O_NOFOLLOW | O_NONBLOCK, 0600);
+		if (file < 0)
+			tell_missed(path, errno);
 	}
 	room = config->log_size_mb < 0 ? UINT64_MAX :
 	       (uint64_t)config->log_size_mb << 20;
@@ -89,6 +103,7 @@ void cf_log_close(void)
 {
 	pthread_mutex_lock(&lock);
 	close_file();
+	missed = false;
 	pthread_mutex_unlock(&lock);
 }
 

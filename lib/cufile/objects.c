@@ -181,7 +181,7 @@ void *cf_slot_remove(struct cf_slots *slots, void *name)
 	return object;
 }
 
-void cf_slot_each(struct cf_slots *slots, void (*fn)(void *name))
+void cf_slot_each(struct cf_slots *slots, bool (*fn)(void *name))
 {
 	uint32_t nr;
 

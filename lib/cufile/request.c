@@ -69,11 +69,13 @@ static ssize_t transfer(CUfileHandle_t fh, const void *base, size_t size,
 		err = fh ? CU_FILE_HANDLE_NOT_REGISTERED :
 			   CU_FILE_INVALID_VALUE;
 	}
-	if (err)
+	if (err) {
 		cf_tell_call(write ? "cuFileWrite" : "cuFileRead", err,
 			     "handle %p, %zu bytes at %lld, memory %p + %lld",
 			     fh, size, (long long)file_offset, base,
 			     (long long)mem_offset);
+		cf_stats_refused(write);
+	}
 	cf_leave();
 	return err ? -(ssize_t)err : ret;
 }
@@ -93,7 +95,7 @@ CF_API ssize_t cuFileWrite(CUfileHandle_t fh, const void *bufPtr_base,
 }
 
 static CUfileOpError check_vectors(const CUfileIOVec_t *iov, size_t iovcnt,
-				   unsigned int flags)
+				   unsigned int flags, size_t *all)
 {
 	size_t total = 0;
 
@@ -105,6 +107,7 @@ static CUfileOpError check_vectors(const CUfileIOVec_t *iov, size_t iovcnt,
 			return CU_FILE_INVALID_VALUE;
 		total += iov[i].len;
 	}
+	*all = total;
 	return CU_FILE_SUCCESS;
 }
 
@@ -116,7 +119,8 @@ static ssize_t transfer_all(CUfileHandle_t fh, const CUfileIOVec_t *iov,
 			    size_t iovcnt, off_t file_offset,
 			    unsigned int flags, bool write)
 {
-	CUfileOpError err = check_vectors(iov, iovcnt, flags);
+	size_t all = 0;
+	CUfileOpError err = check_vectors(iov, iovcnt, flags, &all);
 	ssize_t total = 0;
 
 	if (err || file_offset < 0) {
@@ -127,7 +131,8 @@ static ssize_t transfer_all(CUfileHandle_t fh, const CUfileIOVec_t *iov,
 			     flags);
 		return -(ssize_t)CU_FILE_INVALID_VALUE;
 	}
-	if (!iovcnt)
+	/* What can be wrong with the handle is told all the same. */
+	if (!all)
 		return transfer(fh, &total, 0, file_offset, 0, write);
 	for (size_t i = 0; i < iovcnt; i++) {
 		ssize_t n;

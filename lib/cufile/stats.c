@@ -86,6 +86,12 @@ void cf_stats_count(uint64_t began, enum cf_op op, bool ok)
 		add(&l1->batch_submit_lat_sum_us, now_us() - began);
 }
 
+void cf_stats_refused(bool write)
+{
+	cf_stats_count(cf_stats_begin(), write ? CF_OP_WRITE : CF_OP_READ,
+		       false);
+}
+
 /* 0: below 4 KiB, then one for each doubling. */
 static unsigned int bin_of(uint64_t bytes)
 {
@@ -224,22 +230,20 @@ void cf_stats_batch_entry(uint64_t began, uint64_t submission,
 		count_gpu(req, us);
 }
 
-void cf_stats_register(uint64_t began, unsigned int gpu, int64_t bytes, bool ok)
+void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok)
 {
 	if (!began)
 		return;
-	count(bytes > 0 ? CF_OP_BUF_ADD : CF_OP_BUF_DEL, ok);
+	count(del ? CF_OP_BUF_DEL : CF_OP_BUF_ADD, ok);
 	if (level < 3 || gpu >= CF_MAX_GPUS)
 		return;
-	if (bytes > 0) {
+	if (!del) {
 		add(&total.per_gpu_stats[gpu].n_mmap, 1);
 		add(ok ? &total.per_gpu_stats[gpu].n_mmap_ok :
 			 &total.per_gpu_stats[gpu].n_mmap_err, 1);
 	} else if (ok) {
 		add(&total.per_gpu_stats[gpu].n_mmap_free, 1);
 	}
-	if (ok)
-		add(&total.per_gpu_stats[gpu].reg_bytes, (uint64_t)bytes);
 }
 
 /* ------------------------------------------------------------- the calls */
@@ -263,6 +267,8 @@ void cf_stats_open(size_t configured)
 
 CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
 {
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
 	if (new_level < 0 || new_level > MAX_LEVEL)
 		return cf_error(CU_FILE_INVALID_VALUE);
 	level = new_level;
@@ -271,6 +277,8 @@ CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
 
 CF_API CUfileError_t cuFileGetStatsLevel(int *current)
 {
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
 	if (!current)
 		return cf_error(CU_FILE_INVALID_VALUE);
 	*current = level;
@@ -373,6 +381,9 @@ static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
 	uint64_t *to = (uint64_t *)copy;
 	uint64_t us;
 
+	/* Whoever had the lock is not in a child. */
+	if (cf_forked())
+		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
 	if (level < wanted)
 		return cf_error(CU_FILE_INVALID_VALUE);
 	for (size_t i = 0; i < sizeof(total) / sizeof(*from); i++)
@@ -386,6 +397,8 @@ static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
 
 		gpu->read_bw_bytes_per_sec = per_second(gpu->read_bytes, us);
 		gpu->write_bw_bytes_per_sec = per_second(gpu->writes_bytes, us);
+		/* Also of before it was counted. */
+		gpu->reg_bytes = cf_mem_registered((unsigned int)i);
 	}
 	return cf_error(CU_FILE_SUCCESS);
 }

@@ -233,6 +233,7 @@ static void refuse(struct async *async, CUfileOpError err)
 		     err, "handle %p, %zu bytes at %lld, memory %p + %lld, when the stream came to it",
 		     async->fh, async->size, (long long)async->file_offset,
 		     async->base, (long long)async->mem_offset);
+	cf_stats_refused(async->req.write);
 	end(async, -(ssize_t)err);
 }
 
@@ -303,8 +304,10 @@ static void start(void *arg)
 		refuse(async, err);
 	} else {
 		ret = begin_it(&async->req);
-		if (ret)
+		if (ret) {
+			cf_stats_refused(async->req.write);
 			end(async, cf_refused(ret));
+		}
 	}
 	if (!wait)
 		return;
@@ -568,6 +571,7 @@ static void tell(const struct async *template, CUstream handle, bool write,
 		     (void *)template->file_offset_p,
 		     (void *)template->mem_offset_p, (void *)template->bytes_p,
 		     (void *)handle, ret.cu_err);
+	cf_stats_refused(write);
 }
 
 static bool lacks_any(const struct async *template)

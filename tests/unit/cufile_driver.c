@@ -138,6 +138,20 @@ static void a_failing_engine_fails_the_open(void **state)
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
 }
 
+static bool child_has_statistics(void)
+{
+	CUfileStatsLevel1_t l1;
+	CUfileStatsLevel2_t l2;
+	CUfileStatsLevel3_t l3;
+	int level;
+
+	return cuFileGetStatsL1(&l1).err != CU_FILE_DRIVER_NOT_INITIALIZED ||
+	       cuFileGetStatsL2(&l2).err != CU_FILE_DRIVER_NOT_INITIALIZED ||
+	       cuFileGetStatsL3(&l3).err != CU_FILE_DRIVER_NOT_INITIALIZED ||
+	       cuFileGetStatsLevel(&level).err != CU_FILE_DRIVER_NOT_INITIALIZED ||
+	       cuFileSetStatsLevel(0).err != CU_FILE_DRIVER_NOT_INITIALIZED;
+}
+
 static int child_calls(CUfileHandle_t fh)
 {
 	CUfileDrvProps_t props;
@@ -161,6 +175,8 @@ static int child_calls(CUfileHandle_t fh)
 	if (cuFileBufRegister(gpu_memory, 1, 0).err !=
 	    CU_FILE_DRIVER_NOT_INITIALIZED)
 		return 7;
+	if (child_has_statistics())
+		return 9;
 	cuFileHandleDeregister(fh);
 	return mock.users == 1 ? 0 : 8;
 }

@@ -432,6 +432,73 @@ static void keys_that_do_nothing_are_told(void **state)
 }
 
 /* A file of any size makes no log of any size. */
+static void variables_that_do_nothing_are_told(void **state)
+{
+	(void)state;
+	mock_log_to_file("INFO");
+	setenv("CUFILE_DMABUF_ENABLE", "TRUE", 1);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	unsetenv("CUFILE_DMABUF_ENABLE");
+	assert_non_null(strstr(mock_log(), "CUFILE_DMABUF_ENABLE in the environment: changes nothing here"));
+}
+
+/* Operations of a file system of the caller's own. */
+static void operations_that_are_not_called_are_told(void **state)
+{
+	CUfileFSOps_t ops = { .fs_type = NULL };
+	CUfileDescr_t descr = {
+		.type = CU_FILE_HANDLE_TYPE_OPAQUE_FD, .fs_ops = &ops,
+	};
+	CUfileHandle_t fh;
+
+	(void)state;
+	mock_log_to_file("INFO");
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	descr.handle.fd = mock_file(O_RDWR);
+	assert_cufile(cuFileHandleRegister(&fh, &descr), SUCCESS);
+	assert_string_equal(mock_log(), "");
+	cuFileHandleDeregister(fh);
+	ops.read = (ssize_t (*)(const void *, char *, size_t, off_t,
+				const cufileRDMAInfo_t *))(void (*)(void))abort;
+	assert_cufile(cuFileHandleRegister(&fh, &descr), SUCCESS);
+	assert_non_null(strstr(mock_log(), "its fs_ops are not called"));
+	cuFileHandleDeregister(fh);
+	close(descr.handle.fd);
+}
+
+/* What is written on stderr while the library is opened. */
+static void open_and_hear(char *text, size_t size)
+{
+	int ends[2], old = dup(2);
+	ssize_t n;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(dup2(ends[1], 2), 2);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_int_equal(dup2(old, 2), 2);
+	n = read(ends[0], text, size - 1);
+	text[n > 0 ? n : 0] = '\0';
+	close(ends[0]);
+	close(ends[1]);
+	close(old);
+}
+
+static void a_log_that_can_not_be_written_is_told_once(void **state)
+{
+	char text[300];
+
+	(void)state;
+	setenv("CUFILE_LOGFILE_PATH", "/nonexistent/log", 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		open_and_hear(text, sizeof(text));
+		assert_string_equal(text, "libcufile: /nonexistent/log: No such file or directory; nothing is logged\n");
+		assert_cufile(cuFileDriverClose(), SUCCESS);
+	}
+	unsetenv("CUFILE_LOGFILE_PATH");
+	open_and_hear(text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
 static void no_more_than_some_keys_are_told(void **state)
 {
 	char text[4096] = "{ \"k\": 0";
@@ -470,6 +537,9 @@ int main(void)
 		LOG_TEST(a_bad_file_is_told_where_it_says_itself),
 		LOG_TEST(a_bad_variable_is_told),
 		LOG_TEST(keys_that_do_nothing_are_told),
+		LOG_TEST(variables_that_do_nothing_are_told),
+		LOG_TEST(operations_that_are_not_called_are_told),
+		LOG_TEST(a_log_that_can_not_be_written_is_told_once),
 		LOG_TEST(no_more_than_some_keys_are_told),
 	};
 

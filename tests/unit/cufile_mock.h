@@ -110,6 +110,19 @@ int nvfs_module_error(struct nvfs *nvfs)
 	return mock.module_error;
 }
 
+int nvfs_open(unsigned int flags, struct nvfs **nvfs)
+{
+	assert_int_equal(flags, 0);
+	*nvfs = engine_nvfs();
+	return mock.module_error;
+}
+
+int nvfs_close(struct nvfs *nvfs)
+{
+	assert_ptr_equal(nvfs, engine_nvfs());
+	return 0;
+}
+
 int nvfs_get_info(struct nvfs *nvfs, struct nvfs_info *info)
 {
 	(void)nvfs;

@@ -214,6 +214,11 @@ static void bad_ranges_and_flags_are_refused(void **state)
 	assert_cufile(cuFileBufRegister(gpu_memory, 0, 0), INVALID_VALUE);
 	assert_cufile(cuFileBufRegister(gpu_memory, 1, 4), INVALID_VALUE);
 	assert_cufile(cuFileBufRegister(gpu_memory, 1, -1), INVALID_VALUE);
+	/* More than any request may have, though no address wraps. */
+	mock.kind = GPU_MEM_HOST;
+	assert_cufile(cuFileBufRegister((void *)0x1000, 1ULL << 63, 0),
+		      INVALID_VALUE);
+	mock.kind = GPU_MEM_DEVICE;
 	assert_cufile(cuFileBufRegister(gpu_memory, SIZE_MAX, 0),
 		      INVALID_VALUE);
 	assert_cufile(cuFileBufRegister(gpu_memory, GPU_BYTES + 1, 0),

@@ -158,6 +158,10 @@ static void vectors_are_one_range_of_the_file(void **state)
 	assert_int_equal(cuFileReadv(fh, iov, 3, 50, 0), 4);
 	mock.run_limit = 0;
 	assert_int_equal(cuFileReadv(fh, iov, 0, 0, 0), 0);
+	/* Nothing to move is no leave to name anything. */
+	assert_int_equal(cuFileReadv(fh, &iov[1], 1, 0, 0), 0);
+	assert_int_equal(cuFileReadv(&iov, &iov[1], 1, 0, 0),
+			 -CU_FILE_HANDLE_NOT_REGISTERED);
 	assert_int_equal(cuFileReadv(fh, NULL, 1, 0, 0), -CU_FILE_INVALID_VALUE);
 	assert_int_equal(cuFileReadv(fh, iov, 3, 0, 1), -CU_FILE_INVALID_VALUE);
 	assert_int_equal(cuFileReadv(fh, iov, SIZE_MAX, 0, 0),

@@ -100,6 +100,60 @@ static void what_is_done_is_counted(void **state)
 	assert_int_equal(s.detailed.basic.read_ops.ok, 0);
 }
 
+/* What is registered now, not what came while somebody counted. */
+static void registered_bytes_are_those_of_now(void **state)
+{
+	CUfileStatsLevel3_t s;
+
+	(void)state;
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0), SUCCESS);
+	assert_cufile(cuFileSetStatsLevel(3), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	assert_cufile(cuFileBufRegister(gpu_memory + 8192, 4096, 0), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.per_gpu_stats[0].reg_bytes, 12288);
+	assert_cufile(cuFileStatsReset(), SUCCESS);
+	assert_cufile(cuFileBufDeregister(gpu_memory), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.per_gpu_stats[0].reg_bytes, 4096);
+	assert_int_equal(s.per_gpu_stats[1].reg_bytes, 0);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_cufile(cuFileGetStatsL3(&s), SUCCESS);
+	assert_int_equal(s.per_gpu_stats[0].reg_bytes, 0);
+}
+
+static void what_is_refused_is_an_error(void **state)
+{
+	CUfileHandle_t fh;
+	CUfileStatsLevel1_t s;
+	CUfileIOVec_t none = { .base = gpu_memory };
+	CUfileHandle_t bad = (CUfileHandle_t)(uintptr_t)77;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	fh = mock_handle();
+	assert_true(cuFileRead(bad, gpu_memory, 10, 0, 0) < 0);
+	assert_true(cuFileRead(fh, gpu_memory, 10, -1, 0) < 0);
+	assert_true(cuFileWrite(fh, NULL, 10, 0, 0) < 0);
+	assert_true(cuFileReadv(bad, &none, 1, 0, 0) < 0);
+	cuFileHandleDeregister(bad);
+	cuFileHandleDeregister(fh);
+	cuFileBatchIODestroy((CUfileBatchHandle_t)bad);
+	assert_cufile(cuFileReadAsync(fh, NULL, NULL, NULL, NULL, NULL, NULL),
+		      INVALID_VALUE);
+	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
+	assert_int_equal(s.read_ops.ok, 0);
+	assert_int_equal(s.read_ops.err, 4);
+	assert_int_equal(s.write_ops.err, 1);
+	assert_int_equal(s.hdl_deregister_ops.ok, 1);
+	assert_int_equal(s.hdl_deregister_ops.err, 1);
+	assert_int_equal(s.batch_destroy_ops.ok, 0);
+	assert_int_equal(s.batch_destroy_ops.err, 1);
+}
+
 static void batches_are_counted_by_entry(void **state)
 {
 	CUfileIOParams_t io = { .mode = CUFILE_BATCH };
@@ -253,6 +307,18 @@ static void p2p_flags_follow_the_module(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
 						      bad[i]), INVALID_VALUE);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 1);
+	/* It is no change, and of none of the others. */
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)0), SUCCESS);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 1);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NFS_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 0);
 	mock.module_error = -ENOENT;
 	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
 					      (CUfileP2PFlags_t)1),
@@ -274,7 +340,23 @@ static void p2p_flags_freeze_parameters(void **state)
 	assert_int_equal(cuFileUseCount(), 0);
 	assert_cufile(cuFileSetParameterBool(CUFILE_PARAM_FORCE_COMPAT_MODE,
 					     true), DRIVER_ALREADY_OPEN);
+	mock.module_error = -ENOENT;
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)1),
+		      INVALID_VALUE);
+	mock.module_error = 0;
+	assert_cufile(cuFileDriverSetP2PFlags(CU_FILE_NVME_SUPPORTED,
+					      (CUfileP2PFlags_t)1), SUCCESS);
+	assert_int_equal(cuFileUseCount(), 0);
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 1);
+	/* Until it is closed. */
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_cufile(cuFileDriverGetP2PFlags(CU_FILE_NVME_SUPPORTED, &flags),
+		      SUCCESS);
+	assert_int_equal(flags, 0);
 }
 
 static void gpus_are_described(void **state)
@@ -312,6 +394,8 @@ int main(void)
 		STATS_TEST(levels_are_checked),
 		STATS_TEST(a_closed_library_does_not_count),
 		STATS_TEST(what_is_done_is_counted),
+		STATS_TEST(registered_bytes_are_those_of_now),
+		STATS_TEST(what_is_refused_is_an_error),
 		STATS_TEST(batches_are_counted_by_entry),
 		STATS_TEST(level_0_counts_nothing_and_stops_nothing),
 		STATS_TEST(batches_are_counted_by_their_way),

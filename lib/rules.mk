@@ -243,6 +243,9 @@ $(BUILD)/obj/unit/all.a: $(UNIT_OBJ)
 $(BUILD)/tests/unit/lib_check: $(addprefix $(BUILD)/obj/unit/lib/cufile/,\
 	config_env.o config_json.o config_keys.o config_table.o)
 
+# What a library counts.
+$(BUILD)/tests/unit/lib_stat: private LIB_INCLUDES += -Iinclude
+
 # So that the engine takes no requests, or takes its time.
 $(BUILD)/tests/unit/lib_queue $(BUILD)/tests/unit/tsan_lib_queue \
 $(BUILD)/tests/valgrind/lib_queue: private LIB_LIBS += -Wl,--wrap=engine_submit

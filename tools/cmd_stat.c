@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cufile/stats_page.h"
 #include "procfile.h"
 #include "screen.h"
+#include "stat_library.h"
 #include "stat_more.h"
 #include "tool.h"
 
@@ -266,24 +268,70 @@ static int print_once(const struct stat_options *opts)
 	return ret ? complain_proc(opts->dir, ret) : TOOL_OK;
 }
 
-static int print_process(const struct stat_options *opts)
+/* What the module has of it: how many lines, or -ENOENT: there is no module. */
+static int print_usage(const struct stat_options *opts)
 {
 	struct stat_more more;
-	size_t nr;
 	int ret = access(opts->dir, F_OK) ? -errno : 0;
+	size_t nr;
 
 	if (!ret)
 		ret = stat_more_read(opts->dir, &more);
 	if (ret)
-		return complain_proc(opts->dir, ret);
+		return ret;
 	nr = stat_process(&more, opts->pid, opts->form);
-	if (!nr)
-		complain("stat: there is no process %s that has the device open, or it is not yours",
-			 opts->pid);
-	else if (!stat_usage_is_on(&more))
-		complain("stat: nothing is being counted; root switches it on: echo 1 >/sys/module/nvfs/parameters/usage");
+	if (nr && !stat_usage_is_on(&more))
+		complain("stat: the module counts nothing; root switches it on: echo 1 >/sys/module/nvfs/parameters/usage");
 	stat_more_free(&more);
-	return nr ? TOOL_OK : TOOL_NO;
+	return (int)nr;
+}
+
+/* What libcufile has, but not of a directory that is not the module's. */
+static int print_library(const struct stat_options *opts, bool more)
+{
+	struct cf_stats_page page;
+	int ret = strcmp(opts->dir, PROC_DIR) ? 0 :
+		  stat_library_read(opts->pid, &page);
+
+	if (ret <= 0)
+		return ret;
+	if (more && opts->form != 'm')
+		fputs(opts->form == 'j' ? "," : "\n", stdout);
+	stat_library_print(&page, opts->pid, opts->form);
+	return ret;
+}
+
+/* Neither has anything. */
+static int complain_process(const char *pid, int module, int library)
+{
+	if (library == -ENOENT)
+		complain("stat: there is no process %s", pid);
+	else if (library == -EACCES || library == -EPERM)
+		complain("stat: process %s is not yours", pid);
+	else if (module == -ENOENT)
+		complain("stat: the module is not loaded, and libcufile of process %s counts nothing: set profile.cufile_stats in its cufile.json, or call cuFileSetStatsLevel() and cuFileStatsStart()",
+			 pid);
+	else
+		complain("stat: there is no process %s that has the device open, or it is not yours; nor does it have libcufile count (profile.cufile_stats in cufile.json)",
+			 pid);
+	return TOOL_NO;
+}
+
+static int print_process(const struct stat_options *opts)
+{
+	bool is_json = opts->form == 'j';
+	int module, library;
+
+	if (is_json)
+		printf("{\"cmd\":\"stat\"");
+	module = print_usage(opts);
+	library = print_library(opts, is_json || module > 0);
+	if (is_json)
+		printf("}\n");
+	if (module < 0 && (module != -ENOENT || strcmp(opts->dir, PROC_DIR)))
+		return complain_proc(opts->dir, module);
+	return module > 0 || library > 0 ? TOOL_OK :
+	       complain_process(opts->pid, module, library);
 }
 
 /* As echo would, but the whole word at once and with words for what is wrong. */

@@ -13,7 +13,8 @@ all: tools
 
 tools: $(BUILD)/tools/nvfs ## build the nvfs command
 
-$(BUILD)/obj/unit/tools/check_config.o: LIB_INCLUDES += -Iinclude
+$(addprefix $(BUILD)/obj/unit/tools/,check_config.o cmd_stat.o stat_library.o): \
+	LIB_INCLUDES += -Iinclude
 
 $(TOOLS_OBJ): $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)

@@ -275,9 +275,7 @@ size_t stat_process(struct stat_more *more, const char *pid, char form)
 	if (form == 'm') {
 		usage_metrics(&mine);
 	} else if (form == 'j') {
-		printf("{\"cmd\":\"stat\"");
 		things_json(&mine, "usage", "kind", "which");
-		printf("}\n");
 	} else {
 		usage_title();
 		for (size_t i = 0; i < mine.nr; i++)

@@ -34,7 +34,10 @@ void stat_more_prometheus(const struct stat_more *more);
 /* Does the module count for GPUs, drives and processes? */
 bool stat_usage_is_on(const struct stat_more *more);
 
-/* Print the lines of a process, in a form of nvfs stat.  How many there are. */
+/*
+ * Print the lines of a process, in a form of nvfs stat; for JSON the key "usage" behind a
+ * comma.  How many there are.
+ */
 size_t stat_process(struct stat_more *more, const char *pid, char form);
 
 #endif /* NVFS_TOOL_STAT_MORE_H */

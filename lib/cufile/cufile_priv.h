@@ -345,6 +345,9 @@ void cf_stats_batch_entry(uint64_t began, uint64_t submission,
 /* Memory was registered, or @del: given back. */
 void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok);
 void cf_stats_open(size_t level);
+/* stats_page.c: where others may look, with what @from has; NULL: there can be none. */
+struct cf_stats_page;
+struct cf_stats_page *cf_stats_page_make(const struct cf_stats_page *from);
 
 /* ------------------------------------------------------------------- log */
 

@@ -4,9 +4,11 @@
  * are microseconds of CLOCK_MONOTONIC.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "cufile_priv.h"
 #include "libnvfs.h"
+#include "stats_page.h"
 
 #define MAX_LEVEL	3
 #define USEC		1000000ULL
@@ -14,7 +16,12 @@
 
 static atomic_int level;
 static atomic_bool running;
-static CUfileStatsLevel3_t total;	/* by atomic operations */
+/*
+ * Its total is counted by atomic operations; the rest is written under @lock.  Where
+ * others may look from the first start on.
+ */
+static struct cf_stats_page hidden;
+static struct cf_stats_page *_Atomic page = &hidden;
 /*
  * Under @lock: when it was started, how long it ran before that, and the number
  * of the newest submission of a batch.
@@ -28,6 +35,11 @@ static uint64_t now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * USEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+static CUfileStatsLevel3_t *totals(void)
+{
+	return &atomic_load_explicit(&page, memory_order_acquire)->total;
 }
 
 static void add(uint64_t *counter, uint64_t value)
@@ -45,7 +57,7 @@ uint64_t cf_stats_begin(void)
 
 static CUfileOpCounter_t *counter_of(enum cf_op op)
 {
-	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
 	CUfileOpCounter_t *const counters[CF_OPS] = {
 		[CF_OP_READ] = &l1->read_ops,
 		[CF_OP_WRITE] = &l1->write_ops,
@@ -77,7 +89,7 @@ static void count(enum cf_op op, bool ok)
 
 void cf_stats_count(uint64_t began, enum cf_op op, bool ok)
 {
-	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
 
 	if (!began)
 		return;
@@ -125,7 +137,7 @@ static void count_gpu(const struct engine_req *req, uint64_t us)
 
 	if (req->gpu >= CF_MAX_GPUS)
 		return;
-	gpu = &total.per_gpu_stats[req->gpu];
+	gpu = &totals()->per_gpu_stats[req->gpu];
 	if (req->write) {
 		add(&gpu->writes_bytes, req->done);
 		add(&gpu->write_duration_us, us);
@@ -147,7 +159,7 @@ static void count_gpu(const struct engine_req *req, uint64_t us)
 
 static void count_size(const struct engine_req *req)
 {
-	CUfileStatsLevel2_t *l2 = &total.detailed;
+	CUfileStatsLevel2_t *l2 = &totals()->detailed;
 	unsigned int bin = bin_of(req->length);
 
 	add(req->write ? &l2->write_size_kb_hist[bin] :
@@ -156,7 +168,7 @@ static void count_size(const struct engine_req *req)
 
 void cf_stats_request(uint64_t began, const struct engine_req *req)
 {
-	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
 	uint64_t us;
 
 	if (!began)
@@ -173,23 +185,23 @@ void cf_stats_request(uint64_t began, const struct engine_req *req)
 
 uint64_t cf_stats_submission(uint64_t began)
 {
+	CUfileStatsLevel1_t *l1;
 	uint64_t number;
 
 	if (!began)
 		return 0;
 	pthread_mutex_lock(&lock);
 	number = ++newest;
-	__atomic_store_n(&total.detailed.basic.last_batch_read_bytes, 0,
-			 __ATOMIC_RELAXED);
-	__atomic_store_n(&total.detailed.basic.last_batch_write_bytes, 0,
-			 __ATOMIC_RELAXED);
+	l1 = &totals()->detailed.basic;
+	__atomic_store_n(&l1->last_batch_read_bytes, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&l1->last_batch_write_bytes, 0, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&lock);
 	return number;
 }
 
 static void count_last(uint64_t submission, const struct engine_req *req)
 {
-	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
 
 	pthread_mutex_lock(&lock);
 	if (submission == newest)
@@ -212,7 +224,7 @@ static void count_way(const struct engine_req *req)
 void cf_stats_batch_entry(uint64_t began, uint64_t submission,
 			  const struct engine_req *req)
 {
-	CUfileStatsLevel1_t *l1 = &total.detailed.basic;
+	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
 	uint64_t us;
 
 	if (!began)
@@ -238,31 +250,68 @@ void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok)
 	if (level < 3 || gpu >= CF_MAX_GPUS)
 		return;
 	if (!del) {
-		add(&total.per_gpu_stats[gpu].n_mmap, 1);
-		add(ok ? &total.per_gpu_stats[gpu].n_mmap_ok :
-			 &total.per_gpu_stats[gpu].n_mmap_err, 1);
+		add(&totals()->per_gpu_stats[gpu].n_mmap, 1);
+		add(ok ? &totals()->per_gpu_stats[gpu].n_mmap_ok :
+			 &totals()->per_gpu_stats[gpu].n_mmap_err, 1);
 	} else if (ok) {
-		add(&total.per_gpu_stats[gpu].n_mmap_free, 1);
+		add(&totals()->per_gpu_stats[gpu].n_mmap_free, 1);
 	}
+	__atomic_store_n(&totals()->per_gpu_stats[gpu].reg_bytes,
+			 cf_mem_registered(gpu), __ATOMIC_RELAXED);
 }
 
 /* ------------------------------------------------------------- the calls */
 
+/*
+ * Under the lock: this process's, and where others may look if @seen.  A child has its
+ * parent's; where there can be none it is counted all the same.
+ */
+static struct cf_stats_page *own_page(bool seen)
+{
+	struct cf_stats_page *now = atomic_load(&page), *new;
+	uint64_t self = (uint64_t)getpid();
+
+	if (now->pid == self || (!now->pid && !seen))
+		return now;
+	new = cf_stats_page_make(now);
+	if (!new && now->pid) {
+		new = &hidden;
+		new->total = now->total;
+	}
+	if (new)
+		atomic_store(&page, new);
+	return new ? new : now;
+}
+
+/* Under the lock, after a change. */
+static void show(void)
+{
+	struct cf_stats_page *now = own_page(false);
+
+	now->level = (uint64_t)level;
+	now->running = running;
+	now->started_us = started;
+	now->ran_us = ran;
+}
+
 static void start(void)
 {
 	pthread_mutex_lock(&lock);
+	own_page(true);
 	if (!running)
 		started = now_us();
 	running = true;
+	show();
 	pthread_mutex_unlock(&lock);
 }
 
 void cf_stats_open(size_t configured)
 {
-	if (!configured)
-		return;
-	level = (int)configured;
-	start();
+	if (configured)
+		level = (int)configured;
+	/* A child may have the parent's that has started. */
+	if (configured || running)
+		start();
 }
 
 CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
@@ -271,7 +320,10 @@ CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
 		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
 	if (new_level < 0 || new_level > MAX_LEVEL)
 		return cf_error(CU_FILE_INVALID_VALUE);
+	pthread_mutex_lock(&lock);
 	level = new_level;
+	show();
+	pthread_mutex_unlock(&lock);
 	return cf_error(CU_FILE_SUCCESS);
 }
 
@@ -309,6 +361,7 @@ CF_API CUfileError_t cuFileStatsStop(void)
 	if (running)
 		ran += now_us() - started;
 	running = false;
+	show();
 	pthread_mutex_unlock(&lock);
 	cf_leave();
 	return cf_error(CU_FILE_SUCCESS);
@@ -316,12 +369,13 @@ CF_API CUfileError_t cuFileStatsStop(void)
 
 static void clear(void)
 {
-	uint64_t *word = (uint64_t *)&total;
+	uint64_t *word = (uint64_t *)&own_page(false)->total;
 
-	for (size_t i = 0; i < sizeof(total) / sizeof(*word); i++)
+	for (size_t i = 0; i < sizeof(*totals()) / sizeof(*word); i++)
 		__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
 	ran = 0;
 	started = now_us();
+	show();
 }
 
 CF_API CUfileError_t cuFileStatsReset(void)
@@ -377,7 +431,7 @@ static void derive(CUfileStatsLevel1_t *l1, uint64_t us)
 
 static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
 {
-	const uint64_t *from = (const uint64_t *)&total;
+	const uint64_t *from = (const uint64_t *)totals();
 	uint64_t *to = (uint64_t *)copy;
 	uint64_t us;
 
@@ -386,7 +440,7 @@ static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
 		return cf_error(CU_FILE_DRIVER_NOT_INITIALIZED);
 	if (level < wanted)
 		return cf_error(CU_FILE_INVALID_VALUE);
-	for (size_t i = 0; i < sizeof(total) / sizeof(*from); i++)
+	for (size_t i = 0; i < sizeof(*copy) / sizeof(*from); i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	pthread_mutex_lock(&lock);
 	us = ran + (running ? now_us() - started : 0);

@@ -2,6 +2,10 @@
 /* Statistics, and what is told of the GPUs. */
 #include "cufile_mock.h"
 
+#include <dirent.h>
+
+#include "cufile/stats_page.h"
+
 static int stats_teardown(void **state)
 {
 	cuFileSetStatsLevel(0);
@@ -152,6 +156,113 @@ static void what_is_refused_is_an_error(void **state)
 	assert_int_equal(s.hdl_deregister_ops.err, 1);
 	assert_int_equal(s.batch_destroy_ops.ok, 0);
 	assert_int_equal(s.batch_destroy_ops.err, 1);
+}
+
+/* How many pages this process has that are its own, as others see them; the last one. */
+static unsigned int find_pages(struct cf_stats_page *page)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		struct cf_stats_page now;
+		char target[64];
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target,
+				       sizeof(target) - 1);
+		int fd;
+
+		target[n > 0 ? n : 0] = '\0';
+		if (strcmp(target, "/memfd:" CF_STATS_NAME " (deleted)"))
+			continue;
+		fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(read(fd, &now, sizeof(now)), sizeof(now));
+		/* Nobody takes it away under who counts there. */
+		assert_int_equal(ftruncate(fd, 0), -1);
+		close(fd);
+		assert_int_equal(now.magic, CF_STATS_MAGIC);
+		assert_int_equal(now.bytes, sizeof(now));
+		if (now.pid != (uint64_t)getpid())
+			continue;
+		*page = now;
+		nr++;
+	}
+	closedir(dir);
+	return nr;
+}
+
+static void what_is_counted_is_seen_from_outside(void **state)
+{
+	struct cf_stats_page page;
+	CUfileHandle_t fh;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(3), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	assert_cufile(cuFileStatsReset(), SUCCESS);
+	fh = mock_handle();
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0), SUCCESS);
+	cuFileRead(fh, gpu_memory, 4096, 0, 0);
+	assert_int_equal(find_pages(&page), 1);
+	assert_int_equal(page.level, 3);
+	assert_int_equal(page.running, 1);
+	assert_true(page.started_us);
+	assert_int_equal(page.total.detailed.basic.read_ops.ok, 1);
+	assert_int_equal(page.total.detailed.basic.read_bytes, 4096);
+	assert_int_equal(page.total.per_gpu_stats[0].reg_bytes, 8192);
+	assert_cufile(cuFileStatsStop(), SUCCESS);
+	cuFileRead(fh, gpu_memory, 4096, 0, 0);
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_int_equal(find_pages(&page), 1);
+	assert_int_equal(page.running, 0);
+	assert_int_equal(page.level, 1);
+	assert_int_equal(page.total.detailed.basic.read_ops.ok, 1);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	assert_cufile(cuFileStatsReset(), SUCCESS);
+	assert_int_equal(find_pages(&page), 1);
+	assert_int_equal(page.total.detailed.basic.read_ops.ok, 0);
+}
+
+static int count_in_child(void)
+{
+	struct cf_stats_page page;
+	CUfileHandle_t fh;
+
+	if (cuFileDriverOpen().err || cuFileStatsReset().err)
+		return 1;
+	fh = mock_handle();
+	cuFileRead(fh, gpu_memory, 100, 0, 0);
+	return find_pages(&page) == 1 &&
+	       page.total.detailed.basic.read_ops.ok == 1 ? 0 : 2;
+}
+
+/* A child of a process that had the library closed has its parent's descriptors. */
+static void a_child_counts_for_itself(void **state)
+{
+	struct cf_stats_page page;
+	CUfileHandle_t fh;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStart(), SUCCESS);
+	assert_cufile(cuFileStatsReset(), SUCCESS);
+	fh = mock_handle();
+	for (unsigned int i = 0; i < 3; i++)
+		cuFileRead(fh, gpu_memory, 100, 0, 0);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	pid = fork();
+	if (!pid)
+		_exit(count_in_child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(find_pages(&page), 1);
+	assert_int_equal(page.total.detailed.basic.read_ops.ok, 3);
 }
 
 static void batches_are_counted_by_entry(void **state)
@@ -396,6 +507,8 @@ int main(void)
 		STATS_TEST(what_is_done_is_counted),
 		STATS_TEST(registered_bytes_are_those_of_now),
 		STATS_TEST(what_is_refused_is_an_error),
+		STATS_TEST(what_is_counted_is_seen_from_outside),
+		STATS_TEST(a_child_counts_for_itself),
 		STATS_TEST(batches_are_counted_by_entry),
 		STATS_TEST(level_0_counts_nothing_and_stops_nothing),
 		STATS_TEST(batches_are_counted_by_their_way),

@@ -18,6 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sys/mman.h>
+
+#include "cufile/stats_page.h"
 #include "procfile.h"
 #include "screen.h"
 #include "tool.h"
@@ -122,12 +125,11 @@ static int remove_dir(void **state)
 }
 
 /* Runs a sub-command; what it prints, and its exit status. */
-static char *run(int (*command)(int argc, char **argv), int *status,
-		 const char *a, const char *b)
+static char *run_with(int (*command)(int argc, char **argv), int *status,
+		      int argc, char **argv)
 {
-	char *argv[] = { "stat", "--from", dir, (char *)a, (char *)b, NULL };
 	static char text[TEXT];
-	int argc = a ? b ? 5 : 4 : 3, saved = dup(STDOUT_FILENO), fd;
+	int saved = dup(STDOUT_FILENO), fd;
 	ssize_t used;
 	char path[] = "/tmp/nvfs-out-XXXXXX";
 
@@ -145,6 +147,15 @@ static char *run(int (*command)(int argc, char **argv), int *status,
 	text[used] = '\0';
 	close(fd);
 	return text;
+}
+
+/* Over our files. */
+static char *run(int (*command)(int argc, char **argv), int *status,
+		 const char *a, const char *b)
+{
+	char *argv[] = { "stat", "--from", dir, (char *)a, (char *)b, NULL };
+
+	return run_with(command, status, a ? b ? 5 : 4 : 3, argv);
 }
 
 static char *run_ok(int (*command)(int argc, char **argv), const char *a)
@@ -317,6 +328,101 @@ static void one_process_is_shown(void **state)
 	assert_int_equal(status, TOOL_NO);
 	run(cmd_stat, &status, "-p", "-");
 	assert_int_equal(status, TOOL_TROUBLE);
+}
+
+/* nvfs stat of a process, over what is really there. */
+static char *run_process(int *status, pid_t pid, const char *form)
+{
+	char number[24];
+	char *argv[] = { "stat", "-p", number, (char *)form, NULL };
+
+	snprintf(number, sizeof(number), "%d", (int)pid);
+	return run_with(cmd_stat, status, form ? 4 : 3, argv);
+}
+
+/* As libcufile of this process would. */
+static int make_page(const struct cf_stats_page *page, size_t bytes)
+{
+	int fd = memfd_create(CF_STATS_NAME, MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, page, bytes), bytes);
+	return fd;
+}
+
+static struct cf_stats_page page_of(pid_t pid)
+{
+	struct cf_stats_page page = {
+		.magic = CF_STATS_MAGIC,
+		.version = CF_STATS_VERSION,
+		.bytes = sizeof(page),
+		.pid = (uint64_t)pid,
+		.level = 3,
+		.ran_us = 2500000,
+	};
+	CUfileStatsLevel2_t *l2 = &page.total.detailed;
+	CUfilePerGpuStats_t *gpu = &page.total.per_gpu_stats[2];
+
+	l2->basic.read_ops = (CUfileOpCounter_t){ 7, 1 };
+	l2->basic.read_bytes = 7 << 20;
+	l2->basic.read_lat_sum_us = 800;
+	l2->basic.buf_register_ops.ok = 2;
+	l2->read_size_kb_hist[9] = 8;
+	gpu->n_total_reads = 8;
+	gpu->n_posix_reads = 6;
+	gpu->n_nvfs_reads = 2;
+	gpu->reg_bytes = 8192;
+	return page;
+}
+
+static void what_a_library_counts_is_shown_without_the_module(void **state)
+{
+	struct cf_stats_page page = page_of(getpid());
+	int fd = make_page(&page, sizeof(page)), status;
+	char *text = run_process(&status, getpid(), NULL);
+
+	(void)state;
+	assert_int_equal(status, TOOL_OK);
+	assert_part(text, ": level 3, counted for 2.5 s\n");
+	assert_part(text, "reads                           7      7.0 MiB          1        100\n");
+	assert_part(text, "memory registered               2                       0\n");
+	assert_null(strstr(text, "files registered"));
+	assert_part(text, "1.0 MiB                         8          0\n");
+	assert_part(text, "GPU 2");
+	assert_part(text, "reads                           8          2          6          0 B          0\n");
+	assert_part(text, "registered now         8.0 KiB\n");
+	text = run_process(&status, getpid(), "--json");
+	assert_int_equal(status, TOOL_OK);
+	assert_part(text, "{\"cmd\":\"stat\",\"libcufile\":{\"level\":3,\"counting\":false,\"seconds\":2.500,\"read_ops_ok\":7,\"read_ops_err\":1,");
+	assert_part(text, "\"gpus\":[{\"gpu\":2,\"read_bytes\":0,\"n_total_reads\":8,");
+	assert_part(text, "\"reg_bytes\":8192}]}}\n");
+	text = run_process(&status, getpid(), "--prometheus");
+	assert_int_equal(status, TOOL_OK);
+	assert_part(text, "\nnvfs_libcufile_read_ops_ok_total{process=\"");
+	close(fd);
+}
+
+/* One of another version, of its parent, or cut off; and those that are none. */
+static void pages_that_do_not_count_are_passed_over(void **state)
+{
+	struct cf_stats_page page = page_of(getpid());
+	int status, fd;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		page = page_of(getpid());
+		page.magic += i == 0;
+		page.version += i == 1;
+		page.pid += i == 2;
+		fd = make_page(&page, i == 3 ? sizeof(page) - 8 : sizeof(page));
+		run_process(&status, getpid(), NULL);
+		assert_int_equal(status, TOOL_NO);
+		close(fd);
+	}
+	run_process(&status, 0, NULL);
+	assert_int_equal(status, TOOL_NO);
+	run_process(&status, 1 << 30, NULL);
+	assert_int_equal(status, TOOL_NO);
 }
 
 static void reset_is_one_word(void **state)
@@ -648,6 +754,8 @@ int main(void)
 		T(times_and_users_are_metrics),
 		T(times_and_users_may_be_missing),
 		T(one_process_is_shown),
+		T(what_a_library_counts_is_shown_without_the_module),
+		T(pages_that_do_not_count_are_passed_over),
 		T(reset_is_one_word),
 		T(bad_arguments_are_named),
 		T(devices_are_a_table),

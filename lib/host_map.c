@@ -299,6 +299,12 @@ static struct host_map *map_of(struct engine_file *file)
 	return none;
 }
 
+/* After map_of(), which another thread may still be in. */
+static struct host_map *map_there(const struct engine_file *file)
+{
+	return __atomic_load_n(&file->map, __ATOMIC_RELAXED);
+}
+
 /* The descriptor's file is that one, and ends at @end or later. */
 static bool reaches(const struct host_map *map, int fd, uint64_t end)
 {
@@ -402,7 +408,7 @@ static void unmap_window(char *at)
 /* Looked at before and after, as the descriptor may have become another file's. */
 static char *map_checked(const struct engine_file *file, uint64_t offset)
 {
-	struct host_map *map = file->map;
+	struct host_map *map = map_there(file);
 	char *at = NULL;
 	int error = 0;
 
@@ -440,13 +446,13 @@ static struct window *window_of(struct host_map *map, uint64_t offset)
 /* Where a window begins; NULL: it can't be had, or not now. */
 static char *begin_of(const struct engine_file *file, uint64_t offset)
 {
-	struct window *window = window_of(file->map, offset);
+	struct window *window = window_of(map_there(file), offset);
 	char *at, *new;
 
 	if (!window)
 		return NULL;
 	at = atomic_load_explicit(&window->at, memory_order_acquire);
-	if (at || has_to_wait(file->map))
+	if (at || has_to_wait(map_there(file)))
 		return at;
 	new = map_checked(file, offset / WINDOW * WINDOW);
 	if (!new || atomic_compare_exchange_strong(&window->at, &at, new))
@@ -554,7 +560,7 @@ static void forget(struct host_map *map, uint64_t length, uint64_t offset)
 static bool may_be_clean(const struct engine_file *file, uint64_t length,
 			 uint64_t offset)
 {
-	return file->map->clean &&
+	return map_there(file)->clean &&
 	       host_file_has(file, length, offset, HOST_QUIET);
 }
 
@@ -567,7 +573,7 @@ static bool suits(const struct engine_file *file, uint64_t length,
 
 bool host_map_is_due(const struct engine_file *file)
 {
-	return now_ns() - atomic_load_explicit(&file->map->stamped_ns,
+	return now_ns() - atomic_load_explicit(&map_there(file)->stamped_ns,
 					       memory_order_relaxed) >= STAMP_NS;
 }
 
@@ -576,7 +582,7 @@ static bool is_still_fit(const struct engine_file *file)
 {
 	if (!host_map_is_due(file) || is_fit(file->fd))
 		return true;
-	wait_a_bit(file->map, false);
+	wait_a_bit(map_there(file), false);
 	return false;
 }
 
@@ -637,7 +643,7 @@ static void touch(const struct engine_file *file, uint64_t length,
 
 	if (!at)
 		return;
-	word = &window_of(file->map, offset)->touched[offset % WINDOW / BLOCK];
+	word = &window_of(map_there(file), offset)->touched[offset % WINDOW / BLOCK];
 	old = atomic_load_explicit(word, memory_order_acquire);
 	if (!(old & TOUCHING) && now - old <= 2 * TOUCH_UNITS)
 		return;
@@ -741,7 +747,7 @@ static uint64_t put_some(const struct engine_file *file, struct host_bytes from,
 		return (uint64_t)n;
 	if (n == -ENOSYS || n == -EPERM)
 		refused = true;
-	wait_a_bit(file->map, false);
+	wait_a_bit(map_there(file), false);
 	return 0;
 }
 
@@ -751,7 +757,7 @@ static uint64_t put(const struct engine_file *file, struct host_bytes from,
 {
 	uint64_t done = 0, n;
 
-	if (has_to_wait(file->map) || refused)
+	if (has_to_wait(map_there(file)) || refused)
 		return 0;
 	touch_all(file, length, offset, true);
 	while (done < length) {
@@ -766,7 +772,7 @@ static uint64_t put(const struct engine_file *file, struct host_bytes from,
 uint64_t host_map_write(struct engine_file *file, struct host_bytes from,
 			uint64_t length, uint64_t offset, bool look, int *error)
 {
-	struct host_map *map = file->map;
+	struct host_map *map = map_there(file);
 	uint64_t done = 0, stamp;
 
 	*error = 0;

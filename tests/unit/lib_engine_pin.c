@@ -380,6 +380,7 @@ static int never_there(int pagemap, const void *at, uint64_t length)
 
 static void what_can_not_be_pinned_is_read_as_ever(void **state)
 {
+	struct host_pin_calls calls = pins_as_ever;
 	struct fixture f;
 
 	(void)state;
@@ -388,8 +389,9 @@ static void what_can_not_be_pinned_is_read_as_ever(void **state)
 		pins.refuse_with = i == 0 ? -EIO : i == 1 ? -EOPNOTSUPP : 0;
 		if (i == 2)
 			not_cached_from = 2 * MIB;
-		pin_calls.most = i == 3 ? MIB : 4 * MIB;
-		pin_calls.absent = i == 4 ? never_there : count_absent;
+		calls.most = i == 3 ? MIB : 4 * MIB;
+		calls.absent = i == 4 ? never_there : count_absent;
+		say_pins(&calls);
 		for (unsigned int n = 0; n < 8; n++) {
 			read_bytes(&f, 0, 0, FILE_BYTES);
 			usleep(2000);
@@ -400,8 +402,9 @@ static void what_can_not_be_pinned_is_read_as_ever(void **state)
 		/* Now it could; but who says never is not asked again. */
 		pins.refuse_with = 0;
 		not_cached_from = UINT64_MAX;
-		pin_calls.most = 4 * MIB;
-		pin_calls.absent = count_absent;
+		calls.most = 4 * MIB;
+		calls.absent = count_absent;
+		say_pins(&calls);
 		for (unsigned int n = 0; n < 8; n++) {
 			read_bytes(&f, 0, 0, FILE_BYTES);
 			usleep(2000);
@@ -429,11 +432,13 @@ static void a_copy_that_fails_is_made_in_another_way(void **state)
 
 static void make_room(unsigned int way)
 {
+	struct host_pin_calls calls = pins_as_ever;
 	struct fixture f, g;
 
 	open_pins(&f);
-	pin_calls.most = way ? 0 : 4 * MIB;
-	pin_calls.blocks = way ? 1 : 4;
+	calls.most = way ? 0 : 4 * MIB;
+	calls.blocks = way ? 1 : 4;
+	say_pins(&calls);
 	have_it_pinned(&f);
 	g = f;
 	assert_int_equal(engine_file_init(&g.file, mock_file(FILE_BYTES)), 0);
@@ -441,7 +446,8 @@ static void make_room(unsigned int way)
 	read_twice(&g);
 	usleep(20000);
 	assert_int_equal(pins.made, 1);
-	pin_calls.idle_ns = 0;
+	calls.idle_ns = 0;
+	say_pins(&calls);
 	have_it_pinned(&g);
 	assert_int_equal(pins.made, 2);
 	assert_int_equal(pins.nr, 1);

@@ -765,6 +765,41 @@ static void rewrite(enum target target)
 TEST_OF(cached_bytes_of_ext4_are_written_by_a_mapping, 60, rewrite(EXT4))
 TEST_OF(cached_bytes_of_xfs_are_written_by_a_mapping, 60, rewrite(XFS))
 
+static CUfileOpError register_once(int fd)
+{
+	CUfileDescr_t descr = { .type = CU_FILE_HANDLE_TYPE_OPAQUE_FD };
+	CUfileHandle_t fh = NULL;
+	CUfileOpError err;
+
+	descr.handle.fd = fd;
+	err = cf.cuFileHandleRegister(&fh, &descr).err;
+	if (!err)
+		cf.cuFileHandleDeregister(fh);
+	return err;
+}
+
+/* What nobody may write is no file to write past the page cache. */
+TEST(an_immutable_file_is_refused_strictly)
+{
+	int fd, flags, before;
+
+	start();
+	fd = file_make(EXT4, MIB, 3, O_RDWR | O_DIRECT);
+	ASSERT_EQ(ioctl(fd, FS_IOC_GETFLAGS, &before), 0);
+	flags = before | FS_IMMUTABLE_FL;
+	ASSERT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
+	ASSERT_EQ(register_once(fd), CU_FILE_SUCCESS);
+	stop();
+	ASSERT_EQ(cf.cuFileSetParameterBool(
+		CUFILE_PARAM_PROPERTIES_ALLOW_COMPAT_MODE, false).err, 0);
+	ASSERT_EQ(cf.cuFileDriverOpen().err, 0);
+	ASSERT_EQ(register_once(fd), CU_FILE_IO_NOT_SUPPORTED);
+	ASSERT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &before), 0);
+	ASSERT_EQ(register_once(fd), CU_FILE_SUCCESS);
+	stop();
+	close(fd);
+}
+
 /* A file that O_DIRECT does not take can't be read strictly. */
 TEST(a_strict_read_of_tmpfs_is_refused)
 {

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* Which GPU driver is used, and for how long. */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "gpu.h"
+#include "libnvfs.h"
+
+#define BARS		6
+#define RESOURCE_MEMORY	0x200U
 
 static const struct gpu_driver *const builtin[] = { &gpu_cuda, &gpu_hip };
 
@@ -95,4 +101,28 @@ bool gpu_in_use(unsigned int index)
 	for (size_t i = 0; i < sizeof(builtin) / sizeof(builtin[0]); i++)
 		used |= builtin[i]->pumps && builtin[i]->pumps->in_use(index);
 	return used;
+}
+
+/* The one to a GPU's memory is the largest. */
+uint64_t gpu_bar_bytes(uint32_t bdf)
+{
+	uint64_t first, last, flags, best = 0;
+	char name[24], path[64];
+	FILE *file;
+
+	if (bdf == NVFS_BDF_NONE || nvfs_bdf_format(bdf, name, sizeof(name)))
+		return 0;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	for (int i = 0; i < BARS; i++) {
+		if (fscanf(file, "%" SCNx64 " %" SCNx64 " %" SCNx64, &first,
+			   &last, &flags) != 3)
+			break;
+		if ((flags & RESOURCE_MEMORY) && last - first + 1 > best)
+			best = last - first + 1;
+	}
+	fclose(file);
+	return best;
 }

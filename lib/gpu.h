@@ -256,6 +256,8 @@ struct gpu_pumps {
  *	that its own work on it stays ordered with that; may be NULL
  * @classify: what is at @addr; may be NULL: device memory of GPU 0
  * @uuid: 16 bytes that name the GPU; may be NULL
+ * @version: of the interface that the library offers, as 1000 * major + 10 * minor, 0:
+ *	it does not tell; may be NULL
  * @streams: NULL when the vendor has none
  * @copies: NULL when there are only @copy_in and @copy_out
  * @pumps: NULL when the vendor has none
@@ -281,10 +283,14 @@ struct gpu_driver {
 	int (*expose)(unsigned int index, uint64_t addr);
 	int (*classify)(uint64_t addr, struct gpu_mem *mem);
 	int (*uuid)(unsigned int index, uint8_t *uuid);
+	int (*version)(void);
 	const struct gpu_streams *streams;
 	const struct gpu_copies *copies;
 	const struct gpu_pumps *pumps;
 };
+
+/* gpu.c: the largest of a PCI function's memory ranges in bytes, 0: not to be had. */
+uint64_t gpu_bar_bytes(uint32_t bdf);
 
 extern const struct gpu_driver gpu_cuda;
 extern const struct gpu_driver gpu_hip;

@@ -53,6 +53,7 @@ static struct {
 	int (*capture_mode)(int *mode);
 	int (*ctx_current)(void **ctx);
 	int (*ctx_id)(void *ctx, uint64_t *id);
+	int (*version)(int *version);
 #define FIELD(symbol, field, params) int (*field)params;
 	CUDA_CALLS(FIELD)
 #undef FIELD
@@ -130,6 +131,7 @@ static int load(void)
 	bind(handle, "cuThreadExchangeStreamCaptureMode", &cu.capture_mode);
 	bind(handle, "cuCtxGetCurrent", &cu.ctx_current);
 	bind(handle, "cuCtxGetId", &cu.ctx_id);
+	bind(handle, "cuDriverGetVersion", &cu.version);
 	cu.handle = handle;
 	gpu_cuda_bind_streams(symbol_of_library);
 	gpu_cuda_bind_copies(symbol_of_library);
@@ -175,6 +177,13 @@ static int cuda_count(void)
 	if (nr <= 0)
 		return -ENODEV;
 	return nr < MAX_DEVICES ? nr : MAX_DEVICES;
+}
+
+static int cuda_version(void)
+{
+	int version = 0;
+
+	return cu.version && !cu.version(&version) && version > 0 ? version : 0;
 }
 
 static int cuda_describe(unsigned int index, struct nvfs_gpu *gpu)
@@ -393,6 +402,7 @@ const struct gpu_driver gpu_cuda = {
 	.expose = cuda_expose,
 	.classify = gpu_cuda_classify,
 	.uuid = gpu_cuda_uuid,
+	.version = cuda_version,
 	.streams = &gpu_cuda_streams,
 	.copies = &gpu_cuda_copies,
 	.pumps = &gpu_cuda_pumps,

@@ -13,6 +13,7 @@
 /**
  * struct platform - the machine, in words; "" where there is nothing to say
  * @nvidia: "open 570.86.15", "closed 550.54" or "not loaded"
+ * @uring, @cachestat: "yes", or why not: what the way through host memory is faster with
  * @nvidia_fs: the incumbent's module is loaded, which NVFS does not need
  */
 struct platform {
@@ -25,6 +26,8 @@ struct platform {
 	char encryption[CHECK_WORD];
 	char container[CHECK_WORD];
 	char nvidia[CHECK_WORD];
+	char uring[CHECK_WORD];
+	char cachestat[CHECK_WORD];
 	bool nvidia_fs;
 };
 
@@ -109,7 +112,8 @@ const char *subject_remedy(const struct subject *subject);
 
 /**
  * struct check_gpu - a GPU
- * @bar_bytes: "" when the module does not list it, like all that follows
+ * @bar_bytes: the module's word, or else sysfs's; "" when neither has one
+ * @link: "" when the module does not list it, like all that follows
  * @pages: where its struct pages come from, when it has some
  */
 struct check_gpu {
@@ -128,6 +132,9 @@ struct check {
 	int module_error;
 	struct nvfs_info info;
 	int gpu_error;
+	/* Of the vendor's library; "" and 0 where it is not known. */
+	const char *library;
+	int library_version;
 	unsigned int nr_gpus;
 	struct check_gpu gpus[CHECK_MAX_GPUS];
 	struct subject *subjects;

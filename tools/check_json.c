@@ -33,6 +33,8 @@ static void print_platform(const struct platform *platform)
 	put("memory_encryption", platform->encryption);
 	put("container", platform->container);
 	put("nvidia", platform->nvidia);
+	put("io_uring", platform->uring);
+	put("cachestat", platform->cachestat);
 	printf(",\"nvidia_fs\":%s}\n", platform->nvidia_fs ? "true" : "false");
 }
 
@@ -76,6 +78,9 @@ static void print_gpu(const struct check_gpu *gpu)
 
 static void print_gpus(const struct check *check)
 {
+	if (check->library_version)
+		printf("{\"cmd\":\"check\",\"kind\":\"library\",\"name\":\"%s\",\"version\":%d}\n",
+		       check->library, check->library_version);
 	if (check->gpu_error) {
 		printf("{\"cmd\":\"check\",\"kind\":\"no-gpu\",\"error\":\"%s\"",
 		       errno_name(check->gpu_error));

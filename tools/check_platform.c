@@ -9,8 +9,16 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "check.h"
+#include <sys/syscall.h>
 
+#include "check.h"
+#include "ring.h"
+
+#ifndef SYS_cachestat
+#define SYS_cachestat	451
+#endif
+
+#define RING_BYTES	4096U
 #define EFI		"/sys/firmware/efi"
 #define SECURE_BOOT	EFI "/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
@@ -202,6 +210,23 @@ static void look_at_nvidia(const char *root, struct platform *platform)
 		 open ? "open" : "closed", (int)strspn(at, "0123456789."), at);
 }
 
+/* What libcufile would find; a container's rules are told by trying. */
+static void look_at_calls(struct platform *platform)
+{
+	char *host = aligned_alloc(RING_BYTES, RING_BYTES);
+	struct ring *ring = host ? ring_open(host, RING_BYTES) : NULL;
+	int error = ring ? 0 : ring_error();
+
+	snprintf(platform->uring, CHECK_WORD, error ? "no (%s)" : "yes",
+		 errno_name(error < 0 ? error : -ENOMEM));
+	ring_close(ring);
+	free(host);
+	/* No descriptor: it is known for what it says of that. */
+	syscall(SYS_cachestat, -1, NULL, NULL, 0);
+	snprintf(platform->cachestat, CHECK_WORD,
+		 errno == EBADF ? "yes" : "no (%s)", errno_name(-errno));
+}
+
 void platform_look(const char *root, struct platform *platform)
 {
 	memset(platform, 0, sizeof(*platform));
@@ -211,4 +236,5 @@ void platform_look(const char *root, struct platform *platform)
 	look_at_encryption(root, platform);
 	look_at_container(root, platform);
 	look_at_nvidia(root, platform);
+	look_at_calls(platform);
 }

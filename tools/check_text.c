@@ -50,6 +50,8 @@ static void print_platform(const struct platform *platform)
 	row("lockdown", platform->lockdown);
 	row("memory encryption", platform->encryption);
 	row("container", platform->container);
+	row("io_uring", platform->uring);
+	row("cachestat", platform->cachestat);
 }
 
 static void print_drivers(const struct check *check)
@@ -73,6 +75,10 @@ static void print_drivers(const struct check *check)
 		    "unknown without the module" :
 		    "no: the module finds no driver that pins GPU memory");
 	row("nvidia", check->platform.nvidia);
+	if (check->library_version)
+		printf(" %-18s: %d.%d\n", check->library,
+		       check->library_version / 1000,
+		       check->library_version % 1000 / 10);
 	row("nvidia-fs", check->platform.nvidia_fs ?
 	    "loaded, where nvfs should be: modprobe -r nvidia-fs" : "not loaded");
 }
@@ -88,9 +94,11 @@ static void print_gpu(const struct check_gpu *gpu)
 	if (gpu->bar_bytes[0]) {
 		format_bytes(strtoull(gpu->bar_bytes, NULL, 10), bar,
 			     sizeof(bar));
-		printf(", BAR %s, link %s, IOMMU %s, fit %s", bar,
-		       gpu->link[0] ? gpu->link : "-", gpu->iommu, gpu->fit);
+		printf(", BAR %s", bar);
 	}
+	if (gpu->fit[0])
+		printf(", link %s, IOMMU %s, fit %s",
+		       gpu->link[0] ? gpu->link : "-", gpu->iommu, gpu->fit);
 	printf(", pages %s\n", gpu->pages[0] ? gpu->pages :
 					       "not made yet");
 }

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "drives.h"
+#include "gpu.h"
 #include "procfile.h"
 
 #define MOUNTS		"/proc/self/mountinfo"
@@ -60,6 +61,27 @@ static void find_pages(struct check_gpu *gpu, const struct things *regions)
 	}
 }
 
+/* What is to be had without the module. */
+static void describe_without(struct check_gpu *gpu)
+{
+	uint64_t bytes = gpu->bar_bytes[0] ? 0 : gpu_bar_bytes(gpu->gpu.bdf);
+
+	if (bytes)
+		snprintf(gpu->bar_bytes, sizeof(gpu->bar_bytes), "%llu",
+			 (unsigned long long)bytes);
+}
+
+static void look_at_library(struct check *check)
+{
+	const struct gpu_driver *driver;
+
+	if (gpu_get(&driver))
+		return;
+	check->library = driver->name;
+	check->library_version = driver->version ? driver->version() : 0;
+	gpu_put();
+}
+
 static void describe_gpus(struct check *check)
 {
 	struct things things;
@@ -74,12 +96,15 @@ static void describe_gpus(struct check *check)
 			find_pages(&check->gpus[i], &things);
 		things_free(&things);
 	}
+	for (unsigned int i = 0; i < check->nr_gpus; i++)
+		describe_without(&check->gpus[i]);
 }
 
 static void look_at_gpus(struct check *check)
 {
 	int nr = nvfs_gpu_count(check->nvfs);
 
+	look_at_library(check);
 	if (nr < 0) {
 		check->gpu_error = nr;
 		return;

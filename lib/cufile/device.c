@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* What the GPUs are, and by which way bytes may go to them. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cufile_priv.h"
 #include "libnvfs.h"
 
-#define BARS		6
-#define RESOURCE_MEMORY	0x200U
 #define P2PDMA_MASK	(1U << CUFILE_P2PDMA)
 
-/* The largest of a PCI function's memory ranges is the one to its memory. */
 static CUfileOpError bar_size(uint32_t bdf, size_t *kib)
 {
-	uint64_t first, last, flags, best = 0;
-	char name[24], path[64];
-	FILE *file;
-
-	if (bdf == NVFS_BDF_NONE || nvfs_bdf_format(bdf, name, sizeof(name)))
-		return CU_FILE_INTERNAL_ERROR;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", name);
-	file = fopen(path, "re");
-	if (!file)
-		return CU_FILE_INTERNAL_ERROR;
-	for (int i = 0; i < BARS; i++) {
-		if (fscanf(file, "%" SCNx64 " %" SCNx64 " %" SCNx64, &first,
-			   &last, &flags) != 3)
-			break;
-		if ((flags & RESOURCE_MEMORY) && last - first + 1 > best)
-			best = last - first + 1;
-	}
-	fclose(file);
-	*kib = best / KIB;
-	return best ? CU_FILE_SUCCESS : CU_FILE_INTERNAL_ERROR;
+	*kib = gpu_bar_bytes(bdf) / KIB;
+	return *kib ? CU_FILE_SUCCESS : CU_FILE_INTERNAL_ERROR;
 }
 
 CF_API CUfileError_t cuFileGetBARSizeInKB(int gpuIndex, size_t *barSize)

@@ -39,8 +39,9 @@ TEST(check_says_what_an_issue_needs)
 	static const char * const parts[] = {
 		" nvfs check ", "\n PLATFORM\n", " kernel ", " IOMMU ",
 		" secure boot ", " lockdown ", " memory encryption ",
-		" container ", "\n DRIVERS\n", " nvfs ", ": loaded, version ",
-		" provider ", ": page table version 0x", " nvidia ",
+		" container ", " io_uring ", " cachestat ", "\n DRIVERS\n",
+		" nvfs ", ": loaded, version ", " provider ",
+		": page table version 0x", " nvidia ", "\n cuda ",
 		"\n GPUS\n", " gpu:0 ", ", BAR ", ", IOMMU ", ", fit ok",
 		"\n LIBCUFILE\n", " cufile.json ",
 		"\n DRIVES, FILE SYSTEMS AND FILES\n", " gpu:0 ", "/dev/nvme",

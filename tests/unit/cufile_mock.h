@@ -145,6 +145,11 @@ int nvfs_gpu_get(struct nvfs *nvfs, unsigned int index, struct nvfs_gpu *gpu)
 	return index ? -ENODEV : mock.gpu_error;
 }
 
+uint64_t gpu_bar_bytes(uint32_t bdf)
+{
+	return bdf == NVFS_BDF_NONE ? 0 : 1 << 30;
+}
+
 int nvfs_bdf_format(uint32_t bdf, char *text, size_t size)
 {
 	(void)bdf;

@@ -65,6 +65,10 @@ static void a_bare_machine_is_described(void **state)
 	assert_string_equal(platform.container, "none seen");
 	assert_string_equal(platform.nvidia, "not loaded");
 	assert_false(platform.nvidia_fs);
+	assert_true(!strcmp(platform.uring, "yes") ||
+		    !strncmp(platform.uring, "no (E", 5));
+	assert_true(!strcmp(platform.cachestat, "yes") ||
+		    !strncmp(platform.cachestat, "no (E", 5));
 }
 
 static void a_server_is_described(void **state)

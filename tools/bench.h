@@ -3,6 +3,7 @@
 #ifndef NVFS_TOOL_BENCH_H
 #define NVFS_TOOL_BENCH_H
 
+#include <sched.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,9 @@ enum bench_way {
  * @time_ns: how long each run lasts; 0: once over the file
  * @depth: requests that a thread has under way
  * @unaligned: bytes by which offsets in file and memory are off
+ * @cpu: host memory is read and written, and no GPU's: by the kind of transfer that was
+ *	asked for (@cpu_xfer) or of memory (@cpu_memory)
+ * @node: run on the CPUs of this NUMA node, if @has_node
  */
 struct bench_opts {
 	const char *path;
@@ -65,6 +69,9 @@ struct bench_opts {
 	uint64_t time_ns;
 	uint64_t seed;
 	unsigned int unaligned;
+	unsigned int node;
+	bool has_node;
+	bool cpu, cpu_xfer, cpu_memory;
 	bool verify;
 	bool no_register;
 	bool buffered;
@@ -81,6 +88,10 @@ int bench_parse_sizes(const char *text, struct bench_opts *opts);
 const char *bench_op_name(enum bench_op op);
 const char *bench_mode_name(enum bench_mode mode);
 bool bench_writes(const struct bench_opts *opts);
+
+/* bench_node.c: this thread, and those that it starts; 0, or -1 after a message. */
+int bench_stay_on(unsigned int node);
+int bench_parse_cpus(const char *text, cpu_set_t *set);
 
 /* bench_stat.c: latencies, to within 1/64 of each. */
 
@@ -196,7 +207,7 @@ struct bench_result {
 /**
  * struct bench - all that runs share
  * @files: one, or with @opts->is_dir one for each thread
- * @addr: memory of @buf, @per_thread bytes for each thread
+ * @addr: memory of @buf, or @host, @per_thread bytes for each thread
  */
 struct bench {
 	struct bench_opts opts;
@@ -204,6 +215,7 @@ struct bench {
 	unsigned int nr_files;
 	struct nvfs_gpu gpu;
 	struct nvfs_buf *buf;
+	char *host;
 	uint64_t addr;
 	uint64_t per_thread;
 	bool registered;

@@ -27,6 +27,8 @@ uint32_t bench_route(const struct bench_result *result)
 /* gdsio's word for the kind of transfer. */
 static const char *xfer_name(const struct bench_opts *opts)
 {
+	if (opts->cpu)
+		return "CPUONLY";
 	if (opts->mode == BENCH_STREAM)
 		return "GPUD_ASYNC";
 	if (opts->mode == BENCH_BATCH)
@@ -96,10 +98,13 @@ static void print_json_what(const struct bench *bench,
 
 	printf("{\"cmd\":\"bench\",\"file\":");
 	json_string(stdout, opts->path);
-	printf(",\"gpu\":%u,\"rw\":\"%s\",\"mode\":\"%s\",\"block\":%llu,\"threads\":%u,\"depth\":%u",
-	       opts->gpu, bench_op_name(opts->op),
-	       bench_mode_name(opts->mode), (unsigned long long)result->block,
-	       opts->threads, opts->depth);
+	if (opts->cpu)
+		printf(",\"gpu\":null");
+	else
+		printf(",\"gpu\":%u", opts->gpu);
+	printf(",\"rw\":\"%s\",\"mode\":\"%s\",\"block\":%llu,\"threads\":%u,\"depth\":%u",
+	       bench_op_name(opts->op), bench_mode_name(opts->mode),
+	       (unsigned long long)result->block, opts->threads, opts->depth);
 	printf(",\"seed\":%llu,\"unaligned\":%u,\"registered\":%s,\"o_direct\":%s",
 	       (unsigned long long)opts->seed, opts->unaligned,
 	       bench->registered ? "true" : "false",
@@ -222,7 +227,7 @@ void bench_warn(const struct bench *bench, const struct bench_result *result)
 	}
 	if (opts->quiet)
 		return;
-	if (result->bounce && opts->way != BENCH_HOST)
+	if (result->bounce && opts->way != BENCH_HOST && !opts->cpu)
 		why_not_direct(bench, result->reason);
 	if (!bench->files[0].direct_io && !opts->buffered)
 		complain("bench: %s does not offer O_DIRECT: through the page cache",

@@ -46,7 +46,7 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* u is only --buffered; m, n, O: gdsio's, taken where they mean what we do. */
+/* u is only --buffered; m, O: gdsio's, taken where they mean what we do. */
 static const char letters[] = ":f:D:d:w:s:o:i:I:x:B:T:k:m:n:O:p:P:J:RFVUbjqh";
 
 static const char *const ops[] = {
@@ -203,11 +203,13 @@ static int parse_xfer(const char *text, struct bench_opts *opts)
 		const char *name;
 		enum bench_mode mode;
 		enum bench_way way;
+		bool cpu;
 	} kinds[] = {
-		{ "0", BENCH_SYNC, BENCH_AUTO },
-		{ "2", BENCH_SYNC, BENCH_HOST },
-		{ "5", BENCH_STREAM, BENCH_AUTO },
-		{ "6", BENCH_BATCH, BENCH_AUTO },
+		{ "0", BENCH_SYNC, BENCH_AUTO, false },
+		{ "1", BENCH_SYNC, BENCH_AUTO, true },
+		{ "2", BENCH_SYNC, BENCH_HOST, false },
+		{ "5", BENCH_STREAM, BENCH_AUTO, false },
+		{ "6", BENCH_BATCH, BENCH_AUTO, false },
 	};
 
 	for (size_t i = 0; i < NR(kinds); i++) {
@@ -215,6 +217,7 @@ static int parse_xfer(const char *text, struct bench_opts *opts)
 			continue;
 		opts->mode = kinds[i].mode;
 		opts->way = kinds[i].way;
+		opts->cpu_xfer = kinds[i].cpu;
 		return 0;
 	}
 	return -EINVAL;
@@ -287,16 +290,24 @@ static int parse_value(int letter, const char *text, struct bench_opts *opts)
 	}
 }
 
-/* Options of gdsio that would have to mean something else here. */
+/* Options of gdsio of which some would have to mean something else here. */
 static int take_foreign(int letter, const char *text, struct bench_opts *opts)
 {
 	if (letter == 'O') {
 		opts->buffered = !strcmp(text, "1");
 		return strcmp(text, "0") && strcmp(text, "1") ? -EINVAL : 0;
 	}
-	if (letter == 'm')
-		return strcmp(text, "0") ? -EINVAL : 0;
-	return -EINVAL;
+	if (letter == 'n') {
+		opts->has_node = strcmp(text, "-1");
+		return opts->has_node ? parse_unsigned(text, 0, 1023,
+						       &opts->node) : 0;
+	}
+	/* Memory of the GPU, or of the host that nobody has pinned. */
+	if (letter != 'm' || (strcmp(text, "0") && strcmp(text, "3") &&
+			      strcmp(text, "4")))
+		return -EINVAL;
+	opts->cpu_memory = *text != '0';
+	return 0;
 }
 
 static bool take_flag(int letter, struct bench_opts *opts)
@@ -403,10 +414,19 @@ static int check(struct bench_opts *opts)
 {
 	if (opts->op == BENCH_VERIFY)
 		opts->verify = true;
+	opts->cpu = opts->cpu_xfer || opts->cpu_memory;
 	if (!opts->depth)
 		opts->depth = opts->mode == BENCH_SYNC ? 1 : 32;
 	if (opts->mode == BENCH_SYNC && opts->depth > 1) {
 		complain("bench: a thread has one synchronous request at a time: more threads, or --mode batch or stream");
+		return -1;
+	}
+	if (opts->cpu && opts->mode == BENCH_STREAM) {
+		complain("bench: a stream is a GPU's, and host memory was asked for");
+		return -1;
+	}
+	if (opts->cpu && opts->way != BENCH_AUTO) {
+		complain("bench: --route is of GPU memory, and host memory was asked for");
 		return -1;
 	}
 	if (opts->op == BENCH_VERIFY && opts->time_ns) {

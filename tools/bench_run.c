@@ -52,6 +52,19 @@ static int open_files(struct bench *bench)
 	return 0;
 }
 
+static int get_host(struct bench *bench, uint64_t bytes)
+{
+	bench->host = aligned_alloc(PAGE, bytes);
+	if (!bench->host) {
+		complain("bench: no memory (ENOMEM)");
+		return -1;
+	}
+	/* So that no page is made while it is measured. */
+	memset(bench->host, 0, bytes);
+	bench->addr = (uintptr_t)bench->host;
+	return 0;
+}
+
 static int get_memory(struct bench *bench)
 {
 	const struct bench_opts *opts = &bench->opts;
@@ -65,6 +78,8 @@ static int get_memory(struct bench *bench)
 	}
 	bench->per_thread = stride_of(most) * opts->depth + PAGE;
 	bytes = bench->per_thread * opts->threads;
+	if (opts->cpu)
+		return get_host(bench, bytes);
 	ret = nvfs_gpu_get(engine_nvfs(), opts->gpu, &bench->gpu);
 	if (!ret)
 		ret = nvfs_buf_alloc(engine_nvfs(), opts->gpu, bytes,
@@ -99,16 +114,19 @@ int bench_open(struct bench *bench)
 	const struct bench_opts *opts = &bench->opts;
 	int ret;
 
+	/* Before there are other threads, and any memory. */
+	if (opts->has_node && bench_stay_on(opts->node))
+		return -1;
 	if (open_engine(opts))
 		return -1;
 	/* What is written may be made or grow; not before there is a GPU. */
 	if ((bench_writes(opts) && get_memory(bench)) || open_files(bench) ||
-	    (!bench->buf && get_memory(bench))) {
+	    (!bench->addr && get_memory(bench))) {
 		bench_close(bench);
 		return -1;
 	}
 	warm(opts);
-	if (opts->no_register)
+	if (opts->no_register || opts->cpu)
 		return 0;
 	ret = engine_mem_add(opts->gpu, bench->addr,
 			     nvfs_buf_capacity(bench->buf));
@@ -129,6 +147,7 @@ void bench_close(struct bench *bench)
 		bench_file_close(&bench->files[i]);
 	free(bench->files);
 	nvfs_buf_free(bench->buf);
+	free(bench->host);
 	engine_put();
 }
 
@@ -178,7 +197,7 @@ static void prepare_slots(struct bench_worker *worker, unsigned int id)
 		slot->buf_offset = at;
 		slot->req.file = &worker->engine_file;
 		slot->req.addr = crew->bench->addr + at;
-		slot->req.gpu = opts->gpu;
+		slot->req.gpu = opts->cpu ? ENGINE_HOST : opts->gpu;
 		slot->req.write = bench_writes(opts);
 		slot->req.no_bounce = opts->way == BENCH_DIRECT;
 		sem_init(&slot->over, 0, 0);
@@ -389,7 +408,8 @@ void bench_run(struct bench *bench, uint64_t block,
 	memset(result, 0, sizeof(*result));
 	result->block = block;
 	look_at_cache(bench, result);
-	result->error = workers ? engine_gpu(&crew.driver) : -ENOMEM;
+	result->error = !workers ? -ENOMEM : bench->opts.cpu ? 0 :
+			engine_gpu(&crew.driver);
 	if (!result->error) {
 		pthread_condattr_init(&attr);
 		pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

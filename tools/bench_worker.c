@@ -54,6 +54,25 @@ static bool is_over(struct bench_worker *worker)
 	return false;
 }
 
+/* What is to be written is put where it is read from, by the GPU's copy engine. */
+static int put_bytes(const struct bench *bench, uint64_t at, const void *from,
+		     uint64_t length)
+{
+	if (!bench->host)
+		return nvfs_buf_copy_in(bench->buf, at, from, length);
+	memcpy(bench->host + at, from, length);
+	return 0;
+}
+
+static int get_bytes(const struct bench *bench, uint64_t at, void *to,
+		     uint64_t length)
+{
+	if (!bench->host)
+		return nvfs_buf_copy_out(bench->buf, at, to, length);
+	memcpy(to, bench->host + at, length);
+	return 0;
+}
+
 bool bench_prepare(struct bench_worker *worker, struct bench_slot *slot)
 {
 	struct bench_crew *crew = worker->crew;
@@ -72,8 +91,8 @@ bool bench_prepare(struct bench_worker *worker, struct bench_slot *slot)
 		return true;
 	bench_pattern(worker->scratch, req->file_offset, req->length,
 		      opts_of(worker)->seed);
-	ret = nvfs_buf_copy_in(crew->bench->buf, slot->buf_offset,
-			       worker->scratch, req->length);
+	ret = put_bytes(crew->bench, slot->buf_offset, worker->scratch,
+			req->length);
 	if (ret)
 		bench_fail(crew, ret, req->file_offset);
 	return !ret;
@@ -84,8 +103,8 @@ static void check_read(struct bench_worker *worker, struct bench_slot *slot)
 {
 	const struct engine_req *req = &slot->req;
 	struct bench_diff diff;
-	int ret = nvfs_buf_copy_out(worker->crew->bench->buf, slot->buf_offset,
-				    worker->scratch, req->done);
+	int ret = get_bytes(worker->crew->bench, slot->buf_offset,
+			    worker->scratch, req->done);
 
 	if (ret) {
 		bench_fail(worker->crew, ret, req->file_offset);

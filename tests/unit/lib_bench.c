@@ -123,6 +123,35 @@ static void a_line_of_gdsio_is_understood(void **state)
 	assert_int_equal(parse("bench -f a -x 5", &opts), 0);
 	assert_int_equal(opts.mode, BENCH_STREAM);
 	assert_int_equal(opts.depth, 32);
+	assert_false(opts.cpu || opts.has_node);
+	assert_int_equal(parse("bench -f a -d 0 -n 1 -w 4 -s 10G -i 1M -x 0 -I 0", &opts), 0);
+	assert_true(opts.has_node);
+	assert_int_equal(opts.node, 1);
+	assert_int_equal(parse("bench -f a -n -1 -x 1", &opts), 0);
+	assert_true(opts.cpu && !opts.has_node);
+	assert_int_equal(opts.mode, BENCH_SYNC);
+	assert_int_equal(parse("bench -f a -m 3 -x 6", &opts), 0);
+	assert_true(opts.cpu);
+	assert_int_equal(parse("bench -f a -m 3 -m 0 -x 1 -x 0", &opts), 0);
+	assert_false(opts.cpu);
+}
+
+static void cpus_of_a_node_are_a_list(void **state)
+{
+	static const char *const bad[] = {
+		"", "\n", "x", "3-1", "0-", "0,x", "1024", "0-99999", "-1", "0-1-2",
+	};
+	cpu_set_t set;
+
+	(void)state;
+	assert_int_equal(bench_parse_cpus("0-3,16-17,20\n", &set), 0);
+	assert_int_equal(CPU_COUNT(&set), 7);
+	assert_true(CPU_ISSET(3, &set) && CPU_ISSET(17, &set) &&
+		    CPU_ISSET(20, &set) && !CPU_ISSET(18, &set));
+	assert_int_equal(bench_parse_cpus("0", &set), 0);
+	assert_int_equal(CPU_COUNT(&set), 1);
+	for (size_t i = 0; i < NR(bad); i++)
+		assert_int_equal(bench_parse_cpus(bad[i], &set), -EINVAL);
 }
 
 static void our_own_words_are_understood(void **state)
@@ -156,13 +185,16 @@ static void bad_words_are_refused(void **state)
 		"bench --depth 0 /a", "bench --depth 4 /a",
 		"bench --mode batch --depth 4097 /a", "bench --mode fast /a",
 		"bench --rw append /a", "bench -I 4 /a", "bench -I -1 /a",
-		"bench -x 1 /a", "bench -x 3 /a", "bench -x 7 /a",
+		"bench -x 3 /a", "bench -x 7 /a",
 		"bench -x 00 /a", "bench --size 0 /a", "bench --size 9E /a",
 		"bench --offset 8388608T /a", "bench --time 0 /a",
 		"bench --time 1e9 /a", "bench --time inf /a",
 		"bench --time nan /a", "bench --time 5m /a",
 		"bench --rw verify --time 5 /a", "bench --seed x /a",
-		"bench --route fast /a", "bench -m 1 /a", "bench -n 0 /a",
+		"bench --route fast /a", "bench -m 1 /a", "bench -m 2 /a", "bench -m 5 /a", "bench -n x /a",
+		"bench -n 1024 /a", "bench -n -2 /a", "bench -m 3 -x 5 /a",
+		"bench -x 1 --mode stream /a", "bench -m 4 -x 2 /a",
+		"bench -x 1 --route direct /a",
 		"bench -p 1 /a", "bench -P url /a", "bench -J job /a",
 		"bench -R /a", "bench -F /a", "bench -O 2 /a",
 		"bench --size 777 --unaligned /a", "bench --file= ",
@@ -538,6 +570,25 @@ static void a_file_that_becomes_shorter_is_an_error(void **state)
 	assert_int_equal(result.error_at, 34000);
 }
 
+/* Nor is there need of one. */
+static void host_memory_is_no_gpus(void **state)
+{
+	(void)state;
+	mock_gpu_missing = true;
+	run("-x 1 --rw write --size 1000K --block 48K --threads 3 -V");
+	expect_good(1000 * KIB, 21);
+	assert_int_equal(result.checked, 1000 * KIB);
+	assert_int_equal(result.direct, 0);
+	run("-m 3 -x 6 -B 4 --rw randread --block 64K --threads 2 -V");
+	expect_good(1000 * KIB, 16);
+	assert_int_equal(result.checked, 1000 * KIB);
+	run("-m 4 --rw verify --seed 1");
+	assert_true(result.differs);
+	mock_gpu_missing = false;
+	run("--rw verify");
+	expect_good(1000 * KIB, 1);
+}
+
 static void what_can_not_begin_says_so(void **state)
 {
 	(void)state;
@@ -547,6 +598,7 @@ static void what_can_not_begin_says_so(void **state)
 	assert_int_equal(try_run("--rw read --size 65K"), -1);
 	assert_int_equal(try_run("--rw read --offset 64K"), -1);
 	assert_int_equal(try_run("--rw read --gpu 2"), -1);
+	assert_int_equal(try_run("--rw read -n 1023"), -1);
 	mock_gpu_full = true;
 	assert_int_equal(try_run("--rw read"), -1);
 	mock_gpu_full = false;
@@ -715,6 +767,7 @@ int main(void)
 		cmocka_unit_test(help_shows_the_usage),
 		cmocka_unit_test(block_sizes_are_lists_and_ranges),
 		cmocka_unit_test(a_line_of_gdsio_is_understood),
+		cmocka_unit_test(cpus_of_a_node_are_a_list),
 		cmocka_unit_test(our_own_words_are_understood),
 		cmocka_unit_test(bad_words_are_refused),
 		cmocka_unit_test(percentiles_are_within_a_64th),
@@ -731,6 +784,7 @@ int main(void)
 		bench_test(a_time_limit_goes_round_and_ends),
 		bench_test(the_first_failure_ends_the_run),
 		bench_test(a_file_that_becomes_shorter_is_an_error),
+		bench_test(host_memory_is_no_gpus),
 		bench_test(what_can_not_begin_says_so),
 		bench_test(a_directory_gets_a_file_for_each_thread),
 		bench_test(requests_go_through_a_stream),

@@ -306,13 +306,14 @@ static int complain_process(const char *pid, int module, int library)
 {
 	if (library == -ENOENT)
 		complain("stat: there is no process %s", pid);
-	else if (library == -EACCES || library == -EPERM)
-		complain("stat: process %s is not yours", pid);
+	else if (library < 0)
+		complain("stat: process %s can't be looked at: %s (%s); it is not yours, or does not allow it",
+			 pid, strerror(-library), errno_name(library));
 	else if (module == -ENOENT)
 		complain("stat: the module is not loaded, and libcufile of process %s counts nothing: set profile.cufile_stats in its cufile.json, or call cuFileSetStatsLevel() and cuFileStatsStart()",
 			 pid);
 	else
-		complain("stat: there is no process %s that has the device open, or it is not yours; nor does it have libcufile count (profile.cufile_stats in cufile.json)",
+		complain("stat: there is no process %s that has the device open, or it is not yours; nor was libcufile seen to count in it (profile.cufile_stats in cufile.json)",
 			 pid);
 	return TOOL_NO;
 }

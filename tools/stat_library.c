@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,11 +23,14 @@
 
 /* ------------------------------------------------------------- to find it */
 
-/* Its number in its own namespace, which is the last of "NSpid:\t812\t7"; 0: unknown. */
+/*
+ * The process's number in its own namespace, which is the last of "NStgid:\t812\t7"; where
+ * there are none, @pid.
+ */
 static uint64_t own_number(const char *pid)
 {
+	uint64_t number = strtoull(pid, NULL, 10);
 	char path[64], line[256];
-	uint64_t number = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%s/status", pid);
@@ -32,7 +38,7 @@ static uint64_t own_number(const char *pid)
 	while (file && fgets(line, sizeof(line), file)) {
 		char *last = strrchr(line, '\t');
 
-		if (!strncmp(line, "NSpid:", 6) && last)
+		if (!strncmp(line, "NStgid:", 7) && last)
 			number = strtoull(last, NULL, 10);
 	}
 	if (file)
@@ -40,28 +46,43 @@ static uint64_t own_number(const char *pid)
 	return number;
 }
 
-static bool is_one(int dir, const char *name)
+/* @fd, which does nothing with what it names, is such a file in memory. */
+static bool is_one(int fd, const char *self)
 {
 	char target[64];
-	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+	struct statfs fs;
+	struct stat st;
+	ssize_t n = readlink(self, target, sizeof(target) - 1);
 
-	if (n < 0)
+	if (n < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    fstatfs(fd, &fs) || fs.f_type != TMPFS_MAGIC)
 		return false;
 	target[n] = '\0';
 	return !strcmp(target, "/memfd:" CF_STATS_NAME " (deleted)");
 }
 
-/* Whole, of this version, and not one that its parent left it. */
-static bool read_one(int dir, const char *name, uint64_t number,
-		     struct cf_stats_page *page)
+/*
+ * Whole, of this version, and not one that its parent left it.  1, 0 or a negative errno
+ * value.  It is opened only when it is known to be no device or the like, and by a
+ * descriptor of ours: what the process has there may be another file by then.
+ */
+static int read_one(int dir, const char *name, uint64_t number,
+		    struct cf_stats_page *page)
 {
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n;
+	int known = openat(dir, name, O_PATH | O_CLOEXEC), fd;
+	char self[64];
+	ssize_t n = 0;
 
-	if (fd < 0)
-		return false;
-	n = pread(fd, page, sizeof(*page), 0);
-	close(fd);
+	if (known < 0)
+		return errno == ENOENT ? 0 : -errno;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", known);
+	fd = is_one(known, self) ? open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY) :
+				   -1;
+	close(known);
+	if (fd >= 0) {
+		n = pread(fd, page, sizeof(*page), 0);
+		close(fd);
+	}
 	return n == (ssize_t)sizeof(*page) && page->magic == CF_STATS_MAGIC &&
 	       page->version == CF_STATS_VERSION &&
 	       page->bytes == sizeof(*page) && page->pid == number;
@@ -79,9 +100,12 @@ int stat_library_read(const char *pid, struct cf_stats_page *page)
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
-	while (!found && (entry = readdir(dir))) {
-		if (is_one(dirfd(dir), entry->d_name))
-			found = read_one(dirfd(dir), entry->d_name, number, page);
+	while (found <= 0 && (entry = readdir(dir))) {
+		int ret = entry->d_name[0] == '.' ? 0 :
+			  read_one(dirfd(dir), entry->d_name, number, page);
+
+		if (ret)
+			found = ret;
 	}
 	closedir(dir);
 	return found;
@@ -101,11 +125,18 @@ static double seconds_of(const struct cf_stats_page *page)
 	return (double)us / 1e6;
 }
 
-static uint64_t average(uint64_t sum, const CUfileOpCounter_t *counter)
+/* Of those that took time. */
+static uint64_t average(uint64_t sum, const CUfileOpCounter_t *counter,
+			uint64_t refused)
 {
-	uint64_t nr = counter->ok + counter->err;
+	uint64_t nr = counter->ok + counter->err - refused;
 
 	return nr ? sum / nr : 0;
+}
+
+static bool is_counting(const struct cf_stats_page *page)
+{
+	return page->running && page->level;
 }
 
 static bool is_used(const CUfilePerGpuStats_t *gpu)
@@ -115,13 +146,13 @@ static bool is_used(const CUfilePerGpuStats_t *gpu)
 }
 
 static void moved_text(const char *what, const CUfileOpCounter_t *counter,
-		       uint64_t bytes, uint64_t latency)
+		       uint64_t bytes, uint64_t each)
 {
 	char text[16];
 
 	format_bytes(bytes, text, sizeof(text));
 	printf("%-22s %10" PRIu64 " %12s %10" PRIu64 " %10" PRIu64 "\n", what,
-	       counter->ok, text, counter->err, average(latency, counter));
+	       counter->ok, text, counter->err, each);
 }
 
 static void called_text(const char *what, const CUfileOpCounter_t *counter)
@@ -131,13 +162,18 @@ static void called_text(const char *what, const CUfileOpCounter_t *counter)
 		       counter->ok, "", counter->err);
 }
 
-static void basic_text(const CUfileStatsLevel1_t *l1)
+static void basic_text(const struct cf_stats_page *page)
 {
+	const CUfileStatsLevel1_t *l1 = &page->total.detailed.basic;
+
 	printf("%-22s %10s %12s %10s %10s\n", "", "ok", "bytes", "errors",
 	       "us each");
-	moved_text("reads", &l1->read_ops, l1->read_bytes, l1->read_lat_sum_us);
+	moved_text("reads", &l1->read_ops, l1->read_bytes,
+		   average(l1->read_lat_sum_us, &l1->read_ops,
+			   page->refused_reads));
 	moved_text("writes", &l1->write_ops, l1->write_bytes,
-		   l1->write_lat_sum_us);
+		   average(l1->write_lat_sum_us, &l1->write_ops,
+			   page->refused_writes));
 	called_text("batches submitted", &l1->batch_submit_ops);
 	called_text("requests of batches", &l1->batch_processed_ops);
 	called_text("files registered", &l1->hdl_register_ops);
@@ -199,9 +235,9 @@ static void gpus_text(const CUfileStatsLevel3_t *l3)
 static void print_text(const struct cf_stats_page *page, const char *pid)
 {
 	printf("libcufile of process %s: level %" PRIu64 ", %s for %.1f s\n",
-	       pid, page->level, page->running ? "counting" : "counted",
+	       pid, page->level, is_counting(page) ? "counting" : "counted",
 	       seconds_of(page));
-	basic_text(&page->total.detailed.basic);
+	basic_text(page);
 	if (page->level >= 2)
 		sizes_text(&page->total.detailed);
 	if (page->level >= 3)
@@ -267,7 +303,7 @@ static void print_json(const struct cf_stats_page *page)
 	const char *comma = "";
 
 	printf("\"libcufile\":{\"level\":%" PRIu64 ",\"counting\":%s,\"seconds\":%.3f",
-	       page->level, page->running ? "true" : "false", seconds_of(page));
+	       page->level, is_counting(page) ? "true" : "false", seconds_of(page));
 	numbers_json(&l2->basic, basics, NR(basics));
 	bins_json("read_size_kb_hist", l2->read_size_kb_hist);
 	bins_json("write_size_kb_hist", l2->write_size_kb_hist);

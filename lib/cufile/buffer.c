@@ -27,6 +27,16 @@ static struct buffer *buffers;
 static size_t nr, room;
 /* The longest that ever was here: how far back a look-up has to go. */
 static uint64_t longest;
+/* What statistics tell: bytes of each GPU. */
+static uint64_t registered[CF_MAX_GPUS];
+
+static void note_bytes(const struct buffer *buffer, uint64_t change)
+{
+	if (buffer->gpu >= CF_MAX_GPUS)
+		return;
+	registered[buffer->gpu] += change;
+	cf_stats_registered(buffer->gpu, registered[buffer->gpu]);
+}
 
 /* Index of the first whose base is above @addr. */
 static size_t above(uint64_t addr)
@@ -170,6 +180,7 @@ static CUfileOpError insert(const struct buffer *new)
 	memmove(&buffers[at + 1], &buffers[at], (nr - at) * sizeof(*buffers));
 	buffers[at] = *new;
 	nr++;
+	note_bytes(new, new->length);
 	if (new->length > longest)
 		longest = new->length;
 	return CU_FILE_SUCCESS;
@@ -185,36 +196,19 @@ static bool take(uint64_t base, struct buffer *old)
 	*old = buffers[--at];
 	memmove(&buffers[at], &buffers[at + 1],
 		(--nr - at) * sizeof(*buffers));
+	note_bytes(old, -old->length);
 	return true;
-}
-
-/* Under the lock. */
-static uint64_t registered(unsigned int gpu)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < nr; i++) {
-		if (buffers[i].gpu == gpu)
-			bytes += buffers[i].length;
-	}
-	return bytes;
-}
-
-uint64_t cf_mem_registered(unsigned int gpu)
-{
-	uint64_t bytes;
-
-	pthread_rwlock_rdlock(&lock);
-	bytes = registered(gpu);
-	pthread_rwlock_unlock(&lock);
-	return bytes;
 }
 
 /* How much more of a GPU's memory may be pinned; under the lock. */
 static uint64_t room_for(unsigned int gpu, uint64_t limit)
 {
-	uint64_t pinned = registered(gpu);
+	uint64_t pinned = 0;
 
+	for (size_t i = 0; i < nr; i++) {
+		if (buffers[i].gpu == gpu)
+			pinned += buffers[i].length;
+	}
 	return pinned < limit ? limit - pinned : 0;
 }
 
@@ -357,12 +351,21 @@ CF_API CUfileError_t cuFileBufDeregister(const void *bufPtr_base)
 	return ret;
 }
 
+void cf_buffers_tell(void)
+{
+	pthread_rwlock_rdlock(&lock);
+	for (unsigned int i = 0; i < CF_MAX_GPUS; i++)
+		cf_stats_registered(i, registered[i]);
+	pthread_rwlock_unlock(&lock);
+}
+
 void cf_buffers_end(void)
 {
 	pthread_rwlock_wrlock(&lock);
 	for (size_t i = 0; i < nr; i++) {
 		if (is_pinned(&buffers[i]))
 			engine_mem_del(buffers[i].base);
+		note_bytes(&buffers[i], -buffers[i].length);
 	}
 	free(buffers);
 	buffers = NULL;

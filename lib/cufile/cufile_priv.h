@@ -298,8 +298,8 @@ CUfileOpError cf_mem_find(const void *base, struct cf_mem *mem);
 CUfileOpError cf_mem_range(const struct cf_mem *mem, const void *base,
 			   off_t offset, size_t size, uint64_t *addr);
 void cf_buffers_end(void);
-/* Bytes of a GPU that are registered now. */
-uint64_t cf_mem_registered(unsigned int gpu);
+/* Tells statistics what is registered, all of it. */
+void cf_buffers_tell(void);
 void cf_streams_end(void);
 
 /*
@@ -345,9 +345,15 @@ void cf_stats_batch_entry(uint64_t began, uint64_t submission,
 /* Memory was registered, or @del: given back. */
 void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok);
 void cf_stats_open(size_t level);
-/* stats_page.c: where others may look, with what @from has; NULL: there can be none. */
+/* Bytes of a GPU that are registered now; under the lock of who says so. */
+void cf_stats_registered(unsigned int gpu, uint64_t bytes);
+/* Around fork(2), under the driver's lock. */
+void cf_stats_before_fork(void);
+void cf_stats_in_parent(void);
+void cf_stats_in_child(void);
+/* stats_page.c: where others may look, all 0; NULL: there can be none. */
 struct cf_stats_page;
-struct cf_stats_page *cf_stats_page_make(const struct cf_stats_page *from);
+struct cf_stats_page *cf_stats_page_make(void);
 
 /* ------------------------------------------------------------------- log */
 

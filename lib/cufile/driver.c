@@ -42,10 +42,12 @@ static atomic_bool forked;
 static void before_fork(void)
 {
 	pthread_mutex_lock(&lock);
+	cf_stats_before_fork();
 }
 
 static void in_parent(void)
 {
+	cf_stats_in_parent();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -53,6 +55,7 @@ static void in_child(void)
 {
 	if (references)
 		atomic_store(&forked, true);
+	cf_stats_in_child();
 	pthread_mutex_unlock(&lock);
 }
 

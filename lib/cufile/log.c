@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,18 +69,29 @@ static void close_file(void)
 	max_level = -1;
 }
 
-/* Once, where somebody asked for one: there is no other place to say it. */
+/*
+ * Where somebody asked for one there is no other place to say it.  Nobody may be there to
+ * hear it: then no signal.
+ */
 static void tell_missed(const char *path, int error)
 {
-	if (!missed)
-		dprintf(STDERR_FILENO, "libcufile: %s: %s; nothing is logged\n",
-			path, strerror(error));
-	missed = true;
+	static const struct timespec at_once;
+	sigset_t pipe, old;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &old);
+	if (dprintf(STDERR_FILENO, "libcufile: %s: %s; nothing is logged\n",
+		    path, strerror(error)) < 0 &&
+	    errno == EPIPE && !sigismember(&old, SIGPIPE))
+		sigtimedwait(&pipe, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void cf_log_open(const struct cf_config *config)
 {
 	char path[PATH_MAX];
+	int error = 0;
 
 	pthread_mutex_lock(&lock);
 	if (!path_of(config, path, sizeof(path))) {
@@ -89,14 +101,17 @@ void cf_log_open(const struct cf_config *config)
 		strcpy(open_path, path);
 		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 			    O_NOFOLLOW | O_NONBLOCK, 0600);
-		if (file < 0)
-			tell_missed(path, errno);
+		/* Once for each opening of the library. */
+		error = file < 0 && !missed ? errno : 0;
+		missed |= file < 0;
 	}
 	room = config->log_size_mb < 0 ? UINT64_MAX :
 	       (uint64_t)config->log_size_mb << 20;
 	max_level = file < 0 ? -1 :
 		    level_of(config->text[CUFILE_PARAM_LOGGING_LEVEL]);
 	pthread_mutex_unlock(&lock);
+	if (error)
+		tell_missed(path, error);
 }
 
 void cf_log_close(void)

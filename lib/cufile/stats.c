@@ -4,7 +4,6 @@
  * are microseconds of CLOCK_MONOTONIC.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "cufile_priv.h"
 #include "libnvfs.h"
@@ -22,6 +21,7 @@ static atomic_bool running;
  */
 static struct cf_stats_page hidden;
 static struct cf_stats_page *_Atomic page = &hidden;
+static bool asked;	/* under @lock: others were to see it */
 /*
  * Under @lock: when it was started, how long it ran before that, and the number
  * of the newest submission of a batch.
@@ -100,8 +100,20 @@ void cf_stats_count(uint64_t began, enum cf_op op, bool ok)
 
 void cf_stats_refused(bool write)
 {
-	cf_stats_count(cf_stats_begin(), write ? CF_OP_WRITE : CF_OP_READ,
-		       false);
+	struct cf_stats_page *now = atomic_load(&page);
+
+	if (!cf_stats_begin())
+		return;
+	count(write ? CF_OP_WRITE : CF_OP_READ, false);
+	/* It took no time. */
+	add(write ? &now->refused_writes : &now->refused_reads, 1);
+}
+
+void cf_stats_registered(unsigned int gpu, uint64_t bytes)
+{
+	if (gpu < CF_MAX_GPUS)
+		__atomic_store_n(&totals()->per_gpu_stats[gpu].reg_bytes,
+				 bytes, __ATOMIC_RELAXED);
 }
 
 /* 0: below 4 KiB, then one for each doubling. */
@@ -256,37 +268,29 @@ void cf_stats_register(uint64_t began, unsigned int gpu, bool del, bool ok)
 	} else if (ok) {
 		add(&totals()->per_gpu_stats[gpu].n_mmap_free, 1);
 	}
-	__atomic_store_n(&totals()->per_gpu_stats[gpu].reg_bytes,
-			 cf_mem_registered(gpu), __ATOMIC_RELAXED);
 }
 
 /* ------------------------------------------------------------- the calls */
 
 /*
- * Under the lock: this process's, and where others may look if @seen.  A child has its
- * parent's; where there can be none it is counted all the same.
+ * Under the lock, and before anything was counted: so it is asked for once.  Where there
+ * can be none it is counted all the same.
  */
-static struct cf_stats_page *own_page(bool seen)
+static void let_it_be_seen(void)
 {
-	struct cf_stats_page *now = atomic_load(&page), *new;
-	uint64_t self = (uint64_t)getpid();
+	struct cf_stats_page *new = asked ? NULL : cf_stats_page_make();
 
-	if (now->pid == self || (!now->pid && !seen))
-		return now;
-	new = cf_stats_page_make(now);
-	if (!new && now->pid) {
-		new = &hidden;
-		new->total = now->total;
-	}
-	if (new)
-		atomic_store(&page, new);
-	return new ? new : now;
+	asked = true;
+	if (!new)
+		return;
+	atomic_store(&page, new);
+	cf_buffers_tell();
 }
 
 /* Under the lock, after a change. */
 static void show(void)
 {
-	struct cf_stats_page *now = own_page(false);
+	struct cf_stats_page *now = atomic_load(&page);
 
 	now->level = (uint64_t)level;
 	now->running = running;
@@ -297,7 +301,7 @@ static void show(void)
 static void start(void)
 {
 	pthread_mutex_lock(&lock);
-	own_page(true);
+	let_it_be_seen();
 	if (!running)
 		started = now_us();
 	running = true;
@@ -309,9 +313,30 @@ void cf_stats_open(size_t configured)
 {
 	if (configured)
 		level = (int)configured;
-	/* A child may have the parent's that has started. */
+	/* A child of who had started has none that is seen. */
 	if (configured || running)
 		start();
+}
+
+void cf_stats_before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void cf_stats_in_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* Nothing was counted in the child; what its parent has is not its own. */
+void cf_stats_in_child(void)
+{
+	memset(&hidden, 0, sizeof(hidden));
+	atomic_store(&page, &hidden);
+	asked = false;
+	ran = 0;
+	started = now_us();
+	pthread_mutex_unlock(&lock);
 }
 
 CF_API CUfileError_t cuFileSetStatsLevel(int new_level)
@@ -367,12 +392,27 @@ CF_API CUfileError_t cuFileStatsStop(void)
 	return cf_error(CU_FILE_SUCCESS);
 }
 
+/* What is registered stays so. */
+static bool is_counted(const uint64_t *word)
+{
+	for (int i = 0; i < CF_MAX_GPUS; i++) {
+		if (word == &totals()->per_gpu_stats[i].reg_bytes)
+			return false;
+	}
+	return true;
+}
+
 static void clear(void)
 {
-	uint64_t *word = (uint64_t *)&own_page(false)->total;
+	struct cf_stats_page *now = atomic_load(&page);
+	uint64_t *word = (uint64_t *)&now->total;
 
-	for (size_t i = 0; i < sizeof(*totals()) / sizeof(*word); i++)
-		__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < sizeof(now->total) / sizeof(*word); i++) {
+		if (is_counted(&word[i]))
+			__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&now->refused_reads, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&now->refused_writes, 0, __ATOMIC_RELAXED);
 	ran = 0;
 	started = now_us();
 	show();
@@ -406,13 +446,24 @@ static uint64_t all(CUfileOpCounter_t counter)
 	return counter.ok + counter.err;
 }
 
+/* Of those that took time. */
+static uint64_t timed(CUfileOpCounter_t counter, const uint64_t *refused)
+{
+	return all(counter) - __atomic_load_n(refused, __ATOMIC_RELAXED);
+}
+
 /* What is not counted but follows. */
 static void derive(CUfileStatsLevel1_t *l1, uint64_t us)
 {
+	const struct cf_stats_page *now = atomic_load(&page);
+
 	l1->read_bw_bytes_per_sec = per_second(l1->read_bytes, us);
 	l1->write_bw_bytes_per_sec = per_second(l1->write_bytes, us);
-	l1->read_lat_avg_us = share(l1->read_lat_sum_us, all(l1->read_ops));
-	l1->write_lat_avg_us = share(l1->write_lat_sum_us, all(l1->write_ops));
+	l1->read_lat_avg_us = share(l1->read_lat_sum_us,
+				    timed(l1->read_ops, &now->refused_reads));
+	l1->write_lat_avg_us = share(l1->write_lat_sum_us,
+				     timed(l1->write_ops,
+					   &now->refused_writes));
 	l1->read_ops_per_sec = per_second(all(l1->read_ops), us);
 	l1->write_ops_per_sec = per_second(all(l1->write_ops), us);
 	l1->batch_read_bw_bytes = per_second(l1->batch_read_bytes, us);
@@ -451,8 +502,6 @@ static CUfileError_t get(int wanted, CUfileStatsLevel3_t *copy)
 
 		gpu->read_bw_bytes_per_sec = per_second(gpu->read_bytes, us);
 		gpu->write_bw_bytes_per_sec = per_second(gpu->writes_bytes, us);
-		/* Also of before it was counted. */
-		gpu->reg_bytes = cf_mem_registered((unsigned int)i);
 	}
 	return cf_error(CU_FILE_SUCCESS);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The file in memory in which statistics are counted. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
@@ -9,22 +10,54 @@
 #include "cufile_priv.h"
 #include "stats_page.h"
 
-/* Nobody who opens it can take away what is mapped here. */
-#define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+/* Linux 6.3 */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL		8U
+#endif
+/* Linux 5.1 */
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE	16
+#endif
 
+/* Not one that programs write to without having opened it. */
+#define LEAST_FD	3
+
+static int make_file(void)
+{
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create(CF_STATS_NAME, flags | MFD_NOEXEC_SEAL), high;
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(CF_STATS_NAME, flags);
+	if (fd < 0 || fd >= LEAST_FD)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, LEAST_FD);
+	close(fd);
+	return high;
+}
+
+/*
+ * Nobody who opens it can take away what is mapped here, nor, where the kernel knows that,
+ * write to it.
+ */
 static void *map(int fd, size_t bytes)
 {
 	void *at;
 
-	if (ftruncate(fd, (off_t)bytes) || fcntl(fd, F_ADD_SEALS, SEALS))
+	if (ftruncate(fd, (off_t)bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
 		return NULL;
 	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return at == MAP_FAILED ? NULL : at;
+	if (at == MAP_FAILED)
+		return NULL;
+	fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE);
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL);
+	return at;
 }
 
-struct cf_stats_page *cf_stats_page_make(const struct cf_stats_page *from)
+struct cf_stats_page *cf_stats_page_make(void)
 {
-	int fd = memfd_create(CF_STATS_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = make_file();
 	struct cf_stats_page *page;
 
 	if (fd < 0)
@@ -35,7 +68,6 @@ struct cf_stats_page *cf_stats_page_make(const struct cf_stats_page *from)
 		close(fd);
 		return NULL;
 	}
-	*page = *from;
 	page->version = CF_STATS_VERSION;
 	page->bytes = sizeof(*page);
 	page->pid = (uint64_t)getpid();

@@ -19,10 +19,11 @@
  * struct cf_stats_page - what it has; 64 bit words that are written one by one
  * @bytes: of all of it
  * @pid: whose, in its own namespace: a child has its parent's descriptors
- * @level: 0 to 3, what is counted
- * @running: 1 while that is so
+ * @level: 0 to 3, what is counted; at 0 nothing is
+ * @running: 1 while it is started
  * @started_us: since when, in microseconds of CLOCK_MONOTONIC
  * @ran_us: how long it was so before that
+ * @refused_reads, @refused_writes: of the errors in @total, those that took no time
  * @total: what was counted; what only follows from that is 0
  */
 struct cf_stats_page {
@@ -34,6 +35,8 @@ struct cf_stats_page {
 	uint64_t running;
 	uint64_t started_us;
 	uint64_t ran_us;
+	uint64_t refused_reads;
+	uint64_t refused_writes;
 	CUfileStatsLevel3_t total;
 };
 

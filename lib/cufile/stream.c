@@ -571,7 +571,6 @@ static void tell(const struct async *template, CUstream handle, bool write,
 		     (void *)template->file_offset_p,
 		     (void *)template->mem_offset_p, (void *)template->bytes_p,
 		     (void *)handle, ret.cu_err);
-	cf_stats_refused(write);
 }
 
 static bool lacks_any(const struct async *template)
@@ -589,6 +588,10 @@ static CUfileError_t asynchronous(const struct async *template, CUstream handle,
 
 	if (lacks_any(template)) {
 		tell(template, handle, write, cf_error(CU_FILE_INVALID_VALUE));
+		if (!cf_enter()) {
+			cf_stats_refused(write);
+			cf_leave();
+		}
 		return cf_error(CU_FILE_INVALID_VALUE);
 	}
 	ret = cf_error(cf_enter());
@@ -603,8 +606,10 @@ static CUfileError_t asynchronous(const struct async *template, CUstream handle,
 	} else {
 		ret.err = CU_FILE_NOMEM_ERROR;
 	}
-	if (ret.err)
+	if (ret.err) {
 		tell(template, handle, write, ret);
+		cf_stats_refused(write);
+	}
 	cf_leave();
 	return ret;
 }

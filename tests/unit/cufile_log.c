@@ -431,7 +431,6 @@ static void keys_that_do_nothing_are_told(void **state)
 	assert_non_null(strstr(log, "INFO  config: properties.rdma_topN_ranks: changes nothing here\n"));
 }
 
-/* A file of any size makes no log of any size. */
 static void variables_that_do_nothing_are_told(void **state)
 {
 	(void)state;
@@ -445,10 +444,7 @@ static void variables_that_do_nothing_are_told(void **state)
 /* Operations of a file system of the caller's own. */
 static void operations_that_are_not_called_are_told(void **state)
 {
-	CUfileFSOps_t ops = { .fs_type = NULL };
-	CUfileDescr_t descr = {
-		.type = CU_FILE_HANDLE_TYPE_OPAQUE_FD, .fs_ops = &ops,
-	};
+	CUfileDescr_t descr = { .type = CU_FILE_HANDLE_TYPE_OPAQUE_FD };
 	CUfileHandle_t fh;
 
 	(void)state;
@@ -458,8 +454,8 @@ static void operations_that_are_not_called_are_told(void **state)
 	assert_cufile(cuFileHandleRegister(&fh, &descr), SUCCESS);
 	assert_string_equal(mock_log(), "");
 	cuFileHandleDeregister(fh);
-	ops.read = (ssize_t (*)(const void *, char *, size_t, off_t,
-				const cufileRDMAInfo_t *))(void (*)(void))abort;
+	/* Nor is it looked at: there are those who leave it as it is. */
+	descr.fs_ops = (const CUfileFSOps_t *)(uintptr_t)16;
 	assert_cufile(cuFileHandleRegister(&fh, &descr), SUCCESS);
 	assert_non_null(strstr(mock_log(), "its fs_ops are not called"));
 	cuFileHandleDeregister(fh);
@@ -483,7 +479,7 @@ static void open_and_hear(char *text, size_t size)
 	close(old);
 }
 
-static void a_log_that_can_not_be_written_is_told_once(void **state)
+static void a_log_that_can_not_be_written_is_told_at_each_opening(void **state)
 {
 	char text[300];
 
@@ -499,6 +495,7 @@ static void a_log_that_can_not_be_written_is_told_once(void **state)
 	assert_string_equal(text, "");
 }
 
+/* A file of any size makes no log of any size. */
 static void no_more_than_some_keys_are_told(void **state)
 {
 	char text[4096] = "{ \"k\": 0";
@@ -539,7 +536,7 @@ int main(void)
 		LOG_TEST(keys_that_do_nothing_are_told),
 		LOG_TEST(variables_that_do_nothing_are_told),
 		LOG_TEST(operations_that_are_not_called_are_told),
-		LOG_TEST(a_log_that_can_not_be_written_is_told_once),
+		LOG_TEST(a_log_that_can_not_be_written_is_told_at_each_opening),
 		LOG_TEST(no_more_than_some_keys_are_told),
 	};
 

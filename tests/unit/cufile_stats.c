@@ -3,6 +3,7 @@
 #include "cufile_mock.h"
 
 #include <dirent.h>
+#include <sys/resource.h>
 
 #include "cufile/stats_page.h"
 
@@ -139,6 +140,8 @@ static void what_is_refused_is_an_error(void **state)
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
 	assert_cufile(cuFileStatsStart(), SUCCESS);
 	fh = mock_handle();
+	cuFileRead(fh, gpu_memory, 10, 0, 0);
+	assert_true(cuFileReadv(fh, NULL, 1, 0, 0) < 0);
 	assert_true(cuFileRead(bad, gpu_memory, 10, 0, 0) < 0);
 	assert_true(cuFileRead(fh, gpu_memory, 10, -1, 0) < 0);
 	assert_true(cuFileWrite(fh, NULL, 10, 0, 0) < 0);
@@ -149,8 +152,10 @@ static void what_is_refused_is_an_error(void **state)
 	assert_cufile(cuFileReadAsync(fh, NULL, NULL, NULL, NULL, NULL, NULL),
 		      INVALID_VALUE);
 	assert_cufile(cuFileGetStatsL1(&s), SUCCESS);
-	assert_int_equal(s.read_ops.ok, 0);
-	assert_int_equal(s.read_ops.err, 4);
+	assert_int_equal(s.read_ops.ok, 1);
+	assert_int_equal(s.read_ops.err, 5);
+	/* They took no time. */
+	assert_int_equal(s.read_lat_avg_us, s.read_lat_sum_us);
 	assert_int_equal(s.write_ops.err, 1);
 	assert_int_equal(s.hdl_deregister_ops.ok, 1);
 	assert_int_equal(s.hdl_deregister_ops.err, 1);
@@ -179,8 +184,9 @@ static unsigned int find_pages(struct cf_stats_page *page)
 		fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC);
 		assert_true(fd >= 0);
 		assert_int_equal(read(fd, &now, sizeof(now)), sizeof(now));
-		/* Nobody takes it away under who counts there. */
+		/* Nobody takes it away under who counts there, or counts for him. */
 		assert_int_equal(ftruncate(fd, 0), -1);
+		assert_int_equal(pwrite(fd, &now, 8, 0), -1);
 		close(fd);
 		assert_int_equal(now.magic, CF_STATS_MAGIC);
 		assert_int_equal(now.bytes, sizeof(now));
@@ -199,12 +205,12 @@ static void what_is_counted_is_seen_from_outside(void **state)
 	CUfileHandle_t fh;
 
 	(void)state;
-	assert_cufile(cuFileSetStatsLevel(3), SUCCESS);
 	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0), SUCCESS);
+	assert_cufile(cuFileSetStatsLevel(3), SUCCESS);
 	assert_cufile(cuFileStatsStart(), SUCCESS);
 	assert_cufile(cuFileStatsReset(), SUCCESS);
 	fh = mock_handle();
-	assert_cufile(cuFileBufRegister(gpu_memory, 8192, 0), SUCCESS);
 	cuFileRead(fh, gpu_memory, 4096, 0, 0);
 	assert_int_equal(find_pages(&page), 1);
 	assert_int_equal(page.level, 3);
@@ -224,28 +230,73 @@ static void what_is_counted_is_seen_from_outside(void **state)
 	assert_cufile(cuFileStatsReset(), SUCCESS);
 	assert_int_equal(find_pages(&page), 1);
 	assert_int_equal(page.total.detailed.basic.read_ops.ok, 0);
+	assert_int_equal(page.total.per_gpu_stats[0].reg_bytes, 8192);
+	assert_cufile(cuFileStatsStop(), SUCCESS);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	assert_int_equal(find_pages(&page), 1);
+	assert_int_equal(page.total.per_gpu_stats[0].reg_bytes, 0);
 }
 
+/* No assertions: who fails one goes on with the tests. */
 static int count_in_child(void)
 {
 	struct cf_stats_page page;
 	CUfileHandle_t fh;
 
-	if (cuFileDriverOpen().err || cuFileStatsReset().err)
+	if (cuFileDriverOpen().err || mock_register(mock_fd, &fh).err)
 		return 1;
-	fh = mock_handle();
 	cuFileRead(fh, gpu_memory, 100, 0, 0);
 	return find_pages(&page) == 1 &&
 	       page.total.detailed.basic.read_ops.ok == 1 ? 0 : 2;
 }
 
-/* A child of a process that had the library closed has its parent's descriptors. */
+/* There is no descriptor left to be had. */
+static int count_unseen(void)
+{
+	struct rlimit old, none;
+	struct cf_stats_page page;
+	CUfileStatsLevel1_t s;
+	CUfileHandle_t fh;
+
+	if (cuFileDriverOpen().err || getrlimit(RLIMIT_NOFILE, &old))
+		return 1;
+	none = old;
+	none.rlim_cur = 3;
+	if (setrlimit(RLIMIT_NOFILE, &none) || cuFileStatsStart().err ||
+	    setrlimit(RLIMIT_NOFILE, &old))
+		return 2;
+	if (mock_register(mock_fd, &fh).err)
+		return 3;
+	cuFileRead(fh, gpu_memory, 100, 0, 0);
+	return cuFileGetStatsL1(&s).err || s.read_ops.ok != 1 ? 4 :
+	       find_pages(&page) ? 5 : 0;
+}
+
+static int refused_in_child(void)
+{
+	CUfileStatsLevel1_t s;
+
+	cuFileReadAsync(NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+	cuFileReadv(NULL, NULL, 1, 0, 0);
+	return cuFileGetStatsL1(&s).err != CU_FILE_DRIVER_NOT_INITIALIZED;
+}
+
+static void in_child(int (*what)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(what());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Those of a closed library, and of an open one; who has its descriptors, all of them. */
 static void a_child_counts_for_itself(void **state)
 {
 	struct cf_stats_page page;
 	CUfileHandle_t fh;
-	int status;
-	pid_t pid;
 
 	(void)state;
 	assert_cufile(cuFileSetStatsLevel(1), SUCCESS);
@@ -255,14 +306,16 @@ static void a_child_counts_for_itself(void **state)
 	fh = mock_handle();
 	for (unsigned int i = 0; i < 3; i++)
 		cuFileRead(fh, gpu_memory, 100, 0, 0);
+	in_child(refused_in_child);
 	assert_cufile(cuFileDriverClose(), SUCCESS);
-	pid = fork();
-	if (!pid)
-		_exit(count_in_child());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	in_child(count_in_child);
+	assert_cufile(cuFileDriverOpen(), SUCCESS);
+	assert_cufile(cuFileStatsStop(), SUCCESS);
+	assert_cufile(cuFileDriverClose(), SUCCESS);
+	in_child(count_unseen);
 	assert_int_equal(find_pages(&page), 1);
 	assert_int_equal(page.total.detailed.basic.read_ops.ok, 3);
+	assert_int_equal(page.total.detailed.basic.read_ops.err, 0);
 }
 
 static void batches_are_counted_by_entry(void **state)

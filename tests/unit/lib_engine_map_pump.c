@@ -146,7 +146,8 @@ static int find_memory(void)
 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		n = readlink(path, name, sizeof(name) - 1);
-		if (n > 0 && !strncmp(name, "/memfd:nvfs", 11))
+		name[n > 0 ? n : 0] = '\0';
+		if (!strcmp(name, "/memfd:nvfs (deleted)"))
 			return fd;
 	}
 	return -1;

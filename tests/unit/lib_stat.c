@@ -363,7 +363,8 @@ static struct cf_stats_page page_of(pid_t pid)
 	CUfileStatsLevel2_t *l2 = &page.total.detailed;
 	CUfilePerGpuStats_t *gpu = &page.total.per_gpu_stats[2];
 
-	l2->basic.read_ops = (CUfileOpCounter_t){ 7, 1 };
+	l2->basic.read_ops = (CUfileOpCounter_t){ 7, 3 };
+	page.refused_reads = 2;
 	l2->basic.read_bytes = 7 << 20;
 	l2->basic.read_lat_sum_us = 800;
 	l2->basic.buf_register_ops.ok = 2;
@@ -384,7 +385,7 @@ static void what_a_library_counts_is_shown_without_the_module(void **state)
 	(void)state;
 	assert_int_equal(status, TOOL_OK);
 	assert_part(text, ": level 3, counted for 2.5 s\n");
-	assert_part(text, "reads                           7      7.0 MiB          1        100\n");
+	assert_part(text, "reads                           7      7.0 MiB          3        100\n");
 	assert_part(text, "memory registered               2                       0\n");
 	assert_null(strstr(text, "files registered"));
 	assert_part(text, "1.0 MiB                         8          0\n");
@@ -393,9 +394,11 @@ static void what_a_library_counts_is_shown_without_the_module(void **state)
 	assert_part(text, "registered now         8.0 KiB\n");
 	text = run_process(&status, getpid(), "--json");
 	assert_int_equal(status, TOOL_OK);
-	assert_part(text, "{\"cmd\":\"stat\",\"libcufile\":{\"level\":3,\"counting\":false,\"seconds\":2.500,\"read_ops_ok\":7,\"read_ops_err\":1,");
+	assert_part(text, "{\"cmd\":\"stat\",\"libcufile\":{\"level\":3,\"counting\":false,\"seconds\":2.500,\"read_ops_ok\":7,\"read_ops_err\":3,");
 	assert_part(text, "\"gpus\":[{\"gpu\":2,\"read_bytes\":0,\"n_total_reads\":8,");
 	assert_part(text, "\"reg_bytes\":8192}]}}\n");
+	text = run_process(&status, gettid(), NULL);
+	assert_int_equal(status, TOOL_OK);
 	text = run_process(&status, getpid(), "--prometheus");
 	assert_int_equal(status, TOOL_OK);
 	assert_part(text, "\nnvfs_libcufile_read_ops_ok_total{process=\"");
@@ -422,6 +425,9 @@ static void pages_that_do_not_count_are_passed_over(void **state)
 	run_process(&status, 0, NULL);
 	assert_int_equal(status, TOOL_NO);
 	run_process(&status, 1 << 30, NULL);
+	assert_int_equal(status, TOOL_NO);
+	assert_string_equal(run_process(&status, getpid(), "--json"),
+			    "{\"cmd\":\"stat\"}\n");
 	assert_int_equal(status, TOOL_NO);
 }
 

@@ -129,9 +129,9 @@ static double seconds_of(const struct cf_stats_page *page)
 static uint64_t average(uint64_t sum, const CUfileOpCounter_t *counter,
 			uint64_t refused)
 {
-	uint64_t nr = counter->ok + counter->err - refused;
+	uint64_t nr = counter->ok + counter->err;
 
-	return nr ? sum / nr : 0;
+	return nr > refused ? sum / (nr - refused) : 0;
 }
 
 static bool is_counting(const struct cf_stats_page *page)

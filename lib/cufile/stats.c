@@ -446,10 +446,13 @@ static uint64_t all(CUfileOpCounter_t counter)
 	return counter.ok + counter.err;
 }
 
-/* Of those that took time. */
+/* Of those that took time; @refused may have grown since @counter was read. */
 static uint64_t timed(CUfileOpCounter_t counter, const uint64_t *refused)
 {
-	return all(counter) - __atomic_load_n(refused, __ATOMIC_RELAXED);
+	uint64_t nr = all(counter);
+	uint64_t none = __atomic_load_n(refused, __ATOMIC_RELAXED);
+
+	return nr > none ? nr - none : 0;
 }
 
 /* What is not counted but follows. */

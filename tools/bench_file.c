@@ -56,7 +56,7 @@ static int open_both(const struct bench_opts *opts, struct bench_file *file,
 		file->fd = open(file->path, flags, 0666);
 	}
 	if (file->fd < 0)
-		return refuse(file, errno_name(-errno));
+		return refuse(file, strerror(errno));
 	file->plain = open(file->path, O_RDONLY | O_CLOEXEC);
 	/* May be: a file that we may only write.  Then nothing is verified. */
 	if (file->plain < 0 && opts->verify)

@@ -216,10 +216,30 @@ static void tell_failure(const struct bench *bench,
 			 (unsigned long long)bench->opts.seed);
 }
 
+/*
+ * What the page cache has is read there, also of a file that is open with O_DIRECT; and
+ * what was read without that once is there the next time.
+ */
+static void tell_of_cache(const struct bench *bench,
+			  const struct bench_result *result)
+{
+	char have[16], all[16];
+
+	if (bench_writes(&bench->opts) || !result->bounce)
+		return;
+	format_bytes(result->cached, have, sizeof(have));
+	format_bytes(result->asked, all, sizeof(all));
+	if (result->cached_known && result->cached)
+		complain("bench: %s of %s were in the page cache: this is not the drive's rate; see --drop-cache",
+			 have, all);
+	else if (!bench->files[0].direct_io && result->bytes > result->asked)
+		complain("bench: the %s were read %.1f times: from the second on from the page cache, which is not the drive's rate",
+			 all, (double)result->bytes / (double)result->asked);
+}
+
 void bench_warn(const struct bench *bench, const struct bench_result *result)
 {
 	const struct bench_opts *opts = &bench->opts;
-	char have[16], all[16];
 
 	if (result->error || result->differs) {
 		tell_failure(bench, result);
@@ -232,13 +252,7 @@ void bench_warn(const struct bench *bench, const struct bench_result *result)
 	if (!bench->files[0].direct_io && !opts->buffered)
 		complain("bench: %s does not offer O_DIRECT: through the page cache",
 			 bench->files[0].path);
-	format_bytes(result->cached, have, sizeof(have));
-	format_bytes(result->asked, all, sizeof(all));
-	if (!bench_writes(opts) && result->bounce &&
-	    !bench->files[0].direct_io && result->cached_known &&
-	    result->cached)
-		complain("bench: %s of %s were in the page cache: this is not the drive's rate; see --drop-cache",
-			 have, all);
+	tell_of_cache(bench, result);
 	if (opts->verify)
 		complain("bench: the time holds the %s; for rates: without --verify",
 			 bench_writes(opts) ? "making of the pattern" :

@@ -374,12 +374,13 @@ static int take_option(int letter, char **argv, struct bench_opts *opts)
 	}
 	if (take_flag(letter, opts))
 		return 0;
-	if (letter == 'R' || letter == 'F') {
-		complain("bench: gdsio's -%c is not offered; what is written never compresses",
-			 letter);
+	if (strchr("pPJRF", letter)) {
+		complain("bench: gdsio's -%c is not offered%s", letter,
+			 letter == 'R' || letter == 'F' ?
+			 ", nor needed: what is written does not compress" : "");
 		return -1;
 	}
-	ret = strchr("OmnpPJ", letter) ? take_foreign(letter, optarg, opts) :
+	ret = strchr("Omn", letter) ? take_foreign(letter, optarg, opts) :
 					 parse_value(letter, optarg, opts);
 	if (ret == -E2BIG)
 		complain("bench: more than %u block sizes", BENCH_MAX_SIZES);

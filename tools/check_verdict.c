@@ -6,6 +6,9 @@
 
 #include "check.h"
 
+/* Who wants to know may not want the module. */
+#define WITHOUT	"Without it libcufile and nvfs bench go through host memory: libcufile(3)"
+
 bool verdict_is_direct(const struct subject *subject, unsigned int gpu)
 {
 	const struct verdict *verdict = &subject->verdicts[gpu];
@@ -74,13 +77,16 @@ static void count(const struct check *check, struct conclusion *conclusion)
 	}
 }
 
-/* "What is wrong. What helps": a sentence for each field. */
+/* "What is wrong. What helps": a sentence for each field, and @more behind the second. */
 static void because_of(struct conclusion *conclusion, const char *reason,
-		       const char *advice)
+		       const char *more, const char *advice)
 {
 	const char *end = strstr(advice, ". ");
+	char remedy[sizeof(conclusion->remedy)];
 
-	because(conclusion, reason, end ? end + 2 : "", "%.*s",
+	snprintf(remedy, sizeof(remedy), "%s%s%s", end ? end + 2 : "",
+		 end && *more ? ". " : "", more);
+	because(conclusion, reason, remedy, "%.*s",
 		end ? (int)(end - advice) : (int)strlen(advice), advice);
 }
 
@@ -89,14 +95,14 @@ static bool lacks_something(const struct check *check,
 			    struct conclusion *conclusion)
 {
 	if (check->module_error)
-		because_of(conclusion, "no-module",
+		because_of(conclusion, "no-module", WITHOUT,
 			   module_advice(check->module_error));
 	else if (!check->info.provider_version)
 		because(conclusion, "no-provider",
 			"Load the GPU's open kernel driver (nvidia, R550 or later).",
 			"the module finds no driver that pins GPU memory");
 	else if (check->gpu_error || !check->nr_gpus)
-		because_of(conclusion, "no-gpu",
+		because_of(conclusion, "no-gpu", "",
 			   gpu_advice(check->gpu_error ? check->gpu_error :
 							 -ENODEV));
 	else if (!check->nr_subjects)

@@ -310,7 +310,7 @@ static int complain_process(const char *pid, int module, int library)
 		complain("stat: process %s can't be looked at: %s (%s); it is not yours, or does not allow it",
 			 pid, strerror(-library), errno_name(library));
 	else if (module == -ENOENT)
-		complain("stat: the module is not loaded, and libcufile of process %s counts nothing: set profile.cufile_stats in its cufile.json, or call cuFileSetStatsLevel() and cuFileStatsStart()",
+		complain("stat: the module is not loaded, and no libcufile counts in process %s: it has none, has not opened it yet, or was not told to (profile.cufile_stats in its cufile.json, or cuFileSetStatsLevel() and cuFileStatsStart())",
 			 pid);
 	else
 		complain("stat: there is no process %s that has the device open, or it is not yours; nor was libcufile seen to count in it (profile.cufile_stats in cufile.json)",

@@ -31,13 +31,19 @@ static const struct command commands[] = {
 	  "  -T, --time S         go on for so many seconds\n"
 	  "  -s, --size N         how much of the file (all)\n"
 	  "  -o, --offset N       first byte in the file (0)\n"
+	  "  -f, --file FILE      the same as FILE\n"
+	  "  -d, --gpu N          the same as gpu:N (0)\n"
 	  "  -D, --dir DIR        a file for each thread in DIR\n"
+	  "  -x, --xfer N         gdsio's: 0 sync, 1 host memory only, without a GPU,\n"
+	  "                       2 sync through host memory, 5 stream, 6 batch\n"
+	  "  -m N                 gdsio's: 0 the GPU's memory, 3 or 4 the host's\n"
+	  "  -n N                 on the CPUs of NUMA node N\n"
 	  "  --route ROUTE        auto, direct, host (auto)\n"
 	  "  -V, --verify         are the bytes right?\n"
 	  "  -k, --seed N         of the pattern and of the random order (0)\n"
 	  "  -U, --unaligned      offsets are 777 bytes off\n"
 	  "  -b, --no-register    do not register the GPU memory\n"
-	  "  --buffered           open the file without O_DIRECT\n"
+	  "  --buffered, -O 1     open the file without O_DIRECT\n"
 	  "  --drop-cache         take the file out of the page cache first\n"
 	  "  --force              write to a block device\n"
 	  "  -j, --json           results as JSON\n"
@@ -58,14 +64,14 @@ static const struct command commands[] = {
 	{ "free", "[--quiet] gpu:N",
 	  "free what 'nvfs cp --hold' left in GPU memory", QUIET_HELP,
 	  "nvfs", cmd_free },
-	{ "stat", "[--json | --prometheus | --watch [--interval S] [--count N] | --reset]",
+	{ "stat", "[--pid PID] [--json | --prometheus] | --watch [--interval S] [--count N] | --reset",
 	  "what the module counts; --watch: a live screen; -p PID: one process",
 	  JSON_HELP
 	  "  --prometheus  for a node exporter's textfile directory\n"
 	  "  --watch       a screen that is drawn anew, until q is pressed\n"
 	  "  --interval S  --watch: seconds between two pictures (1)\n"
 	  "  --count N     --watch: end after so many pictures\n"
-	  "  -p, --pid PID what this process moved\n"
+	  "  -p, --pid PID what this process moved, also without the module\n"
 	  "  --reset       set all counters to 0; for root\n"
 	  FROM_HELP, "nvfs", cmd_stat },
 	{ "devices", "[--json]", "GPUs and storage controllers",

@@ -2,6 +2,7 @@
 /* nvfs bench: words, statistics, patterns, orders, and whole runs. */
 #include "lib_mock.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "bench.h"
@@ -21,6 +22,17 @@ static void hush(void)
 	saved_stderr = dup(STDERR_FILENO);
 	assert_true(dup2(null, STDERR_FILENO) >= 0);
 	close(null);
+}
+
+/* They are wanted by the test itself. */
+static int hear(void)
+{
+	int fd = memfd_create("heard", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	saved_stderr = dup(STDERR_FILENO);
+	assert_true(dup2(fd, STDERR_FILENO) >= 0);
+	return fd;
 }
 
 static void speak(void)
@@ -589,6 +601,43 @@ static void host_memory_is_no_gpus(void **state)
 	expect_good(1000 * KIB, 1);
 }
 
+static const char *remarks_of(const char *options)
+{
+	static char text[2000];
+	struct bench bench = { 0 };
+	char line[400];
+	ssize_t n;
+	int fd;
+
+	snprintf(line, sizeof(line), "bench %s %s", options, path);
+	assert_int_equal(parse(line, &bench.opts), 0);
+	fd = hear();
+	assert_int_equal(bench_open(&bench), 0);
+	bench_run(&bench, bench.opts.sizes[0], &result);
+	bench_warn(&bench, &result);
+	bench_close(&bench);
+	speak();
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	close(fd);
+	return text;
+}
+
+/* Also of a file that is open with O_DIRECT. */
+static void what_was_cached_is_said(void **state)
+{
+	(void)state;
+	run("-x 1 --rw write --size 1000K --buffered");
+	assert_non_null(strstr(remarks_of("-x 1"), "1000.0 KiB of 1000.0 KiB were in the page cache"));
+	assert_non_null(strstr(remarks_of("-x 1 --buffered -T 0.05"), "were in the page cache"));
+	assert_string_equal(remarks_of("-x 1 --quiet"), "");
+	assert_null(strstr(remarks_of("-x 1 --rw write --size 1000K"), "page cache:"));
+	/* Not before, but from the second time on; where pages go when told to. */
+	remarks_of("-x 1 --buffered --drop-cache -T 0.05");
+	if (result.cached_known && !result.cached)
+		assert_non_null(strstr(remarks_of("-x 1 --buffered --drop-cache -T 0.05"), "times: from the second on from the page cache"));
+}
+
 static void what_can_not_begin_says_so(void **state)
 {
 	(void)state;
@@ -785,6 +834,7 @@ int main(void)
 		bench_test(the_first_failure_ends_the_run),
 		bench_test(a_file_that_becomes_shorter_is_an_error),
 		bench_test(host_memory_is_no_gpus),
+		bench_test(what_was_cached_is_said),
 		bench_test(what_can_not_begin_says_so),
 		bench_test(a_directory_gets_a_file_for_each_thread),
 		bench_test(requests_go_through_a_stream),

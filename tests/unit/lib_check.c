@@ -284,7 +284,7 @@ static void what_lacks_is_said_in_the_order_of_need(void **state)
 	assert_string_equal(conclusion.reason, "no-module");
 	assert_non_null(strstr(conclusion.text, "is not loaded"));
 	assert_null(strstr(conclusion.text, "modprobe nvfs"));
-	assert_non_null(strstr(conclusion.remedy, "modprobe nvfs"));
+	assert_non_null(strstr(conclusion.remedy, "modprobe nvfs. Without it"));
 }
 
 static void a_named_file_that_is_missing_is_trouble(void **state)

@@ -550,7 +550,6 @@ static void forget(struct host_map *map, uint64_t length, uint64_t offset)
 		struct window *window = atomic_load_explicit(
 			&map->windows[at / WINDOW], memory_order_acquire);
 
-
 		if (window && window->touched[at % WINDOW / BLOCK])
 			window->touched[at % WINDOW / BLOCK] = TOUCHED_ONCE;
 	}

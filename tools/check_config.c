@@ -79,31 +79,34 @@ static void tell_keys(const struct cf_keys *keys, tell_fn tell, void *arg)
 	}
 }
 
-static void tell_variable(const char *name, tell_fn tell, void *arg)
+/* @instead: what is told of it, or NULL: its value. */
+static void tell_variable(const char *name, const char *where,
+			  const char *instead, tell_fn tell, void *arg)
 {
 	const char *value = name ? getenv(name) : NULL;
 
 	if (value && *value)
-		tell(arg, "environment", name, value);
+		tell(arg, where, name, instead ? instead : value);
+}
+
+static void tell_used(const char *name, tell_fn tell, void *arg)
+{
+	tell_variable(name, "environment", NULL, tell, arg);
 }
 
 static void tell_environment(tell_fn tell, void *arg)
 {
-	tell_variable("CUFILE_ENV_PATH_JSON", tell, arg);
+	tell_used("CUFILE_ENV_PATH_JSON", tell, arg);
 	for (int i = 0; i < CF_BOOLS; i++)
-		tell_variable(cf_bool_params[i].env, tell, arg);
+		tell_used(cf_bool_params[i].env, tell, arg);
 	for (int i = 0; i < CF_STRINGS; i++)
-		tell_variable(cf_string_params[i].env, tell, arg);
-	tell_variable("CUFILE_LOGFILE_MAX_SIZE_MB", tell, arg);
+		tell_used(cf_string_params[i].env, tell, arg);
+	tell_used("CUFILE_LOGFILE_MAX_SIZE_MB", tell, arg);
 	for (int i = 0; i < CF_OWN; i++)
-		tell_variable(cf_own_params[i].env, tell, arg);
-	for (int i = 0; cf_unused_env[i]; i++) {
-		const char *value = getenv(cf_unused_env[i]);
-
-		if (value && *value)
-			tell(arg, "no effect", cf_unused_env[i],
-			     "nothing here looks at it");
-	}
+		tell_used(cf_own_params[i].env, tell, arg);
+	for (int i = 0; cf_unused_env[i]; i++)
+		tell_variable(cf_unused_env[i], "no effect",
+			      "nothing here looks at it", tell, arg);
 }
 
 /* As libcufile does: the file must be there when it was named. */

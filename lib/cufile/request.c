@@ -129,10 +129,7 @@ static ssize_t transfer_all(CUfileHandle_t fh, const CUfileIOVec_t *iov,
 			     "handle %p, %zu vectors %p at %lld, flags %#x", fh,
 			     iovcnt, (const void *)iov, (long long)file_offset,
 			     flags);
-		if (!cf_enter()) {
-			cf_stats_refused(write);
-			cf_leave();
-		}
+		cf_stats_refused(write);
 		return -(ssize_t)CU_FILE_INVALID_VALUE;
 	}
 	/* What can be wrong with the handle is told all the same. */

@@ -3,6 +3,7 @@
  * Statistics.  Counted while they are started and the level is above 0; times
  * are microseconds of CLOCK_MONOTONIC.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "cufile_priv.h"
@@ -55,34 +56,30 @@ uint64_t cf_stats_begin(void)
 	return now_us();
 }
 
-static CUfileOpCounter_t *counter_of(enum cf_op op)
-{
-	CUfileStatsLevel1_t *l1 = &totals()->detailed.basic;
-	CUfileOpCounter_t *const counters[CF_OPS] = {
-		[CF_OP_READ] = &l1->read_ops,
-		[CF_OP_WRITE] = &l1->write_ops,
-		[CF_OP_HANDLE_ADD] = &l1->hdl_register_ops,
-		[CF_OP_HANDLE_DEL] = &l1->hdl_deregister_ops,
-		[CF_OP_BUF_ADD] = &l1->buf_register_ops,
-		[CF_OP_BUF_DEL] = &l1->buf_deregister_ops,
-		[CF_OP_BATCH_SUBMIT] = &l1->batch_submit_ops,
-		[CF_OP_BATCH_COMPLETE] = &l1->batch_complete_ops,
-		[CF_OP_BATCH_SETUP] = &l1->batch_setup_ops,
-		[CF_OP_BATCH_CANCEL] = &l1->batch_cancel_ops,
-		[CF_OP_BATCH_DESTROY] = &l1->batch_destroy_ops,
-		[CF_OP_BATCH_ENQUEUE] = &l1->batch_enqueued_ops,
-		[CF_OP_BATCH_PROCESS] = &l1->batch_processed_ops,
-		[CF_OP_BATCH_ENQUEUE_HOST] = &l1->batch_posix_enqueued_ops,
-		[CF_OP_BATCH_PROCESS_HOST] = &l1->batch_posix_processed_ops,
-		[CF_OP_BATCH_DIRECT] = &l1->batch_nvfs_submit_ops,
-	};
-
-	return counters[op];
-}
+#define AT(counter)	offsetof(CUfileStatsLevel1_t, counter)
 
 static void count(enum cf_op op, bool ok)
 {
-	CUfileOpCounter_t *counter = counter_of(op);
+	static const size_t places[CF_OPS] = {
+		[CF_OP_READ] = AT(read_ops),
+		[CF_OP_WRITE] = AT(write_ops),
+		[CF_OP_HANDLE_ADD] = AT(hdl_register_ops),
+		[CF_OP_HANDLE_DEL] = AT(hdl_deregister_ops),
+		[CF_OP_BUF_ADD] = AT(buf_register_ops),
+		[CF_OP_BUF_DEL] = AT(buf_deregister_ops),
+		[CF_OP_BATCH_SUBMIT] = AT(batch_submit_ops),
+		[CF_OP_BATCH_COMPLETE] = AT(batch_complete_ops),
+		[CF_OP_BATCH_SETUP] = AT(batch_setup_ops),
+		[CF_OP_BATCH_CANCEL] = AT(batch_cancel_ops),
+		[CF_OP_BATCH_DESTROY] = AT(batch_destroy_ops),
+		[CF_OP_BATCH_ENQUEUE] = AT(batch_enqueued_ops),
+		[CF_OP_BATCH_PROCESS] = AT(batch_processed_ops),
+		[CF_OP_BATCH_ENQUEUE_HOST] = AT(batch_posix_enqueued_ops),
+		[CF_OP_BATCH_PROCESS_HOST] = AT(batch_posix_processed_ops),
+		[CF_OP_BATCH_DIRECT] = AT(batch_nvfs_submit_ops),
+	};
+	uint64_t at = (uintptr_t)&totals()->detailed.basic + places[op];
+	CUfileOpCounter_t *counter = (CUfileOpCounter_t *)(uintptr_t)at;
 
 	add(ok ? &counter->ok : &counter->err, 1);
 }
@@ -102,11 +99,15 @@ void cf_stats_refused(bool write)
 {
 	struct cf_stats_page *now = atomic_load(&page);
 
-	if (!cf_stats_begin())
+	/* Some are refused before it is asked whether the library is open. */
+	if (cf_enter())
 		return;
-	count(write ? CF_OP_WRITE : CF_OP_READ, false);
-	/* It took no time. */
-	add(write ? &now->refused_writes : &now->refused_reads, 1);
+	if (cf_stats_begin()) {
+		count(write ? CF_OP_WRITE : CF_OP_READ, false);
+		/* It took no time. */
+		add(write ? &now->refused_writes : &now->refused_reads, 1);
+	}
+	cf_leave();
 }
 
 void cf_stats_registered(unsigned int gpu, uint64_t bytes)
@@ -392,25 +393,15 @@ CF_API CUfileError_t cuFileStatsStop(void)
 	return cf_error(CU_FILE_SUCCESS);
 }
 
-/* What is registered stays so. */
-static bool is_counted(const uint64_t *word)
-{
-	for (int i = 0; i < CF_MAX_GPUS; i++) {
-		if (word == &totals()->per_gpu_stats[i].reg_bytes)
-			return false;
-	}
-	return true;
-}
-
 static void clear(void)
 {
 	struct cf_stats_page *now = atomic_load(&page);
 	uint64_t *word = (uint64_t *)&now->total;
 
-	for (size_t i = 0; i < sizeof(now->total) / sizeof(*word); i++) {
-		if (is_counted(&word[i]))
-			__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
-	}
+	for (size_t i = 0; i < sizeof(now->total) / sizeof(*word); i++)
+		__atomic_store_n(&word[i], 0, __ATOMIC_RELAXED);
+	/* What is registered stays so. */
+	cf_buffers_tell();
 	__atomic_store_n(&now->refused_reads, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&now->refused_writes, 0, __ATOMIC_RELAXED);
 	ran = 0;

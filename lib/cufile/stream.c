@@ -588,10 +588,7 @@ static CUfileError_t asynchronous(const struct async *template, CUstream handle,
 
 	if (lacks_any(template)) {
 		tell(template, handle, write, cf_error(CU_FILE_INVALID_VALUE));
-		if (!cf_enter()) {
-			cf_stats_refused(write);
-			cf_leave();
-		}
+		cf_stats_refused(write);
 		return cf_error(CU_FILE_INVALID_VALUE);
 	}
 	ret = cf_error(cf_enter());

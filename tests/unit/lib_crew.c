@@ -7,7 +7,6 @@
 /* After those four, which it needs. */
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -19,6 +18,8 @@
 #include "crew.h"
 #include "host.h"
 #include "room.h"
+
+#include "lib_threads.h"
 
 #define OWNERS		3U
 #define HELPERS		4U
@@ -183,18 +184,6 @@ static void threads_leave_cpus_to_those_that_work(void **state)
 }
 
 static unsigned int threads_first;
-
-static unsigned int threads_now(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned int nr = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
-}
 
 static void *end_at_once(void *arg)
 {

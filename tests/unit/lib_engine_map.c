@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Writes by a mapping of the file: bytes. */
 #include "lib_engine_map.h"
+#include "lib_threads.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -587,35 +587,23 @@ static void bytes_of_host_memory_are_mapped(void **state)
 
 static unsigned int threads_at_first;
 
-static unsigned int count_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned int nr = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
-}
-
 static int note_threads(void *queue, const struct gpu_copy *list, unsigned int nr,
 			bool out, unsigned int mark)
 {
 	if (!threads_at_first)
-		threads_at_first = count_threads();
+		threads_at_first = threads_now();
 	return fast_start(queue, list, nr, out, mark);
 }
 
 /* Those of before may be seen for a moment after they were joined. */
 static unsigned int count_settled(void)
 {
-	unsigned int nr = count_threads(), again;
+	unsigned int nr = threads_now(), again;
 
 	for (unsigned int same = 0; same < 20; same = again == nr ? same + 1 : 0) {
-		nr = count_threads();
+		nr = threads_now();
 		usleep(1000);
-		again = count_threads();
+		again = threads_now();
 	}
 	return nr;
 }
@@ -642,7 +630,7 @@ static void its_first_copy_is_begun_before_others_are_called(void **state)
 	threads_at_first = 0;
 	write_one(&f, 0, 0, 3 * MIB);
 	assert_int_equal(threads_at_first, before);
-	assert_true(count_threads() > before);
+	assert_true(threads_now() > before);
 	assert_file_is(&f, FILE_BYTES);
 	close_mapped(&f);
 }
